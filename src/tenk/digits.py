@@ -1,0 +1,159 @@
+"""Digit images with their labels, and the IDX files they come in."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BufferedIOBase
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tenk.errors import DataError
+from tenk.files import sha256, write_atomically
+
+SIDE = 28
+CLASSES = 10
+
+MEAN, STD = 0.1307, 0.3081
+"""Mean and deviation of the pixels of MNIST's 60,000 training images, scaled to [0, 1]."""
+
+MAXIMUM_BYTES = 256 * 2**20
+"""Largest IDX file that is read; EMNIST's 240,000 training images are the largest known, at 188 MB."""
+
+_UINT8, _INT32 = 0x08, 0x0C
+_DTYPES: dict[int, np.dtype] = {_UINT8: np.dtype(np.uint8), _INT32: np.dtype(">i4")}
+
+
+@dataclass(frozen=True)
+class Digits:
+    """A set of digit images, white on black, and what they show.
+
+    `images` is uint8 (N, 28, 28), `labels` is int64 (N) with values 0 to 9; both lie on the same device.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.shape[1:] != (SIDE, SIDE):
+            raise DataError(
+                f"not digit images: {self.images.dtype} {tuple(self.images.shape)}. "
+                f"expected torch.uint8 (N, {SIDE}, {SIDE})"
+            )
+        if self.labels.dtype != torch.int64 or self.labels.dim() != 1:
+            raise DataError(
+                f"not labels: {self.labels.dtype} {tuple(self.labels.shape)}. expected torch.int64 of one dimension"
+            )
+        if len(self.images) != len(self.labels):
+            raise DataError(
+                f"images and labels differ in number: {len(self.images):,} images, {len(self.labels):,} labels. "
+                "check that both files belong to the same set"
+            )
+        if len(self.images) == 0:
+            raise DataError("no images: the set is empty. give at least one image")
+        wrong = ((self.labels < 0) | (self.labels >= CLASSES)).nonzero()
+        if len(wrong):
+            index = int(wrong[0])
+            raise DataError(f"label out of range: {int(self.labels[index])} at index {index}. labels are 0 to 9")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, which: slice) -> Digits:
+        return Digits(self.images[which], self.labels[which])
+
+    def to(self, device: torch.device | str) -> Digits:
+        """Return the same digits on another device."""
+        return Digits(self.images.to(device), self.labels.to(device))
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the images' and labels' bytes: what a run's record names its data by."""
+        return sha256(self.images.cpu().numpy().data, self.labels.to(torch.uint8).cpu().numpy().data)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Turn pixels into what a model takes: float (B, 28, 28) in [0, 1] -> float (B, 1, 28, 28), mean 0, deviation 1."""
+    return images.sub(MEAN).div_(STD).unsqueeze(1).contiguous(memory_format=torch.channels_last)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Scale uint8 pixels in 0..255 to float32 in [0, 1]."""
+    return images.to(torch.float32).div_(255)
+
+
+def read_digits(images: Path, labels: Path, verify: Callable[[Path, bytes], None] | None = None) -> Digits:
+    """Read a pair of IDX files, plain or gzip, into digits.
+
+    `verify` is called with each path and its decompressed bytes before they are used, and raises where they are not
+    the ones expected.
+
+    Raises:
+        DataError: a file is missing, damaged, of another kind, or the two do not belong together.
+    """
+    pixels = read_idx(images, verify)
+    names = read_idx(labels, verify)
+    if names.ndim == 2:  # QMNIST: the class is the first of eight columns
+        names = names[:, 0]
+    if pixels.ndim != 3 or names.ndim != 1:
+        raise DataError(
+            f"wrong dimensions: {images} is {pixels.shape}, {labels} is {names.shape}. "
+            "expected images (N, 28, 28) and labels (N)"
+        )
+    return Digits(torch.from_numpy(pixels), torch.from_numpy(names.astype(np.int64)))
+
+
+def read_idx(path: Path, verify: Callable[[Path, bytes], None] | None = None) -> np.ndarray:
+    """Read one IDX file, plain or gzip, of unsigned bytes or 32-bit integers.
+
+    The format is a magic number, the dimensions, then the values, all big-endian (Y. LeCun's MNIST page). No more is
+    decompressed than the header promises, so that a gzip bomb stays small.
+
+    Raises:
+        DataError: the file is missing, truncated, damaged, too long, or no IDX file.
+    """
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            header, dtype, shape = _read_header(path, file)
+            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            if size > MAXIMUM_BYTES:
+                raise DataError(f"file too large: {path} promises {size:,} bytes. at most {MAXIMUM_BYTES:,} are read")
+            body = file.read(size)
+            if len(body) < size:
+                raise DataError(f"file too short: {path} promises {size:,} bytes, holds {len(body):,}. fetch it again")
+            if file.read(1):
+                raise DataError(f"file too long: {path} goes on after the {size:,} bytes it promises. fetch it again")
+    except FileNotFoundError:
+        raise DataError(f"no such file: {path}. give a folder of four IDX files, or a known name") from None
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"unreadable file: {path} ({error}). fetch it again") from error
+    if verify:
+        verify(path, header + body)
+    values = np.frombuffer(bytearray(body), dtype=dtype).reshape(shape)
+    return values if dtype == np.uint8 else values.astype(np.int32)
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """Write an array of unsigned bytes as an IDX file; a name that ends in `.gz` is compressed."""
+    if values.dtype != np.uint8:
+        raise DataError(f"cannot write {values.dtype} as IDX: {path}. give unsigned bytes")
+    header = struct.pack(f">HBB{values.ndim}I", 0, _UINT8, values.ndim, *values.shape)
+    content = header + values.tobytes()
+    write_atomically(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+def _read_header(path: Path, file: BufferedIOBase) -> tuple[bytes, np.dtype, tuple[int, ...]]:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not 1 <= magic[3] <= 3:
+        raise DataError(f"not an IDX file: {path} starts with {magic.hex() or 'nothing'}. expected 000008 or 00000c")
+    sizes = file.read(4 * magic[3])
+    if len(sizes) < 4 * magic[3]:
+        raise DataError(f"file too short: {path} ends within its header. fetch it again")
+    return magic + sizes, _DTYPES[magic[2]], struct.unpack(f">{magic[3]}I", sizes)

@@ -1,0 +1,58 @@
+"""The errors that tenk reports to people, each with the exit code of the command line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TenkError(Exception):
+    """An error meant for a person: one line, `what: where. what to do`."""
+
+    exit_code = 1
+
+
+class UsageError(TenkError, ValueError):
+    """An option, a name or a value that tenk cannot work with."""
+
+    exit_code = 2
+
+
+class DataError(TenkError):
+    """A data set that is missing, damaged or not what it says it is."""
+
+    exit_code = 3
+
+
+class ModelError(TenkError):
+    """A checkpoint or weights file that is missing, damaged or belongs to something else."""
+
+    exit_code = 4
+
+
+class DivergedError(TenkError):
+    """A training whose loss or gradient is no longer finite."""
+
+    exit_code = 5
+
+
+class BusyError(TenkError):
+    """A run folder that another process is writing to."""
+
+    exit_code = 6
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Build the error for a name that is not in a list: the nearest ones first, then all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UsageError(f"unknown {kind}: {name!r}. {hint}there are: {', '.join(names)}")
+
+
+class StoppedError(TenkError):
+    """A training that a signal has stopped, after it was saved."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,133 @@
+"""From logits to what is reported: loss, accuracy, confusion, calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tenk.digits import CLASSES, Digits, normalise, to_unit
+from tenk.stats import Interval, wilson_interval
+
+DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
+"""Indices of MNIST's test images whose label most people asked find wrong (Northcutt et al., arXiv 2103.14749)."""
+
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics:
+    """What a model's logits on labelled images are worth; all measures derive from the two tensors, on the CPU."""
+
+    logits: Tensor
+    """float32 (N, 10)."""
+    labels: Tensor
+    """int64 (N)."""
+
+    @cached_property
+    def predictions(self) -> Tensor:
+        """int64 (N): the digit read."""
+        return self.logits.argmax(dim=1)
+
+    @cached_property
+    def loss(self) -> float:
+        """Mean cross-entropy, in nats."""
+        return float(F.cross_entropy(self.logits.double(), self.labels))
+
+    @cached_property
+    def correct(self) -> int:
+        """How many images are read right."""
+        return int((self.predictions == self.labels).sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images read right, a fraction."""
+        return self.correct / len(self.labels)
+
+    @property
+    def interval(self) -> Interval:
+        """The accuracy with its 95 % Wilson interval: how far another draw of as many images could lie."""
+        return wilson_interval(self.correct, len(self.labels))
+
+    @cached_property
+    def misread(self) -> Tensor:
+        """int64 (M): indices of the images read wrong, the surest mistakes first."""
+        wrong = (self.predictions != self.labels).nonzero().squeeze(1)
+        sure = self.logits[wrong].softmax(dim=1).amax(dim=1)
+        return wrong[sure.argsort(descending=True, stable=True)]
+
+    @cached_property
+    def confusion(self) -> Tensor:
+        """int64 (10, 10): rows are true digits, columns what was read."""
+        pairs = self.labels * CLASSES + self.predictions
+        return torch.bincount(pairs, minlength=CLASSES * CLASSES).view(CLASSES, CLASSES)
+
+    @cached_property
+    def calibration_error(self) -> float:
+        """Expected calibration error over 15 equal bins of confidence (Guo et al., 2017, arXiv 1706.04599)."""
+        confidence = self.logits.double().softmax(dim=1).amax(dim=1)
+        bins = (confidence * CALIBRATION_BINS).long().clamp_(max=CALIBRATION_BINS - 1)
+        gap = torch.zeros(CALIBRATION_BINS, dtype=torch.float64)
+        gap.index_add_(0, bins, confidence - (self.predictions == self.labels).double())
+        return float(gap.abs().sum() / len(self.labels))
+
+    def without(self, indices: tuple[int, ...]) -> Metrics:
+        """Return the metrics with some images set aside."""
+        keep = torch.ones(len(self.labels), dtype=torch.bool)
+        keep[list(indices)] = False
+        return Metrics(self.logits[keep], self.labels[keep])
+
+    def per_digit(self) -> list[dict[str, Any]]:
+        """Return a row for each digit: count, recall, precision (None where nothing was counted), commonest mistake."""
+        return [self._digit(digit) for digit in range(CLASSES)]
+
+    def _digit(self, digit: int) -> dict[str, Any]:
+        right = int(self.confusion[digit, digit])
+        count, read = int(self.confusion[digit].sum()), int(self.confusion[:, digit].sum())
+        others = self.confusion[digit].clone()
+        others[digit] = 0
+        return {
+            "digit": digit,
+            "count": count,
+            "errors": count - right,
+            "recall": right / count if count else None,
+            "precision": right / read if read else None,
+            "most_often_read_as": int(others.argmax()) if others.any() else None,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        return {
+            "accuracy": self.accuracy,
+            "interval_95": [self.interval.low, self.interval.high],
+            "errors": len(self.labels) - self.correct,
+            "images": len(self.labels),
+            "loss": self.loss,
+            "calibration_error": self.calibration_error,
+            "per_digit": self.per_digit(),
+            "confusion": self.confusion.tolist(),
+            "misread": self.misread.tolist(),
+        }
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
+    """Run a model over images: uint8 (N, 28, 28) on the model's device -> logits float32 (N, 10) on the CPU.
+
+    The model is put into evaluation mode for the while and back into its own after it; no random number is drawn.
+    """
+    was_training = model.training
+    model.eval()
+    logits = torch.cat([model(normalise(to_unit(part))) for part in torch.split(images, batch_size)])
+    model.train(was_training)
+    return logits.float().cpu()
+
+
+def evaluate(model: nn.Module, digits: Digits) -> Metrics:
+    """Score a model on labelled digits, which lie on the model's device or are moved there."""
+    device = next(model.parameters()).device
+    return Metrics(predict_logits(model, digits.images.to(device)).clone(), digits.labels.cpu())

@@ -1,0 +1,99 @@
+"""Files that are either whole or absent: atomic writes, hashes and locks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from tenk.errors import BusyError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader, or a crash at any moment, finds the old content or the new, never a part.
+
+    The content goes to a temporary file in the same folder, is forced to disk, and is renamed over `path`; the folder
+    is forced to disk last, without which the rename itself may be lost. Text is written as UTF-8.
+
+    Raises:
+        OSError: the disk is full or the folder not writable; `path` is as it was and no temporary file is left.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; these are meant to be shared
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically; NaN and infinities are refused, since JSON has none."""
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to disk (a no-op on Windows, which has no such call)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what writes that were killed midway have left in a folder."""
+    for leftover in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            leftover.unlink()
+
+
+def sha256(*chunks: bytes | memoryview) -> str:
+    """Return the SHA-256 of the chunks, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold a folder for this process alone; the lock goes with the process, also when it is killed.
+
+    Raises:
+        BusyError: another process holds it, and still does after `wait_seconds` (-1: wait for ever).
+    """
+    owner = folder / ".lock.pid"
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=wait_seconds):
+            owner.write_text(str(os.getpid()))
+            yield
+            owner.unlink(missing_ok=True)
+    except filelock.Timeout:
+        pid = owner.read_text() if owner.exists() else "unknown"
+        raise BusyError(
+            f"folder in use: {folder} is being written by process {pid}. wait for it to end, or choose another folder"
+        ) from None
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,50 @@
+"""The networks, each in a file that reads like its diagram."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from tenk.errors import UsageError, unknown_name
+from tenk.models.gap import gap
+from tenk.models.transition import transition
+
+MODELS: dict[str, Callable[..., nn.Module]] = {"gap": gap, "transition": transition}
+
+PARAMETER_LIMIT = 10_000
+"""What the project is named for: each network, in each variant, has fewer parameters than this."""
+
+
+def list_models() -> list[str]:
+    """Return the names that `create_model` takes, sorted."""
+    return sorted(MODELS)
+
+
+def create_model(name: str, **options: Any) -> nn.Module:
+    """Build a network by name, with fresh weights drawn from torch's global generator.
+
+    Options are the architecture's own; both documented networks take `dropout` (a rate in 0..1), `residual` (bool) and
+    `head` ("pool" or "linear"). The model takes normalised float32 (B, 1, 28, 28) and returns logits float32 (B, 10).
+
+    Raises:
+        UsageError: the name, or an option of it, is not known.
+    """
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS)
+    known = inspect.signature(MODELS[name]).parameters
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of model {name}", option, known)
+    if not 0 <= options.get("dropout", 0.0) < 1:
+        raise UsageError(f"dropout out of range: {options['dropout']}. give a rate from 0 up to, not including, 1")
+    if options.get("head", "pool") not in ("pool", "linear"):
+        raise unknown_name("head", options["head"], ("pool", "linear"))
+    return MODELS[name](**options)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return how many numbers the model learns."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,61 @@
+"""The pieces that the networks are built from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Head = Literal["pool", "linear"]
+"""How a network ends: `pool` averages its last maps (the documents' way), `linear` flattens them into a fully
+connected layer, which still sees where on the map a feature lies."""
+
+
+def block(inputs: int, outputs: int, kernel: int, *, padding: int = 0, dropout: float, norm_first: bool) -> nn.Module:
+    """Build a convolution without bias, then batch norm and ReLU in the order asked for, then dropout.
+
+    The bias is left out since batch norm subtracts it again. Dropout at a rate of 0 is left out altogether: its random
+    numbers cost more than the convolution.
+    """
+    norm, relu = nn.BatchNorm2d(outputs), nn.ReLU()
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False),
+        *((norm, relu) if norm_first else (relu, norm)),
+    ]
+    return nn.Sequential(*layers, *([nn.Dropout(dropout)] if dropout else []))
+
+
+def bare(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    """Build a convolution with nothing behind it: a change of width, or the last layer, whose maps are logits."""
+    return nn.Conv2d(inputs, outputs, kernel, bias=False)
+
+
+class Residual(nn.Module):
+    """Adds a block's input to its output; costs no parameter.
+
+    Where an unpadded convolution has cut the borders the input is cut alike, and where the block has widened the
+    channels the input is filled up with zeros (option A of He et al., 2016, arXiv 1512.03385).
+    """
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.inner(x)
+        border = (x.shape[-1] - out.shape[-1]) // 2
+        missing = out.shape[1] - x.shape[1]
+        return out + F.pad(x, (-border, -border, -border, -border, 0, missing))
+
+
+class GlobalAveragePool(nn.Module):
+    """Averages each map to one number: (B, C, H, W) -> (B, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3))  # AdaptiveAvgPool2d computes the same, but its gradient on CUDA is not deterministic
+
+
+def residual_if(wanted: bool, inner: nn.Module) -> nn.Module:
+    """Wrap a block in a residual connection where one is wanted."""
+    return Residual(inner) if wanted else inner

@@ -1,0 +1,144 @@
+"""Run folders and metrics as pictures; the only file that imports matplotlib."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, MaxNLocator, NullLocator
+from torch import Tensor
+
+from tenk.digits import CLASSES, Digits
+from tenk.evaluation import Metrics
+from tenk.files import write_atomically
+from tenk.runs import Run
+
+_COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#8d5fd3", "#c77f0a", "#4a4e69")
+_ACCURACY_TICKS = (50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95)
+
+MOST_MISREAD_SHOWN = 100
+
+
+def save_curves(folders: Sequence[Path], path: Path) -> None:
+    """Draw loss and accuracy of both sets over the epochs, of one run or of several laid over each other."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    for number, folder in enumerate(folders):
+        _draw_run(loss, accuracy, Run(folder), number, alone=len(folders) == 1)
+    _finish_axes(loss, "loss (cross-entropy, nats)")
+    loss.set_yscale("log")
+    _finish_axes(accuracy, "accuracy (%)")
+    _spread_towards_100(accuracy)
+    if len(folders) == 1:
+        recipe = Run(folders[0]).recipe()
+        figure.suptitle(f"{recipe.name}: {recipe.model}, {recipe.protocol} protocol, seed {recipe.seed}")
+    _save(figure, path)
+
+
+def save_confusion(metrics: Metrics, path: Path) -> None:
+    """Draw the confusion matrix: true digits down, read digits across, mistakes shaded, counts written in."""
+    confusion = metrics.confusion
+    mistakes = confusion.clone().fill_diagonal_(0)
+    figure = Figure(figsize=(6.4, 6), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(mistakes.numpy(), cmap="OrRd", vmin=0, vmax=max(1, int(mistakes.max())))
+    darkest = max(1, int(mistakes.max()))
+    for true in range(CLASSES):
+        for read in range(CLASSES):
+            count = int(confusion[true, read])
+            if count:
+                colour = "white" if true != read and count > 0.6 * darkest else "black"
+                weight = "bold" if true == read else "normal"
+                axes.text(read, true, str(count), ha="center", va="center", color=colour, weight=weight, fontsize=9)
+    axes.set(xlabel="read", ylabel="true", xticks=range(CLASSES), yticks=range(CLASSES))
+    axes.set_title(f"{len(metrics.labels) - metrics.correct} of {len(metrics.labels):,} misread")
+    _save(figure, path)
+
+
+def save_misread(metrics: Metrics, digits: Digits, path: Path) -> None:
+    """Draw the misread digits, the surest mistakes first, each with its index, true label and what was read."""
+    shown = metrics.misread[:MOST_MISREAD_SHOWN]
+    titles = [
+        f"#{index}\n{int(metrics.labels[index])} read as {int(metrics.predictions[index])}" for index in shown.tolist()
+    ]
+    more = f" (the {len(shown)} surest)" if len(metrics.misread) > len(shown) else ""
+    save_sheet(digits.images[shown], titles, path, f"{len(metrics.misread)} of {len(metrics.labels):,} misread{more}")
+
+
+def save_sheet(images: Tensor, titles: Sequence[str], path: Path, heading: str, columns: int = 10) -> None:
+    """Draw digit images, uint8 (N, 28, 28), in rows, each under its title; an empty title takes no room."""
+    rows = max(1, -(-len(images) // columns))
+    height = 1.25 if any(titles) else 0.9
+    figure = Figure(figsize=(columns * 0.95, rows * height + 0.5), layout="constrained")
+    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_axis_off()
+        if index < len(images):
+            axes.imshow(images[index].cpu().numpy(), cmap="gray", vmin=0, vmax=255)
+            axes.set_title(titles[index] if titles else "", fontsize=7)
+    figure.suptitle(heading, fontsize=11)
+    _save(figure, path)
+
+
+def _draw_run(loss: Axes, accuracy: Axes, run: Run, number: int, *, alone: bool) -> None:
+    history = run.history()
+    label = "" if alone else f"{run.folder.name}: "
+    train_colour = _COLOURS[0] if alone else _COLOURS[number % len(_COLOURS)]
+    scored_colour = _COLOURS[1] if alone else train_colour
+    epochs = [epoch.epoch for epoch in history]
+    train: dict[str, Any] = {"color": train_colour, "linestyle": "--", "marker": "o", "markersize": 3}
+    loss.plot(epochs, [epoch.train_loss for epoch in history], label=f"{label}training", **train)
+    accuracy.plot(epochs, [100 * epoch.train_accuracy for epoch in history], label=f"{label}training", **train)
+    scored = [epoch for epoch in history if epoch.scored_set]
+    style: dict[str, Any]
+    if scored:
+        epochs = [epoch.epoch for epoch in scored]
+        style = {"color": scored_colour, "marker": "o", "markersize": 3, "label": f"{label}{scored[0].scored_set}"}
+        loss.plot(epochs, [epoch.loss or 0.0 for epoch in scored], **style)
+        accuracy.plot(epochs, [100 * (epoch.accuracy or 0.0) for epoch in scored], **style)
+    result = run.result()
+    if result:
+        style = {"color": scored_colour, "marker": "*", "markersize": 13, "linestyle": "none"}
+        loss.plot(result.kept_epoch, result.test_loss, **style)
+        accuracy.plot(
+            result.kept_epoch,
+            100 * result.test_accuracy,
+            label=f"{label}test, weights of epoch {result.kept_epoch}: {result.test_accuracy:.2%}",
+            **style,
+        )
+
+
+def _finish_axes(axes: Axes, quantity: str) -> None:
+    axes.set(xlabel="epoch", ylabel=quantity)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize=8)
+
+
+def _spread_towards_100(axes: Axes) -> None:
+    """Scale an accuracy axis by the logarithm of the error, so that 99.0 and 99.5 lie as far apart as 98 and 99."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
+    low, high = float(values.min()), min(99.99, float(values.max()))
+    axes.set_yscale("function", functions=(_to_digits, _from_digits))
+    axes.yaxis.set_major_locator(FixedLocator(_ACCURACY_TICKS))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.set_ylim(max(0.0, 100 - (100 - low) * 1.3), 100 - (100 - high) / 1.5)
+
+
+def _to_digits(percent: np.ndarray) -> np.ndarray:
+    return -np.log10(np.maximum(100 - np.asarray(percent), 1e-3))
+
+
+def _from_digits(value: np.ndarray) -> np.ndarray:
+    return np.asarray(100 - 10.0 ** -np.asarray(value))
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,183 @@
+"""What a person sees of a training while it runs and at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from tenk.recipes import Recipe
+from tenk.runs import Epoch, Position, Result
+
+
+class Report:
+    """Is told what happens in a training, and by itself does nothing with it."""
+
+    def start(
+        self, recipe: Recipe, environment: dict[str, Any], steps_per_epoch: int, position: Position, folder: Path
+    ) -> None:
+        """Training is about to begin, or to go on, at `position`."""
+
+    def step(self, position: Position, batch_size: int) -> None:
+        """A step has ended."""
+
+    def epoch(self, epoch: Epoch, best: bool) -> None:
+        """An epoch has ended; `best` where it is the best so far on the scored set."""
+
+    def finish(self, result: Result) -> None:
+        """The run is finished."""
+
+    def close(self) -> None:
+        """The training has ended, in whatever way."""
+
+
+class ConsoleReport(Report):
+    """Prints a line an epoch and a table at the end, with a live progress bar where the output is a terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self._progress: Progress | None = None
+        self._epochs = 0
+        self._steps_per_epoch = 1
+
+    def start(
+        self, recipe: Recipe, environment: dict[str, Any], steps_per_epoch: int, position: Position, folder: Path
+    ) -> None:
+        """Say what is trained on what, then show the bar."""
+        self._epochs, self._steps_per_epoch = recipe.epochs, steps_per_epoch
+        data = environment["data"]
+        say = self.console.print
+        say(f"recipe [bold]{recipe.name}[/]: model {recipe.model}, {recipe.protocol} protocol, seed {recipe.seed}")
+        say(
+            f"data [bold]{escape(data['name'])}[/]: {data['train']:,} training images, {data['test']:,} test images; "
+            f"{environment['device_name']}, {environment['threads']} threads"
+        )
+        if position.epoch or position.step:
+            say(f"resumed behind epoch {position.epoch}, step {position.step}")
+            for epoch in position.history:
+                self._print_epoch(epoch, best=epoch.epoch == position.best_epoch)
+        if self.console.is_terminal:
+            self._progress = _create_progress(self.console)
+            self._progress.add_task("", total=recipe.epochs * steps_per_epoch, completed=self._steps(position))
+            self._progress.start()
+
+    def step(self, position: Position, batch_size: int) -> None:
+        """Move the bar."""
+        if self._progress:
+            self._progress.update(
+                self._progress.task_ids[0],
+                completed=self._steps(position),
+                description=f"epoch {position.epoch + 1}/{self._epochs}",
+                loss=position.loss_sum / position.step,
+                accuracy=position.correct / (position.step * batch_size),
+                batch_size=batch_size,
+            )
+
+    def epoch(self, epoch: Epoch, best: bool) -> None:
+        """Print the epoch's line."""
+        self._print_epoch(epoch, best)
+
+    def finish(self, result: Result) -> None:
+        """Take the bar away and print the closing table."""
+        self.close()
+        self.console.print(result_table(result))
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+    def _steps(self, position: Position) -> int:
+        return position.epoch * self._steps_per_epoch + position.step
+
+    def _print_epoch(self, epoch: Epoch, best: bool) -> None:
+        number = f"{epoch.epoch:>{len(str(self._epochs))}}/{self._epochs}"
+        line = f"epoch {number}  {_score('train', epoch.train_accuracy, epoch.train_loss)}"
+        if epoch.scored_set is not None and epoch.accuracy is not None and epoch.loss is not None:
+            line += f"  {_score(epoch.scored_set, epoch.accuracy, epoch.loss)}"
+        line += f"  {epoch.seconds:.1f} s" + ("  best" if best else "")
+        self.console.print(line, highlight=False, soft_wrap=True)
+
+
+class TensorBoardReport(Report):
+    """Writes loss, accuracy and learning rate as TensorBoard event files into the run folder's `tensorboard`."""
+
+    def start(
+        self, recipe: Recipe, environment: dict[str, Any], steps_per_epoch: int, position: Position, folder: Path
+    ) -> None:
+        """Open the event file; what a killed process wrote beyond the checkpoint is hidden by TensorBoard's purge."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=position.epoch + 1)
+
+    def epoch(self, epoch: Epoch, best: bool) -> None:
+        """Add the epoch's figures."""
+        scalars = {
+            "loss/train": epoch.train_loss,
+            "accuracy/train": epoch.train_accuracy,
+            f"loss/{epoch.scored_set}": epoch.loss,
+            f"accuracy/{epoch.scored_set}": epoch.accuracy,
+            "learning_rate": epoch.learning_rate,
+        }
+        for name, value in scalars.items():
+            if value is not None:
+                self._writer.add_scalar(name, value, epoch.epoch)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        self._writer.close()
+
+
+def result_table(result: Result) -> Table:
+    """Build the closing table of a run."""
+    table = Table(title=f"{result.recipe}, seed {result.seed}", show_header=False, title_justify="left")
+    low, high = result.test_interval_95
+    table.add_row("test accuracy", f"[bold]{result.test_accuracy:.2%}[/]  ({low:.2%} to {high:.2%}, 95 % interval)")
+    table.add_row("protocol", f"{result.protocol}: {PROTOCOL_NOTES[result.protocol]}")
+    if result.validation_accuracy is not None:
+        table.add_row("validation accuracy", f"{result.validation_accuracy:.2%}")
+    table.add_row("errors", f"{result.test_errors:,} of {result.test_images:,}")
+    table.add_row("parameters", f"{result.parameters:,} ({result.model})")
+    table.add_row("epochs", f"{result.epochs}, weights of epoch {result.kept_epoch} kept")
+    seconds = result.seconds
+    table.add_row(
+        "time",
+        f"{seconds['total']:.1f} s: load {seconds['load']:.1f}, train {seconds['train']:.1f}, "
+        f"evaluate {seconds['evaluate']:.1f}",
+    )
+    table.add_row("data", escape(result.data["name"]))
+    table.add_row("files", escape(result.run_dir))
+    return table
+
+
+PROTOCOL_NOTES = {
+    "watched": "the test set chose the epoch, so the number is biased upward",
+    "held-out": "the validation images chose the epoch, the test set was read once",
+    "fixed": "a fixed number of epochs, the test set was read once",
+}
+
+
+def _score(name: str, accuracy: float, loss: float) -> str:
+    return f"{name} {accuracy:7.2%} loss {loss:.4f}"
+
+
+class _FieldsColumn(ProgressColumn):
+    """Loss, accuracy and speed of the epoch under way."""
+
+    def render(self, task: Task) -> Text:
+        if "loss" not in task.fields:
+            return Text("")
+        speed = f"{task.speed * task.fields['batch_size']:,.0f} images/s" if task.speed else ""
+        return Text(f"loss {task.fields['loss']:.4f}  {task.fields['accuracy']:.2%}  {speed}")
+
+
+def _create_progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), _FieldsColumn(), TimeRemainingColumn(compact=True))
+    return Progress(*columns, console=console, transient=True, refresh_per_second=5)

@@ -1,0 +1,354 @@
+"""A training on disk: its folder, its checkpoints, and the one door to weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import tenk
+from tenk.errors import ModelError, TenkError, UsageError
+from tenk.files import sweep_temporaries, write_atomically, write_json
+from tenk.models import create_model
+from tenk.recipes import Recipe
+from tenk.tensors import load_tensors, save_tensors
+
+KEPT_CHECKPOINTS = 2
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of `metrics.jsonl`."""
+
+    epoch: int
+    """Counted from 1."""
+    train_loss: float
+    """Mean over the epoch's batches as they were trained on: deformed, with dropout, by the weights of the moment."""
+    train_accuracy: float
+    """A fraction, counted on the same batches."""
+    scored_set: str | None
+    """`test` under the protocol `watched`, `validation` under `held-out`, None under `fixed`."""
+    loss: float | None
+    """Loss on the scored set."""
+    accuracy: float | None
+    """Accuracy on the scored set, a fraction."""
+    learning_rate: float
+    """Of the epoch's last step."""
+    seconds: float
+    """Of training, without the scoring."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run came to: `result.json`."""
+
+    recipe: str
+    model: str
+    parameters: int
+    protocol: str
+    seed: int
+    epochs: int
+    """Epochs trained."""
+    kept_epoch: int
+    """The epoch whose weights were kept."""
+    target_epoch: int | None
+    """The first epoch whose scored accuracy reached the recipe's target; None if none did, or there was no target."""
+    validation_accuracy: float | None
+    """Of the kept weights, under `held-out`."""
+    test_accuracy: float
+    """Of the kept weights, a fraction."""
+    test_interval_95: tuple[float, float]
+    """Wilson interval over the test images."""
+    test_errors: int
+    test_images: int
+    test_loss: float
+    calibration_error: float
+    seconds: dict[str, float]
+    """`load`, `train`, `evaluate`, `total`."""
+    data: dict[str, str]
+    """`name` and `sha256`."""
+    device: str
+    run_dir: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass
+class Position:
+    """Where a training stands; all of it is in each checkpoint."""
+
+    epoch: int = 0
+    """Epochs finished."""
+    step: int = 0
+    """Steps finished in the epoch under way."""
+    loss_sum: float = 0.0
+    """Sum of the losses of the steps so far in the epoch."""
+    correct: int = 0
+    """Training images read right so far in the epoch."""
+    epoch_seconds: float = 0.0
+    """Time spent on the epoch under way."""
+    best_accuracy: float = -1.0
+    """Best accuracy on the scored set so far; -1 before the first."""
+    best_epoch: int = 0
+    """The epoch that had it; 0 before the first."""
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"load": 0.0, "train": 0.0, "evaluate": 0.0, "total": 0.0}
+    )
+    history: list[Epoch] = field(default_factory=list)
+
+
+class Run:
+    """A run folder. `training` writes it; everything else only reads it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model_file = folder / "model.safetensors"
+        self.curves_file = folder / "curves.png"
+        self._recipe_file = folder / "recipe.json"
+        self._environment_file = folder / "environment.json"
+        self._metrics_file = folder / "metrics.jsonl"
+        self._result_file = folder / "result.json"
+        self._checkpoints = folder / "checkpoint"
+
+    @staticmethod
+    def is_run(folder: Path) -> bool:
+        """Tell whether a training has begun in the folder."""
+        return (folder / "recipe.json").is_file()
+
+    def begin(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
+        """Record what is about to be trained; the recipe last, since it marks the folder as a run."""
+        self._checkpoints.mkdir(exist_ok=True)
+        write_json(self._environment_file, environment)
+        write_atomically(self._recipe_file, recipe.to_json() + "\n")
+
+    def recipe(self) -> Recipe:
+        """Return the run's recipe.
+
+        Raises:
+            ModelError: the folder holds no run, or its recipe is damaged.
+        """
+        try:
+            return Recipe.from_json(self._read(self._recipe_file))
+        except UsageError as error:
+            raise ModelError(f"damaged recipe: {self._recipe_file}: {error}") from None
+
+    def environment(self) -> dict[str, Any]:
+        """Return under what the run was begun."""
+        return self._read_object(self._environment_file)
+
+    def result(self) -> Result | None:
+        """Return what the run came to; None while it is not finished."""
+        if not self._result_file.exists():
+            return None
+        value = self._read_object(self._result_file)
+        missing = [item.name for item in fields(Result) if item.name not in value]
+        if missing:
+            raise ModelError(f"damaged result: {self._result_file} lacks {missing[0]}. train again")
+        value["test_interval_95"] = tuple(value["test_interval_95"])
+        return Result(**{item.name: value[item.name] for item in fields(Result)})
+
+    def history(self) -> list[Epoch]:
+        """Return the epochs so far; a last line that a killed process left half-written is passed over."""
+        epochs = []
+        for line in self._read(self._metrics_file).splitlines():
+            try:
+                epochs.append(Epoch(**json.loads(line)))
+            except (ValueError, TypeError):
+                break
+        return epochs
+
+    def write_history(self, epochs: list[Epoch]) -> None:
+        """Replace all of `metrics.jsonl`."""
+        write_atomically(self._metrics_file, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in epochs))
+
+    def append_epoch(self, epoch: Epoch) -> None:
+        """Add one line to `metrics.jsonl`, flushed, so that it can be followed while the run goes on."""
+        with self._metrics_file.open("a") as file:
+            file.write(json.dumps(asdict(epoch)) + "\n")
+            file.flush()
+
+    def write_result(self, result: Result) -> None:
+        """Write `result.json`, which marks the run as finished."""
+        write_json(self._result_file, result.to_dict())
+
+    def save_checkpoint(self, epoch: int, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Save the state of a training, then drop all but the last two; the best weights so far are part of each."""
+        save_tensors(self._checkpoints / f"epoch-{epoch:06}-step-{step:08}.safetensors", "checkpoint", tensors, facts)
+        for old in self._checkpoint_files()[KEPT_CHECKPOINTS:]:
+            old.unlink()
+
+    def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return the newest checkpoint that is whole, or None where none was written yet.
+
+        Raises:
+            ModelError: there are checkpoints, but none can be used; it names the newest one's fault.
+        """
+        sweep_temporaries(self.folder)
+        sweep_temporaries(self._checkpoints)
+        fault: ModelError | None = None
+        for path in self._checkpoint_files():
+            try:
+                return load_tensors(path, "checkpoint")
+            except ModelError as error:
+                fault = fault or error
+        if fault:
+            raise fault
+        return None
+
+    def save_model(self, model: nn.Module, facts: Mapping[str, Any]) -> None:
+        """Write the run's weights."""
+        save_weights(self.model_file, model, facts)
+
+    def _checkpoint_files(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self._checkpoints.glob("epoch-*.safetensors"), reverse=True)
+
+    def _read(self, path: Path) -> str:
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            raise ModelError(f"not a run folder: {self.folder} has no {path.name}. give a run's folder") from None
+        except NotADirectoryError:
+            raise ModelError(f"not a run folder: {self.folder} is a file. give a run's folder") from None
+        except UnicodeDecodeError:
+            raise ModelError(f"damaged file: {path} is no text. train again") from None
+
+    def _read_object(self, path: Path) -> dict[str, Any]:
+        try:
+            value = json.loads(self._read(path))
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"damaged file: {path} ({error}). train again") from None
+        if not isinstance(value, dict):
+            raise ModelError(f"damaged file: {path} holds no JSON object. train again")
+        return value
+
+
+def create_run_folder(recipe: Recipe, folder: Path | None) -> Path:
+    """Make the folder of a new run: the one asked for, or the first free `runs/<recipe>-s<seed>`.
+
+    Raises:
+        UsageError: the folder asked for already holds something.
+        TenkError: it cannot be made or written.
+    """
+    try:
+        if folder is None:
+            return _next_free(Path("runs"), f"{recipe.name}-s{recipe.seed}")
+        folder.mkdir(parents=True, exist_ok=True)
+        used = any(entry.name != ".lock" for entry in folder.iterdir())
+    except OSError as error:
+        raise TenkError(
+            f"cannot make a run folder: {folder or 'runs'} ({error.strerror}). choose another --out"
+        ) from None
+    if used and not (folder / ".lock.pid").exists():
+        remedy = f"continue it with --resume {folder}, or choose" if Run.is_run(folder) else "choose"
+        raise UsageError(f"run folder not empty: {folder}. {remedy} another --out")
+    if not os.access(folder, os.W_OK):
+        raise TenkError(f"cannot write to the run folder: {folder}. choose another --out")
+    return folder
+
+
+def _next_free(parent: Path, name: str) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Return what a result may depend on besides recipe and data."""
+    return {
+        "tenk": tenk.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "device": device.type,
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that tenk runs from; None where it is installed elsewhere."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def model_options(recipe: Recipe) -> dict[str, Any]:
+    """Return what `create_model` is given for a recipe: the one place where a model's options leave the recipe."""
+    return {"dropout": recipe.dropout, "residual": recipe.residual, "head": recipe.head}
+
+
+def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
+    """Write a model's weights; `facts` must hold what `load_model` rebuilds it from, `model` and `options`."""
+    save_tensors(path, "weights", model.state_dict(), facts)
+
+
+def load_model(path: str | Path) -> nn.Module:
+    """Load the network of a run folder or a weights file, on the CPU and in evaluation mode.
+
+    Raises:
+        ModelError: there is none, it is damaged, or its tensors do not fit its architecture.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not Run.is_run(path):
+            raise ModelError(f"not a run folder: {path} has no recipe.json. give a run folder or a weights file")
+        if not Run(path).model_file.exists():
+            raise ModelError(f"run not finished: {path} has no weights yet. finish it with: tenk train --resume {path}")
+        path = Run(path).model_file
+    tensors, facts = load_tensors(path, "weights")
+    try:
+        model = create_model(facts["model"], **facts["options"])
+    except (KeyError, TypeError, UsageError) as error:
+        raise ModelError(f"cannot rebuild the model: {path} ({error}). use the tenk that wrote it") from None
+    restore(model, tensors, str(path))
+    return model.eval()
+
+
+def restore(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy tensors into a model, which must have exactly these.
+
+    Raises:
+        ModelError: one is missing, too many, or of another shape or type; it names the first.
+    """
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        found = _describe(tensors.get(name))
+        wanted = _describe(expected.get(name))
+        if found != wanted:
+            raise ModelError(f"not this model: {where}, tensor {name} is {found}, expected {wanted}. give its own file")
+    model.load_state_dict(dict(tensors))
+
+
+def _describe(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

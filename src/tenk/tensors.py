@@ -1,0 +1,87 @@
+"""Sealed tensor files: safetensors with a description and a checksum inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from tenk.errors import ModelError
+from tenk.files import sha256, write_atomically
+
+FORMAT_VERSION = 1
+
+MAXIMUM_BYTES = 16 * 2**20
+"""Far more than the checkpoint of any network under ten thousand parameters takes."""
+
+_KEY = "tenk"
+
+
+def save_tensors(path: Path, kind: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and JSON-able facts as one safetensors file, atomically.
+
+    The facts lie in the file's metadata, with the format's version and a SHA-256 over facts and tensors, which
+    safetensors itself has none of. Equal content gives equal bytes.
+    """
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    description = json.dumps({"format": FORMAT_VERSION, "kind": kind, "facts": dict(facts)}, sort_keys=True)
+    metadata = {_KEY: description, "sha256": _digest(description, whole)}
+    write_atomically(path, safetensors.torch.save(whole, metadata))
+
+
+def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file that `save_tensors` wrote, trusting nothing in it: (tensors, facts).
+
+    Raises:
+        ModelError: the file is missing, damaged, no safetensors (a pickle, say), of another kind or a newer format,
+            or holds numbers that are not finite.
+    """
+    content = _read(path)
+    try:
+        tensors = safetensors.torch.load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        metadata = header.get("__metadata__", {})
+        description = metadata[_KEY]
+        described = json.loads(description)
+        version, found, facts = described["format"], described["kind"], described["facts"]
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ModelError(f"not a file of tenk's: {path} ({reason}). give a .safetensors that tenk wrote") from None
+    if version != FORMAT_VERSION:
+        raise ModelError(
+            f"another format: {path} is of version {version}, this tenk reads {FORMAT_VERSION}. "
+            "use the tenk that wrote it, or a newer one"
+        )
+    if metadata.get("sha256") != _digest(description, tensors):
+        raise ModelError(f"damaged file: {path} does not match its own checksum. restore it from a copy")
+    if found != kind:
+        raise ModelError(f"wrong kind of file: {path} holds a {found}. give a {kind}")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ModelError(f"not finite: {path}, tensor {name} holds NaN or infinity. train again")
+    return tensors, facts
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAXIMUM_BYTES:
+            raise ModelError(f"file too large: {path} has {size:,} bytes. at most {MAXIMUM_BYTES:,} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read: {path} ({error.strerror}). give a run folder or a weights file") from None
+
+
+def _digest(description: str, tensors: Mapping[str, Tensor]) -> str:
+    chunks = [description.encode()]
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        chunks.append(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        chunks.append(tensor.view(-1).view(torch.uint8).numpy().tobytes())
+    return sha256(*chunks)

@@ -1,0 +1,393 @@
+"""The training itself: from a recipe and data to weights and a result, resumable at every step."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tenk.augment import augment
+from tenk.datasets import Dataset, load_digits
+from tenk.device import pick_device
+from tenk.digits import normalise, to_unit
+from tenk.errors import DivergedError, ModelError, StoppedError, UsageError
+from tenk.evaluation import evaluate
+from tenk.files import locked
+from tenk.models import count_parameters, create_model
+from tenk.recipes import Recipe
+from tenk.report import ConsoleReport, Report
+from tenk.runs import Epoch, Position, Result, Run, create_run_folder, describe_environment, model_options, restore
+from tenk.schedule import learning_rate
+
+
+def train(
+    recipe: Recipe,
+    data: str | Path | Dataset = "auto",
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    *,
+    device: str = "auto",
+    reports: Sequence[Report] | None = None,
+) -> Result:
+    """Train a recipe from its first step, or from where a stopped run stands, to its result.
+
+    `data` is a known name, a folder of four IDX files, or a `Dataset`; `run_dir` is where everything is written, by
+    default the first free `runs/<recipe>-s<seed>`; `resume` continues the run in `run_dir`. `reports` are told of each
+    step and epoch, by default one that prints; an empty list keeps quiet.
+
+    Raises:
+        UsageError: a device or model that is not there, or a run folder in use by another run.
+        DataError: the data is missing or damaged.
+        ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count.
+        DivergedError: loss or gradient ceased to be finite; the last checkpoint is kept.
+        StoppedError: SIGINT or SIGTERM arrived; the state is saved.
+        BusyError: another process trains in `run_dir`.
+    """
+    started = time.perf_counter()
+    chosen = pick_device(device)
+    create_model(recipe.model, **model_options(recipe))  # an unknown model is refused before anything is written
+    reports = [ConsoleReport()] if reports is None else reports
+    if resume and run_dir is None:
+        raise UsageError("nothing to resume: no run folder was given. give one")
+    folder = Path(run_dir) if resume and run_dir is not None else None
+    finished = Run(folder).result() if folder else None
+    if finished:
+        for report in reports:
+            report.finish(finished)
+        return finished
+    dataset = data if isinstance(data, Dataset) else load_digits(data)
+    load_seconds = time.perf_counter() - started
+    folder = folder or create_run_folder(recipe, Path(run_dir) if run_dir is not None else None)
+    with locked(folder), _own_random_state(), _StopSignals() as signals:
+        trainer = Trainer(recipe, dataset, chosen, Run(folder), reports)
+        trainer.begin(resume)
+        trainer.at.seconds["load"] += load_seconds
+        trainer.at.seconds["total"] += load_seconds
+        try:
+            trainer.fit(signals)
+            return trainer.finish()
+        finally:
+            for report in reports:
+                report.close()
+
+
+class Trainer:
+    """One training: its network, its images, and where it stands."""
+
+    def __init__(
+        self, recipe: Recipe, data: Dataset, device: torch.device, run: Run, reports: Sequence[Report]
+    ) -> None:
+        self.recipe, self.data, self.device, self.run, self.reports = recipe, data, device, run, reports
+        self.at = Position()
+        self.images, self.scored_set, self.scored_images = self._split()
+        self.batch_size = min(recipe.batch_size, len(self.images))
+        self.steps_per_epoch = len(self.images) // self.batch_size  # what is left over waits for the next shuffle
+        torch.manual_seed(_seed(recipe.seed))
+        model = create_model(recipe.model, **model_options(recipe))
+        self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = (
+            AveragedModel(
+                self.model,
+                multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging),  # type: ignore[no-untyped-call]
+                use_buffers=True,
+            )
+            if recipe.averaging
+            else None
+        )
+        self.scored: nn.Module = self.average.module if self.average else self.model
+        self.best: dict[str, Tensor] = {}
+        self.optimizer = _create_optimizer(recipe, self.model)
+        self.generator = torch.Generator(device)
+
+    def fit(self, signals: _StopSignals) -> None:
+        """Train until the last epoch, the target, or the end of patience."""
+        recipe, at, clock = self.recipe, self.at, time.perf_counter()
+        while at.epoch < recipe.epochs and not self._enough():
+            self.model.train()
+            order = _shuffled(len(self.images), recipe.seed, at.epoch).to(self.device)
+            while at.step < self.steps_per_epoch:
+                self._seed_step()
+                batch = order[at.step * self.batch_size : (at.step + 1) * self.batch_size]
+                pixels = augment(to_unit(self.images.images[batch]), recipe.augment, self.generator)
+                labels = self.images.labels[batch]
+                rate = self._learning_rate()
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+
+                logits = self.model(normalise(pixels))
+                loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+                self.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                self._count(loss, logits, labels, rate)
+                self.optimizer.step()
+                if self.average:
+                    self.average.update_parameters(self.model)
+
+                clock = self._tick(clock)
+                if signals.received:
+                    self._stop(signals.received)
+            self._finish_epoch()
+            clock = time.perf_counter()
+
+    def begin(self, resume: bool) -> None:
+        """Open the run folder: record a new run, or return to where a stopped one stands."""
+        environment = describe_environment(self.device)
+        environment["data"] = {
+            "name": self.data.name,
+            "sha256": self.data.sha256(),
+            "train": len(self.data.train),
+            "test": len(self.data.test),
+        }
+        if not resume:
+            self.run.begin(self.recipe, environment)
+        else:
+            self._check_same(environment)
+            checkpoint = self.run.load_checkpoint()
+            if checkpoint:
+                self._restore(*checkpoint)
+        self.run.write_history(self.at.history)
+        for report in self.reports:
+            report.start(self.recipe, environment, self.steps_per_epoch, self.at, self.run.folder)
+
+    def finish(self) -> Result:
+        """Write the kept weights, score them on the test set, and draw the curves."""
+        from tenk.plots import save_curves  # imported here: half a second that a training need not wait for
+
+        if self.best:
+            restore(self.scored, {name: tensor.to(self.device) for name, tensor in self.best.items()}, "best weights")
+        clock = time.perf_counter()
+        metrics = evaluate(self.scored, self.data.test)
+        self._spend("evaluate", time.perf_counter() - clock)
+        recipe, at = self.recipe, self.at
+        result = Result(
+            recipe=recipe.name,
+            model=recipe.model,
+            parameters=count_parameters(self.scored),
+            protocol=recipe.protocol,
+            seed=recipe.seed,
+            epochs=at.epoch,
+            kept_epoch=at.best_epoch or at.epoch,
+            target_epoch=self._target_epoch(),
+            validation_accuracy=at.best_accuracy if recipe.protocol == "held-out" else None,
+            test_accuracy=metrics.accuracy,
+            test_interval_95=(metrics.interval.low, metrics.interval.high),
+            test_errors=len(metrics.labels) - metrics.correct,
+            test_images=len(metrics.labels),
+            test_loss=metrics.loss,
+            calibration_error=metrics.calibration_error,
+            seconds={name: round(seconds, 3) for name, seconds in at.seconds.items()},
+            data={"name": self.data.name, "sha256": self.data.sha256()},
+            device=self.device.type,
+            run_dir=str(self.run.folder),
+        )
+        self.run.save_model(
+            self.scored,
+            {"model": recipe.model, "options": model_options(recipe), "recipe": recipe.name, "seed": recipe.seed},
+        )
+        save_curves([self.run.folder], self.run.curves_file)
+        self.run.write_result(result)
+        for report in self.reports:
+            report.finish(result)
+        return result
+
+    def save_checkpoint(self) -> None:
+        """Save everything that the rest of the training depends on."""
+        parts: dict[str, dict[str, Tensor]] = {"model": self.model.state_dict(), "best": self.best}
+        if self.average:
+            parts["average"] = self.average.state_dict()
+        for index, state in self.optimizer.state_dict()["state"].items():
+            parts[f"optimizer/{index}"] = state
+        tensors = {
+            f"{part}/{name}": tensor
+            for part, named in parts.items()
+            for name, tensor in named.items()
+            if tensor is not None
+        }
+        self.run.save_checkpoint(self.at.epoch, self.at.step, tensors, {"position": asdict(self.at)})
+
+    def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            part, _, key = name.rpartition("/")
+            parts.setdefault(part, {})[key] = tensor
+        where = f"checkpoint of {self.run.folder}"
+        restore(self.model, parts.pop("model", {}), where)
+        if self.average:
+            restore(self.average, parts.pop("average", {}), where)
+        self.best = parts.pop("best", {})
+        state = {int(part.removeprefix("optimizer/")): named for part, named in parts.items()}
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        position = dict(facts["position"])
+        position["history"] = [Epoch(**epoch) for epoch in position["history"]]
+        self.at = Position(**position)
+
+    def _check_same(self, environment: dict[str, Any]) -> None:
+        """Refuse to resume under anything that would make the result another one."""
+        then, now = self.run.environment(), environment
+        recipe_then, recipe_now = asdict(self.run.recipe()), asdict(self.recipe)
+        pairs = [(key, recipe_then[key], recipe_now[key]) for key in recipe_now]
+        pairs += [(key, then.get(key), now[key]) for key in ("torch", "device", "threads")]
+        pairs += [("data", then.get("data", {}).get("sha256"), now["data"]["sha256"])]
+        for key, before, after in pairs:
+            if before != after:
+                raise ModelError(
+                    f"cannot resume {self.run.folder}: {key} was {before}, is now {after}. "
+                    "resume under what it was begun with, or train anew"
+                )
+
+    def _split(self) -> tuple[Any, str | None, Any]:
+        """Return the images to train on, and the name and the images of the set that is scored on the way."""
+        if self.recipe.protocol == "fixed":
+            return self.data.train.to(self.device), None, None
+        if self.recipe.protocol == "watched":
+            return self.data.train.to(self.device), "test", self.data.test.to(self.device)
+        cut = len(self.data.train) - max(1, len(self.data.train) // 6)
+        return self.data.train[:cut].to(self.device), "validation", self.data.train[cut:].to(self.device)
+
+    def _enough(self) -> bool:
+        """Whether the target is reached or patience at its end."""
+        recipe, at = self.recipe, self.at
+        if recipe.target_accuracy is not None and at.best_accuracy >= recipe.target_accuracy:
+            return True
+        return recipe.patience_epochs is not None and at.epoch - at.best_epoch >= recipe.patience_epochs
+
+    def _target_epoch(self) -> int | None:
+        target = self.recipe.target_accuracy
+        if target is None:
+            return None
+        return next((e.epoch for e in self.at.history if e.accuracy is not None and e.accuracy >= target), None)
+
+    def _seed_step(self) -> None:
+        """Make all chance of a step, dropout's and the augmentation's, a pure function of seed, epoch and step."""
+        chance = _seed(self.recipe.seed, self.at.epoch, self.at.step)
+        torch.manual_seed(chance)
+        self.generator.manual_seed(chance)
+
+    def _learning_rate(self) -> float:
+        step = self.at.epoch * self.steps_per_epoch + self.at.step
+        steps = self.recipe.epochs * self.steps_per_epoch
+        return learning_rate(self.recipe.schedule, self.recipe.optimizer.lr, step, steps)
+
+    def _count(self, loss: Tensor, logits: Tensor, labels: Tensor, rate: float) -> None:
+        """Add a step to the epoch's sums; stop, before the update, where loss or gradient is not finite."""
+        gradient = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        right = (logits.detach().argmax(dim=1) == labels).sum()
+        loss_value, norm, correct = torch.stack((loss.detach(), gradient, right.float())).tolist()  # one wait for CUDA
+        at = self.at
+        if not (math.isfinite(loss_value) and math.isfinite(norm)):
+            raise DivergedError(
+                f"diverged: epoch {at.epoch + 1}, step {at.step + 1}: loss {loss_value}, gradient norm {norm}, "
+                f"learning rate {rate:g}. lower optimizer.lr; {self.run.folder} keeps what was saved before"
+            )
+        at.loss_sum += loss_value
+        at.correct += int(correct)
+        at.step += 1
+
+    def _tick(self, clock: float) -> float:
+        now = time.perf_counter()
+        self.at.epoch_seconds += now - clock
+        self._spend("train", now - clock)
+        for report in self.reports:
+            report.step(self.at, self.batch_size)
+        return now
+
+    def _spend(self, what: str, seconds: float) -> None:
+        self.at.seconds[what] += seconds
+        self.at.seconds["total"] += seconds
+
+    def _finish_epoch(self) -> None:
+        """Score the epoch where the protocol says so, keep what is best, record, and save."""
+        at = self.at
+        rate = self.optimizer.param_groups[0]["lr"]
+        at.epoch, at.step = at.epoch + 1, 0
+        clock = time.perf_counter()
+        metrics = evaluate(self.scored, self.scored_images) if self.scored_set else None
+        if metrics and metrics.accuracy > at.best_accuracy:
+            at.best_accuracy, at.best_epoch = metrics.accuracy, at.epoch
+            self.best = {name: tensor.detach().clone() for name, tensor in self.scored.state_dict().items()}
+        self._spend("evaluate", time.perf_counter() - clock)
+        epoch = Epoch(
+            epoch=at.epoch,
+            train_loss=at.loss_sum / self.steps_per_epoch,
+            train_accuracy=at.correct / (self.steps_per_epoch * self.batch_size),
+            scored_set=self.scored_set,
+            loss=metrics.loss if metrics else None,
+            accuracy=metrics.accuracy if metrics else None,
+            learning_rate=rate,
+            seconds=round(at.epoch_seconds, 3),
+        )
+        at.history.append(epoch)
+        at.loss_sum, at.correct, at.epoch_seconds = 0.0, 0, 0.0
+        self.run.append_epoch(epoch)
+        self.save_checkpoint()
+        for report in self.reports:
+            report.epoch(epoch, at.best_epoch == at.epoch)
+
+    def _stop(self, signal_number: int) -> None:
+        self.save_checkpoint()
+        raise StoppedError(
+            f"stopped: epoch {self.at.epoch + 1}, step {self.at.step} is saved. "
+            f"resume with: tenk train --resume {self.run.folder}",
+            signal_number,
+        )
+
+
+class _StopSignals:
+    """Catches SIGINT and SIGTERM once, so that a step can end and be saved; a second one exits at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _StopSignals:
+        if threading.current_thread() is threading.main_thread():  # Python lets no other thread set handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+
+
+@contextmanager
+def _own_random_state() -> Iterator[None]:
+    """Give the caller's random numbers back as they were."""
+    with torch.random.fork_rng():
+        yield
+
+
+def _seed(*parts: int) -> int:
+    """Mix numbers into one seed, so that neighbouring runs, epochs and steps have nothing in common."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _shuffled(count: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(_seed(seed, epoch)))
+
+
+def _create_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    given = recipe.optimizer
+    common: dict[str, Any] = {"lr": given.lr, "weight_decay": given.weight_decay, "foreach": True}
+    if given.name == "sgd":
+        return torch.optim.SGD(model.parameters(), momentum=given.momentum, nesterov=given.nesterov, **common)
+    kind = torch.optim.AdamW if given.name == "adamw" else torch.optim.Adam
+    return kind(model.parameters(), betas=(given.momentum, 0.999), **common)

@@ -1,0 +1,37 @@
+"""Data that tests share: a few random digits on disk, and MNIST where it is at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tenk.digits import write_idx
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def write_small_set(folder: Path, train: int = 60, test: int = 20, seed: int = 0) -> Path:
+    """Write four IDX files of random pixels and labels, named as MNIST's are."""
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, count in ("train", train), ("t10k", test):
+        write_idx(folder / f"{split}-images-idx3-ubyte.gz", random.integers(0, 256, (count, 28, 28), dtype=np.uint8))
+        write_idx(folder / f"{split}-labels-idx1-ubyte.gz", random.integers(0, 10, count, dtype=np.uint8))
+    return folder
+
+
+@pytest.fixture
+def small_folder(tmp_path: Path) -> Path:
+    """A folder of four IDX files: 60 random images to train on, 20 to test with."""
+    return write_small_set(tmp_path / "small")
+
+
+@pytest.fixture
+def mnist_folder() -> Path:
+    """The folder of the real MNIST; tests that ask for it are skipped where it is not at hand."""
+    folder = REPOSITORY.parent / "shared" / "mnist"
+    if not folder.is_dir():
+        pytest.skip("MNIST is not at hand")
+    return folder
