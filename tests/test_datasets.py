@@ -39,14 +39,13 @@ NAMES = [f"{split}-{kind}-ubyte.gz" for split in ("train", "t10k") for kind in (
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache; nothing beside the working folder; limits short enough for a test."""
+    """An empty cache, and nothing in or beside the working folder."""
     here = tmp_path / "project"
     here.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.delenv("TENK_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(datasets, "_cache_root", lambda: tmp_path / "cache")
-    monkeypatch.setattr(datasets, "READ_SECONDS", 0.2)
     return tmp_path / "cache"
 
 
@@ -425,7 +424,10 @@ FAULTS = {
 def test_a_mirror_that_fails_is_told_and_the_next_one_is_asked(
     known: Callable[..., KnownSet], mirror: Mirror, cache: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setattr(datasets, "SLOW_SECONDS", 0.05 if way == "drip" else 15.0)
+    if way in ("hang", "stall"):
+        monkeypatch.setattr(datasets, "READ_SECONDS", 0.4)
+    if way == "drip":
+        monkeypatch.setattr(datasets, "SLOW_SECONDS", 0.05)
     known(mirror.at(way))
     message = fails()
     assert f"cannot download mnist: {NAMES[0]} (127.0.0.1:{mirror.server_port}: {FAULTS[way]}" in message
@@ -434,8 +436,10 @@ def test_a_mirror_that_fails_is_told_and_the_next_one_is_asked(
     assert not visible(cache / "mnist")
     assert not hidden(cache / "mnist")
 
+    mirror.requests.clear()
     known(mirror.at(way), mirror.at("good"))
     assert len(load_digits("mnist").train) == 60
+    assert mirror.requests == [NAMES[0]] * datasets.TRIES + NAMES, "it is not asked again for the other files"
 
 
 def test_a_wrong_checksum_shows_what_came_and_what_should_have(
@@ -533,10 +537,11 @@ def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     with datasets._progress("http://host/a.gz", 2_000_000) as show:
         show(1_000_000)
-    assert "a.gz" in sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert "a.gz" in terminal.getvalue()
 
 
 # --- several processes -------------------------------------------------------------------------------------------
@@ -549,6 +554,7 @@ order = json.loads(sys.argv[1])
 files = tuple(datasets.KnownFile(*file) for file in order["files"])
 datasets.DATASETS["mnist"] = datasets.KnownSet("mnist", "", "", 60, 20, files, (order["mirror"],))
 datasets._cache_root = lambda: Path(order["cache"])
+datasets.READ_SECONDS = 60.0
 print("ready", flush=True)
 print(datasets.load_digits("mnist").sha256())
 """

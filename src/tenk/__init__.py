@@ -1,3 +1,72 @@
-"""Handwritten digits, read by neural networks of under ten thousand parameters."""
+"""Handwritten digits, read by neural networks of under ten thousand parameters.
+
+import tenk
+result = tenk.train(tenk.recipes.default())
+model = tenk.load_model(result.run_dir)
+metrics = tenk.evaluate(model, tenk.load_digits("mnist").test)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenk import recipes
+    from tenk.datasets import Dataset, load_digits
+    from tenk.digits import Digits
+    from tenk.errors import TenkError
+    from tenk.evaluation import Metrics, evaluate
+    from tenk.models import create_model, list_models
+    from tenk.recipes import Recipe
+    from tenk.runs import Result, load_model
+    from tenk.summary import summarise
+    from tenk.training import train
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Dataset",
+    "Digits",
+    "Metrics",
+    "Recipe",
+    "Result",
+    "TenkError",
+    "create_model",
+    "evaluate",
+    "list_models",
+    "load_digits",
+    "load_model",
+    "recipes",
+    "summarise",
+    "train",
+]
+
+_HOMES = {
+    "Dataset": "datasets",
+    "Digits": "digits",
+    "Metrics": "evaluation",
+    "Recipe": "recipes",
+    "Result": "runs",
+    "TenkError": "errors",
+    "create_model": "models",
+    "evaluate": "evaluation",
+    "list_models": "models",
+    "load_digits": "datasets",
+    "load_model": "runs",
+    "summarise": "summary",
+    "train": "training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `tenk --help` need not wait for torch."""
+    if name == "recipes":
+        return importlib.import_module("tenk.recipes")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tenk' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"tenk.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -261,7 +261,7 @@ def _load_mnist_or_synthetic() -> Dataset:
         files = _find(known) or _download(known)
     except TenkError as error:
         reason = str(error).partition(". ")[0]
-        note = f"MNIST can be neither found nor downloaded, so digits drawn by strokes take its place ({reason})."
+        note = f"MNIST can be neither found nor downloaded, so digits drawn by strokes take its place: {reason}."
         return _draw(DATASETS["synthetic"], note)
     return _read_known(known, files)
 
@@ -428,9 +428,10 @@ def _download(known: KnownSet) -> list[Path]:
 
 def _fill(known: KnownSet, folder: Path, scratch: Path) -> None:
     missing = [file for file in known.files if not _spelled(folder, file.name)]
-    archive = _fetch(known, known.archive, scratch) if known.archive and missing else None
+    mirrors = list(known.mirrors)
+    archive = _fetch(known, known.archive, mirrors, scratch) if known.archive and missing else None
     for file in missing:
-        path = _unpack(archive, file, scratch) if archive else _fetch(known, file, scratch)
+        path = _unpack(archive, file, scratch) if archive else _fetch(known, file, mirrors, scratch)
         write_atomically(folder / file.name, path.read_bytes())
 
 
@@ -442,11 +443,11 @@ def _unpack(archive: Path, file: KnownFile, scratch: Path) -> Path:
     return path
 
 
-def _fetch(known: KnownSet, file: KnownFile, scratch: Path) -> Path:
-    """Fetch a file from the first mirror that gives the right one."""
+def _fetch(known: KnownSet, file: KnownFile, mirrors: list[str], scratch: Path) -> Path:
+    """Fetch a file from the first mirror that gives the right one; those that fail go to the end of the list."""
     path = scratch / file.name
     reasons = []
-    for mirror in known.mirrors:
+    for mirror in tuple(mirrors):
         for _ in range(TRIES):
             reason = _attempt(mirror + file.name, path, file)
             if not reason:
@@ -454,6 +455,7 @@ def _fetch(known: KnownSet, file: KnownFile, scratch: Path) -> Path:
             if reason == _UNREACHABLE:  # trying that again would only double the wait of those who are offline
                 break
         reasons.append(f"{urlsplit(mirror).netloc}: {reason}")
+        mirrors.append(mirrors.pop(0))
     raise DataError(f"cannot download {known.name}: {file.name} ({'; '.join(reasons)}). {_by_hand(known)}")
 
 
@@ -502,19 +504,24 @@ def _stream(url: str, path: Path) -> None:
             raise DataError("a web page instead of the file")
         body = response.raw
         total = body.length_remaining
+        _check_size(total or 0, limit)
         received, start = 0, time.monotonic()
         with _progress(url, total) as show:
             # read1, unlike pooch's or requests' own loops, returns what has come: a drip cannot hide behind a block
             while chunk := body.read1(_CHUNK):
                 received += len(chunk)
-                _check_pace(received, total or 0, time.monotonic() - start, limit)
+                _check_size(received, limit)
+                _check_pace(received, time.monotonic() - start)
                 output.write(chunk)
                 show(received)
 
 
-def _check_pace(received: int, total: int, seconds: float, limit: int) -> None:
-    if max(received, total) > limit:
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
         raise DataError(f"more than {limit:,} bytes")
+
+
+def _check_pace(received: int, seconds: float) -> None:
     if seconds > SLOW_SECONDS and received < seconds * SLOW_BYTES_PER_SECOND:
         raise DataError(f"too slow, {received:,} bytes in {seconds:.0f} s")
 

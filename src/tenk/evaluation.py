@@ -16,6 +16,9 @@ from tenk.stats import Interval, wilson_interval
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
 """Indices of MNIST's test images whose label most people asked find wrong (Northcutt et al., arXiv 2103.14749)."""
 
+MNIST_TEST_SHA256 = "c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6b802b"
+"""`Digits.sha256` of MNIST's 10,000 test images: only there do the indices above mean anything."""
+
 CALIBRATION_BINS = 15
 
 
@@ -42,6 +45,11 @@ class Metrics:
     def correct(self) -> int:
         """How many images are read right."""
         return int((self.predictions == self.labels).sum())
+
+    @property
+    def errors(self) -> int:
+        """How many are read wrong."""
+        return len(self.labels) - self.correct
 
     @property
     def accuracy(self) -> float:
@@ -75,10 +83,12 @@ class Metrics:
         gap.index_add_(0, bins, confidence - (self.predictions == self.labels).double())
         return float(gap.abs().sum() / len(self.labels))
 
-    def without(self, indices: tuple[int, ...]) -> Metrics:
-        """Return the metrics with some images set aside."""
+    def without_disputed(self, digits: Digits) -> Metrics | None:
+        """Return the metrics with MNIST's disputed labels set aside; None where `digits` is not MNIST's test set."""
+        if digits.sha256() != MNIST_TEST_SHA256:
+            return None
         keep = torch.ones(len(self.labels), dtype=torch.bool)
-        keep[list(indices)] = False
+        keep[list(DISPUTED)] = False
         return Metrics(self.logits[keep], self.labels[keep])
 
     def per_digit(self) -> list[dict[str, Any]]:
@@ -104,7 +114,7 @@ class Metrics:
         return {
             "accuracy": self.accuracy,
             "interval_95": [self.interval.low, self.interval.high],
-            "errors": len(self.labels) - self.correct,
+            "errors": self.errors,
             "images": len(self.labels),
             "loss": self.loss,
             "calibration_error": self.calibration_error,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, MaxNLocator, NullLocator
@@ -56,7 +57,7 @@ def save_confusion(metrics: Metrics, path: Path) -> None:
                 weight = "bold" if true == read else "normal"
                 axes.text(read, true, str(count), ha="center", va="center", color=colour, weight=weight, fontsize=9)
     axes.set(xlabel="read", ylabel="true", xticks=range(CLASSES), yticks=range(CLASSES))
-    axes.set_title(f"{len(metrics.labels) - metrics.correct} of {len(metrics.labels):,} misread")
+    axes.set_title(f"{metrics.errors:,} of {len(metrics.labels):,} misread")
     _save(figure, path)
 
 
@@ -68,6 +69,12 @@ def save_misread(metrics: Metrics, digits: Digits, path: Path) -> None:
     ]
     more = f" (the {len(shown)} surest)" if len(metrics.misread) > len(shown) else ""
     save_sheet(digits.images[shown], titles, path, f"{len(metrics.misread)} of {len(metrics.labels):,} misread{more}")
+
+
+def save_class_sheet(digits: Digits, path: Path, heading: str, each: int = 16) -> None:
+    """Draw the first digits of each class, a row a class."""
+    first = torch.cat([(digits.labels == digit).nonzero().squeeze(1)[:each] for digit in range(CLASSES)])
+    save_sheet(digits.images[first], [], path, heading, columns=each)
 
 
 def save_sheet(images: Tensor, titles: Sequence[str], path: Path, heading: str, columns: int = 10) -> None:
@@ -131,7 +138,7 @@ def _spread_towards_100(axes: Axes) -> None:
 
 
 def _to_digits(percent: np.ndarray) -> np.ndarray:
-    return -np.log10(np.maximum(100 - np.asarray(percent), 1e-3))
+    return np.asarray(-np.log10(np.maximum(100 - np.asarray(percent), 1e-3)))
 
 
 def _from_digits(value: np.ndarray) -> np.ndarray:

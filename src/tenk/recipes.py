@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from tenk.augment import Augment
 from tenk.errors import UsageError, unknown_name
 from tenk.schedule import Schedule
 
@@ -37,6 +36,22 @@ class Optimizer:
     """Whether SGD looks ahead along its momentum."""
     weight_decay: float = 0.0
     """Pull of the weights towards zero."""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How strongly training images are deformed, anew in each epoch; each amount is drawn evenly from -x to +x."""
+
+    rotation_degrees: float = 0.0
+    """Largest rotation, in degrees."""
+    shift_pixels: float = 0.0
+    """Largest shift along each axis, in pixels."""
+    scale: float = 0.0
+    """Largest change of size along each axis, as a fraction: 0.1 is 90 % to 110 %."""
+    shear: float = 0.0
+    """Largest slant, in pixels sideways for each pixel of height."""
+    elastic_pixels: float = 0.0
+    """Deviation of a smooth random displacement, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,7 @@ class Recipe:
 
 
 def documented_transition() -> Recipe:
-    """The first document's training of `transition`: 15 epochs of plain SGD, the test set watched.
+    """The first document's training: 15 epochs of SGD, watched.
 
     The document gives no batch size, learning rate or dropout rate: 128, 0.01 (momentum 0.9) and 0.05 are ours.
     """
@@ -115,7 +130,7 @@ def documented_transition() -> Recipe:
 
 
 def documented_gap() -> Recipe:
-    """The second document's training of `gap`: up to 19 epochs of SGD, stopped at 99.41 %, the test set watched.
+    """The second document's: SGD, watched, stopped at 99.41 %.
 
     Its other sentence speaks of Adam: `--optimizer.name adam --optimizer.lr 0.001`. Batch size (128) and dropout rate
     (0.05) are ours, the document gives none.
@@ -132,7 +147,7 @@ def documented_gap() -> Recipe:
 
 
 def default() -> Recipe:
-    """Our own training, for `gap` and as good for `transition`."""
+    """Our own training, good for both networks."""
     return Recipe(
         name="default",
         model="gap",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
+from tenk.errors import UsageError
 from tenk.recipes import Recipe
 from tenk.runs import Epoch, Position, Result
+from tenk.tables import build_table
 
 
 class Report:
@@ -51,7 +54,9 @@ class ConsoleReport(Report):
         """Say what is trained on what, then show the bar."""
         self._epochs, self._steps_per_epoch = recipe.epochs, steps_per_epoch
         data = environment["data"]
-        say = self.console.print
+        say = functools.partial(self.console.print, highlight=False, soft_wrap=True)
+        if data["note"]:
+            say(f"[bold yellow]{escape(data['note'])}[/]")
         say(f"recipe [bold]{recipe.name}[/]: model {recipe.model}, {recipe.protocol} protocol, seed {recipe.seed}")
         say(
             f"data [bold]{escape(data['name'])}[/]: {data['train']:,} training images, {data['test']:,} test images; "
@@ -86,6 +91,8 @@ class ConsoleReport(Report):
         """Take the bar away and print the closing table."""
         self.close()
         self.console.print(result_table(result))
+        if result.data["note"]:
+            self.console.print(f"[bold yellow]{escape(result.data['note'])}[/]", highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -108,13 +115,18 @@ class ConsoleReport(Report):
 class TensorBoardReport(Report):
     """Writes loss, accuracy and learning rate as TensorBoard event files into the run folder's `tensorboard`."""
 
+    def __init__(self) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise UsageError("tensorboard is not installed. run: pip install 'tenk[tensorboard]'") from None
+        self._create_writer = SummaryWriter
+
     def start(
         self, recipe: Recipe, environment: dict[str, Any], steps_per_epoch: int, position: Position, folder: Path
     ) -> None:
         """Open the event file; what a killed process wrote beyond the checkpoint is hidden by TensorBoard's purge."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=position.epoch + 1)
+        self._writer = self._create_writer(str(folder / "tensorboard"), purge_step=position.epoch + 1)
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
         """Add the epoch's figures."""
@@ -137,24 +149,22 @@ class TensorBoardReport(Report):
 
 def result_table(result: Result) -> Table:
     """Build the closing table of a run."""
-    table = Table(title=f"{result.recipe}, seed {result.seed}", show_header=False, title_justify="left")
     low, high = result.test_interval_95
-    table.add_row("test accuracy", f"[bold]{result.test_accuracy:.2%}[/]  ({low:.2%} to {high:.2%}, 95 % interval)")
-    table.add_row("protocol", f"{result.protocol}: {PROTOCOL_NOTES[result.protocol]}")
-    if result.validation_accuracy is not None:
-        table.add_row("validation accuracy", f"{result.validation_accuracy:.2%}")
-    table.add_row("errors", f"{result.test_errors:,} of {result.test_images:,}")
-    table.add_row("parameters", f"{result.parameters:,} ({result.model})")
-    table.add_row("epochs", f"{result.epochs}, weights of epoch {result.kept_epoch} kept")
     seconds = result.seconds
-    table.add_row(
-        "time",
-        f"{seconds['total']:.1f} s: load {seconds['load']:.1f}, train {seconds['train']:.1f}, "
-        f"evaluate {seconds['evaluate']:.1f}",
-    )
-    table.add_row("data", escape(result.data["name"]))
-    table.add_row("files", escape(result.run_dir))
-    return table
+    times = ", ".join(f"{part} {seconds[part]:.1f}" for part in ("load", "train", "evaluate"))
+    rows = [
+        ("test accuracy", f"{result.test_accuracy:.2%}  ({low:.2%} to {high:.2%}, 95 % interval)"),
+        ("errors", f"{result.test_errors:,} of {result.test_images:,}"),
+        ("protocol", f"{result.protocol}: {PROTOCOL_NOTES[result.protocol]}"),
+        ("epochs", f"{result.epochs}, weights of epoch {result.kept_epoch} kept"),
+        ("parameters", f"{result.parameters:,} ({result.model})"),
+        ("time", f"{seconds['total']:.1f} s: {times}"),
+        ("data", result.data["name"]),
+        ("files", result.run_dir),
+    ]
+    if result.validation_accuracy is not None:
+        rows.insert(1, ("validation accuracy", f"{result.validation_accuracy:.2%}"))
+    return build_table(f"\n{result.recipe}, seed {result.seed}", (), rows, text_columns=2)
 
 
 PROTOCOL_NOTES = {

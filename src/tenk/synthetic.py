@@ -43,6 +43,8 @@ WAYS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(22, 20), (50, 0), (76, 20), (66, 60), (30, 96), (6, 84), (20, 62), (60, 74), (94, 78)]]),  # large loop
         (1, [[(14, 14), (44, 4), (76, 8), (62, 40), (18, 90), (18, 90), (50, 90), (92, 92)]]),  # as a Z
         (1, [[(20, 34), (30, 8), (64, 2), (72, 32), (44, 72), (18, 88), (22, 68), (50, 76), (74, 100)]]),  # tail down
+        (1, [[(36, 16), (50, 0), (66, 16), (50, 62), (36, 96), (36, 96), (64, 95), (98, 90)]]),  # long foot
+        (0.7, [[(14, 14), (48, 0), (82, 24), (72, 72), (40, 98), (16, 86), (34, 70), (64, 84), (90, 100)]]),  # as a d
     ],
     3: [
         (3, [[(16, 14), (44, 0), (74, 14), (64, 38), (38, 46), (38, 46), (74, 58), (76, 86), (44, 100), (10, 90)]]),
@@ -50,6 +52,7 @@ WAYS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(20, 12), (54, 0), (72, 18), (50, 44), (32, 48), (40, 40), (74, 58), (70, 88), (36, 100), (6, 92)]]),
         (1, [[(10, 10), (48, 0), (70, 14), (58, 40), (46, 46), (46, 46), (64, 56), (60, 84), (46, 100), (26, 98)]]),
         (1, [[(18, 28), (34, 2), (76, 4), (70, 36), (34, 48), (34, 48), (82, 56), (84, 90), (44, 100), (14, 78)]]),
+        (0.7, [[(22, 8), (60, 2), (74, 22), (58, 44), (74, 66), (60, 94), (20, 98)]]),  # hardly notched
     ],
     4: [
         (2, [[(22, 4), (16, 34), (14, 58), (14, 58), (48, 58), (88, 54)], [(74, 0), (68, 50), (62, 100)]]),  # open
@@ -74,6 +77,7 @@ WAYS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(34, 0), (14, 40), (18, 90), (56, 98), (86, 72), (72, 48), (46, 66), (42, 94)]]),  # open
         (1, [[(70, 0), (46, 36), (26, 76), (34, 100), (58, 92), (66, 74), (52, 68), (28, 86)]]),  # small bowl
         (0.7, [[(56, 0), (34, 34), (26, 78), (42, 100), (64, 86), (56, 66), (36, 68), (10, 80)]]),  # crossing the stem
+        (0.7, [[(42, 0), (28, 46), (24, 92), (24, 92), (60, 92), (84, 72), (60, 62), (30, 86)]]),  # pointed
     ],
     7: [
         (2, [[(10, 8), (46, 6), (84, 5), (84, 5), (60, 50), (46, 100)]]),
@@ -84,6 +88,7 @@ WAYS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(10, 18), (34, 6), (60, 10), (88, 2), (88, 2), (62, 50), (48, 100)]]),  # waved
         (1, [[(10, 12), (54, 2), (80, 14), (74, 52), (62, 100)]]),  # round
         (1, [[(10, 8), (40, 7), (74, 6), (74, 6), (74, 50), (72, 100)]]),  # straight leg
+        (0.7, [[(14, 36), (20, 8), (20, 8), (50, 10), (84, 4), (84, 4), (60, 50), (46, 100)], [(34, 54), (80, 46)]]),
     ],
     8: [
         (2, [[(76, 14), (48, 0), (24, 18), (44, 44), (74, 70), (54, 100), (24, 82), (46, 52), (72, 30), (76, 10)]]),
@@ -93,6 +98,7 @@ WAYS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(70, 6), (42, 2), (30, 24), (52, 46), (70, 76), (46, 100), (28, 80), (50, 50), (86, 16)]]),  # open
         (1, [[(84, 0), (54, 40), (24, 78), (32, 100), (54, 90), (50, 58), (18, 26), (26, 4), (62, 8)]]),  # as a ribbon
         (1, [[(72, 22), (56, 0), (22, 10), (30, 36), (58, 52), (66, 80), (46, 100), (34, 80), (56, 50), (94, 24)]]),
+        (0.7, [[(98, 10), (60, 4), (24, 14), (40, 42), (66, 74), (44, 100), (26, 82), (50, 48), (68, 24), (54, 8)]]),
         (0.5, [[(80, 100), (52, 56), (28, 20), (50, 0), (72, 20), (52, 50), (22, 98)]]),  # open below
     ],
     9: [
@@ -104,6 +110,7 @@ WAYS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(82, 20), (60, 2), (16, 14), (14, 56), (60, 64), (84, 24), (84, 24), (86, 64), (90, 100)]]),  # as a q
         (1, [[(82, 2), (52, 4), (26, 24), (38, 44), (66, 34), (66, 34), (58, 68), (46, 100)]]),  # open
         (1, [[(60, 36), (36, 40), (30, 14), (58, 0), (70, 20), (62, 36), (60, 70), (54, 100)]]),  # small bowl
+        (0.7, [[(78, 4), (34, 10), (20, 44), (72, 42), (80, 4), (80, 4), (70, 56), (64, 100)]]),  # as a 4, closed
     ],
 }  # fmt: skip
 """For each digit its ways of being written: how often, relative to the others, and the strokes."""
@@ -140,8 +147,8 @@ def _draw(labels: Tensor, generator: torch.Generator) -> Tensor:
     ways = torch.multinomial(templates.odds[labels], 1, generator=generator).squeeze(1)
     points = _write(ways, generator)
     squeezed = (_narrowness(points) / templates.narrowness[ways]).clamp_max(1)  # a thick pen would fill its loops
-    width = 2.6 * squeezed * torch.exp(0.28 * torch.randn(len(labels), generator=generator))
-    ink = _ink(points, templates.down[ways], width.clamp(1.3, 5.0))
+    width = 2.6 * squeezed * torch.exp(0.3 * torch.randn(len(labels), generator=generator))
+    ink = _ink(points, templates.down[ways], width.clamp(1.2, 6.0))
     return frame(ink).mul_(255).round_().to(torch.uint8)
 
 
@@ -181,7 +188,8 @@ def _ink(points: Tensor, down: Tensor, width: Tensor) -> Tensor:
     length = (torch.nn.functional.pad(step, (1, 0)) + torch.nn.functional.pad(step, (0, 1))) / 2
     spread = radius / 2
     centres = torch.arange(RASTER) + 0.5
-    spots = (points[..., None] - centres).div_(spread[..., None]).square_().mul_(-0.5).exp_()  # (N, samples, 2, raster)
+    depth = (points[..., None] - centres).div_(spread[..., None]).square_().mul_(-0.5)  # (N, samples, 2, raster)
+    spots = depth.clamp_min_(-40).exp_()  # the product of two stays above the denormals, which are many times slower
     weight = length[..., None] / (spread * (2 * torch.pi) ** 0.5)
     density = (spots[:, :, 1] * weight).mT @ spots[:, :, 0]
     distance = density.clamp_(1e-12, 1).log_().mul_(-2).sqrt_().mul_(spread)

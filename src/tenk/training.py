@@ -121,7 +121,7 @@ class Trainer:
             while at.step < self.steps_per_epoch:
                 self._seed_step()
                 batch = order[at.step * self.batch_size : (at.step + 1) * self.batch_size]
-                pixels = augment(to_unit(self.images.images[batch]), recipe.augment, self.generator)
+                pixels = augment(to_unit(self.images.images[batch]), self.generator, **asdict(recipe.augment))
                 labels = self.images.labels[batch]
                 rate = self._learning_rate()
                 for group in self.optimizer.param_groups:
@@ -150,6 +150,7 @@ class Trainer:
             "sha256": self.data.sha256(),
             "train": len(self.data.train),
             "test": len(self.data.test),
+            "note": self.data.note,
         }
         if not resume:
             self.run.begin(self.recipe, environment)
@@ -184,12 +185,12 @@ class Trainer:
             validation_accuracy=at.best_accuracy if recipe.protocol == "held-out" else None,
             test_accuracy=metrics.accuracy,
             test_interval_95=(metrics.interval.low, metrics.interval.high),
-            test_errors=len(metrics.labels) - metrics.correct,
+            test_errors=metrics.errors,
             test_images=len(metrics.labels),
             test_loss=metrics.loss,
             calibration_error=metrics.calibration_error,
             seconds={name: round(seconds, 3) for name, seconds in at.seconds.items()},
-            data={"name": self.data.name, "sha256": self.data.sha256()},
+            data={"name": self.data.name, "sha256": self.data.sha256(), "note": self.data.note},
             device=self.device.type,
             run_dir=str(self.run.folder),
         )

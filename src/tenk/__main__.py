@@ -1,0 +1,6 @@
+"""`python -m tenk` is `tenk`."""
+
+from tenk.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,467 @@
+"""The command line: one short function a verb, whose signature is its options."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json as jsonlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from tyro.conf import Positional, arg
+
+import tenk
+from tenk.errors import TenkError, UsageError, unknown_name
+from tenk.recipes import Recipe, get_recipe, list_recipes
+from tenk.tables import build_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tenk.evaluation import Metrics
+
+RecipeName = Annotated[str, Positional, arg(constructor=tyro.extras.literal_type_from_choices(list_recipes()))]
+
+
+def train(
+    recipe: RecipeName = "default",
+    /,
+    fields: Annotated[Recipe, arg(name="")] = get_recipe("default"),  # noqa: B008 (frozen)
+    data: str | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+    resume: Path | None = None,
+    tensorboard: bool = False,
+    json: bool = False,
+) -> None:
+    """Train a network and watch it learn; any field of the recipe is an option.
+
+    Args:
+        recipe: Recipe to train, named before the options; `tenk recipes` lists them.
+        fields: The recipe's fields.
+        data: A known name (`tenk datasets`), a folder of four IDX files, or auto: MNIST, else synthetic digits.
+        device: cpu, cuda or mps; auto takes the fastest there is.
+        out: Run folder to make; by default runs/RECIPE-sSEED.
+        resume: Run folder to continue instead.
+        tensorboard: Write TensorBoard event files too.
+        json: Print the result as JSON; all else goes to standard error.
+    """
+    from tenk.report import ConsoleReport, Report, TensorBoardReport
+    from tenk.training import train as run_training
+
+    reports: list[Report] = [ConsoleReport(Console(stderr=json))]
+    if tensorboard:
+        reports.append(TensorBoardReport())
+    chosen = data or _recorded_data(resume)
+    result = run_training(fields, chosen, resume or out, resume is not None, device=device, reports=reports)
+    if json:
+        _print_json(result.to_dict())
+
+
+def evaluate(
+    weights: Annotated[Path, Positional],
+    /,
+    data: str | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Score a trained network on the test images: accuracy, confusion, calibration, the misread digits.
+
+    Args:
+        weights: A run folder or a weights file.
+        data: A known name or a folder; by default what the run was trained on.
+        device: cpu, cuda or mps; auto takes the fastest there is.
+        out: Folder for confusion.png, misread.png and metrics.json; by default evaluation/ in the run folder, or here.
+        json: Print all figures as JSON.
+    """
+    from tenk.datasets import load_digits
+    from tenk.device import pick_device
+    from tenk.evaluation import evaluate as score
+    from tenk.files import write_json
+    from tenk.plots import save_confusion, save_misread
+    from tenk.runs import load_model
+
+    model = load_model(weights).to(pick_device(device))
+    digits = load_digits(data or _recorded_data(weights))
+    metrics = score(model, digits.test)
+    disputed = metrics.without_disputed(digits.test)
+    figures = {"data": digits.name, **metrics.to_dict(), "without_disputed": disputed and disputed.to_dict()}
+    folder = out or (weights / "evaluation" if weights.is_dir() else Path("evaluation"))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "metrics.json", figures)
+    save_confusion(metrics, folder / "confusion.png")
+    save_misread(metrics, digits.test, folder / "misread.png")
+    if json:
+        _print_json(figures)
+    else:
+        _print_metrics(metrics, disputed, digits.name, folder)
+        _print(digits.note)
+
+
+def summary(
+    model: Annotated[str, Positional],
+    /,
+    residual: bool = False,
+    head: Literal["pool", "linear"] = "pool",
+    format: Literal["table", "json", "markdown"] = "table",
+    json: bool = False,
+) -> None:
+    """Show a network layer by layer: shapes, parameters, multiply-accumulates, receptive field.
+
+    Args:
+        model: A model's name, a run folder or a weights file.
+        residual: Show the variant with residual connections.
+        head: Show the variant with this head.
+        format: How to write it.
+        json: The same as --format json.
+    """
+    from tenk.models import MODELS, create_model
+    from tenk.runs import load_model
+    from tenk.summary import COLUMNS, summarise
+
+    if model in MODELS or not Path(model).exists():
+        found = summarise(create_model(model, residual=residual, head=head), model)
+    else:
+        found = summarise(load_model(model), model)
+    if json or format == "json":
+        print(found.to_json())
+    elif format == "markdown":
+        print(found.to_markdown())
+    else:
+        _print(
+            build_table(
+                f"{model}: {found.parameters:,} parameters, {found.macs:,} MACs", COLUMNS, found.rows(), text_columns=4
+            )
+        )
+
+
+def plot(runs: Annotated[list[Path], Positional], /, out: Path = Path("curves.png")) -> None:
+    """Draw the curves of one run, or of several over each other.
+
+    Args:
+        runs: Run folders.
+        out: Picture to write.
+    """
+    from tenk.plots import save_curves
+
+    if not runs:
+        raise UsageError("nothing to plot: no run folder was given. write: tenk plot runs/default-s0")
+    save_curves(runs, out)
+    _print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} drawn: {escape(str(out))}")
+
+
+def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | None = None, json: bool = False) -> None:
+    """List the known data sets, or look into one.
+
+    Args:
+        name: A known name or a folder: read it, count it, and show its checksum.
+        sheet: Draw the first training images of each class into this picture.
+        json: Print as JSON.
+    """
+    from tenk.datasets import DATASETS, load_digits
+    from tenk.plots import save_class_sheet
+
+    if name is None:
+        rows = [
+            (known.name, known.description, _place(known.name), f"{known.train_count:,}", f"{known.test_count:,}")
+            for known in DATASETS.values()
+        ]
+        columns = ("name", "what it shows", "where", "training", "test")
+        _print_rows("data sets", columns, rows, json, text_columns=3)
+        return
+    loaded = load_digits(name)
+    if sheet:
+        save_class_sheet(loaded.train, sheet, f"{loaded.name}: training images")
+    facts = {
+        "name": loaded.name,
+        "training_images": len(loaded.train),
+        "test_images": len(loaded.test),
+        "sha256": loaded.sha256(),
+        "note": loaded.note,
+        "sheet": str(sheet) if sheet else None,
+    }
+    _print_facts(facts, json)
+
+
+def models(json: bool = False) -> None:
+    """List the networks and their variants.
+
+    Args:
+        json: Print as JSON.
+    """
+    from tenk.models import count_parameters, create_model, list_models
+
+    rows = [
+        (
+            name,
+            "yes" if residual else "no",
+            head,
+            f"{count_parameters(create_model(name, residual=residual, head=head)):,}",
+        )
+        for name in list_models()
+        for residual in (False, True)
+        for head in ("pool", "linear")
+    ]
+    _print_rows("models", ("name", "residual", "head", "parameters"), rows, json, text_columns=3)
+
+
+def recipes(name: Annotated[str | None, Positional] = None, /, json: bool = False) -> None:
+    """List the recipes, or show every field of one.
+
+    Args:
+        name: A recipe: show it whole.
+        json: Print as JSON.
+    """
+    if name is not None:
+        shown = get_recipe(name)
+        print(shown.to_json()) if json else _print_facts(_flat(asdict(shown)), json)
+        return
+    from tenk.recipes import RECIPES
+
+    known = [(build(), (build.__doc__ or "").partition("\n")[0]) for _, build in sorted(RECIPES.items())]
+    rows = [(r.name, r.model, str(r.epochs), r.optimizer.name, r.protocol, about) for r, about in known]
+    _print_rows(
+        "recipes", ("name", "model", "epochs", "optimizer", "protocol", "what it is"), rows, json, text_columns=6
+    )
+
+
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Positional], /) -> None:
+    """Print the completion script of a shell; bash: eval "$(tenk completion bash)".
+
+    Args:
+        shell: The shell to complete in.
+    """
+    script = io.StringIO()
+    verbs = {name: verb for name, verb in VERBS.items() if verb is not completion}
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(script):
+        tyro.extras.subcommand_cli_from_dict(
+            verbs, prog="tenk", args=["--tyro-print-completion", shell], config=_TYRO_CONFIG
+        )
+    print(script.getvalue(), end="")
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "summary": summary,
+    "plot": plot,
+    "datasets": datasets,
+    "models": models,
+    "recipes": recipes,
+    "completion": completion,
+}
+
+_TYRO_CONFIG = (tyro.conf.FlagCreatePairsOff,)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with a documented exit code, and one line where something failed."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        _run([argument for argument in given if argument != "--debug"])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        message, code = _explain(error)
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(code)
+
+
+def _run(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return
+    verb, rest = arguments[0], arguments[1:]
+    if verb in ("-V", "--version", "version"):
+        print(f"tenk {tenk.__version__}")
+        return
+    if verb not in VERBS:
+        raise unknown_name("verb", verb, VERBS)
+    function: Callable[..., None] = VERBS[verb]
+    if verb == "train":
+        function = functools.partial(train, fields=_base_recipe(rest))
+    _parse_and_call(function, verb, rest)
+
+
+def _usage() -> str:
+    lines = [f"  {name:<11} {(verb.__doc__ or '').partition(chr(10))[0]}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            f"tenk {tenk.__version__}: {tenk.__doc__ and tenk.__doc__.splitlines()[0]}",
+            "",
+            "usage: tenk VERB [OPTIONS]        start with: tenk train",
+            "",
+            *lines,
+            "",
+            "  tenk VERB --help shows a verb's options; --debug shows the traceback of an error.",
+            "exit codes: 0 done, 1 run-time, 2 usage, 3 data, 4 checkpoint or model, 5 diverged, 6 folder busy,",
+            "            130 interrupted, 143 terminated",
+        ]
+    )
+
+
+def _parse_and_call(function: Callable[..., None], verb: str, arguments: list[str]) -> None:
+    """Let tyro parse, and turn what it prints about wrong usage into one line."""
+    complaint = io.StringIO()
+
+    @functools.wraps(function)
+    def prepare(*positional: Any, **named: Any) -> Callable[[], None]:
+        return functools.partial(function, *positional, **named)
+
+    prepare.__doc__ = VERBS[verb].__doc__
+
+    try:
+        with contextlib.redirect_stderr(complaint):
+            call = tyro.cli(prepare, prog=f"tenk {verb}", args=arguments, config=_TYRO_CONFIG)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UsageError(f"{_one_line(complaint.getvalue())} see: tenk {verb} --help") from None
+    call()
+
+
+def _one_line(complaint: str) -> str:
+    """Take message and suggestion out of the box that tyro draws around them."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in complaint.splitlines()]
+    sections = "\n".join(lines[1:-1]).split("\n\n")  # rules between sections have been stripped to empty lines
+    message = " ".join(sections[0].split()).rstrip(".") + "."
+    suggestion = re.search(r"Perhaps you meant:\s+(\S+)", complaint.replace("│", ""))
+    return message[:1].lower() + message[1:] + (f" did you mean {suggestion[1]}?" if suggestion else "")
+
+
+def _base_recipe(arguments: Sequence[str]) -> Recipe:
+    """Return the recipe whose fields the options change: that of the run to resume, or the one named first."""
+    from tenk.runs import Run
+
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, _, value = argument.partition("=")
+        if option == "--resume" and (value or following):
+            return Run(Path(value or following)).recipe()
+    named = [argument for argument in arguments if argument in list_recipes()]
+    if arguments and not arguments[0].startswith("-"):
+        return get_recipe(arguments[0])
+    if named:
+        raise UsageError(f"recipe named behind the options: {named[0]}. write: tenk train {named[0]} --OPTION VALUE")
+    return get_recipe("default")
+
+
+def _recorded_data(run: Path | None) -> str:
+    """Return the data that a run was trained on; `auto` where there is no run."""
+    from tenk.runs import Run
+
+    return str(Run(run).environment()["data"]["name"]) if run and Run.is_run(run) else "auto"
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """Return one line for a person, and the exit code."""
+    if isinstance(error, TenkError):
+        return _flatten(str(error)), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted.", 130
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return _flatten(f"{error.strerror or error}{where}. check that the disk has room and may be written"), 1
+    if type(error).__name__ == "OutOfMemoryError":
+        return "out of device memory. lower --batch-size, or give --device cpu", 1
+    return _flatten(f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where"), 1
+
+
+def _flatten(text: str) -> str:
+    """Make a text one line that a terminal shows as it is: control characters and line ends written out."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _print(what: str | Table) -> None:
+    if what:
+        Console().print(what, highlight=False, soft_wrap=isinstance(what, str))
+
+
+def _print_json(value: Any) -> None:
+    print(jsonlib.dumps(value, indent=2, allow_nan=False))
+
+
+def _print_facts(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(facts)
+    else:
+        _print(
+            build_table(
+                "", (), [(name, str(value)) for name, value in facts.items() if value not in (None, "")], text_columns=2
+            )
+        )
+
+
+def _print_rows(
+    title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], as_json: bool, *, text_columns: int
+) -> None:
+    if as_json:
+        _print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        _print(build_table(title, columns, rows, text_columns=text_columns))
+
+
+def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, folder: Path) -> None:
+    facts = [("accuracy", _accuracy(metrics)), ("errors", f"{metrics.errors:,} of {len(metrics.labels):,}")]
+    if disputed:
+        set_aside = len(metrics.labels) - len(disputed.labels)
+        facts.append((f"without the {set_aside} disputed labels", _accuracy(disputed)))
+    facts += [
+        ("loss", f"{metrics.loss:.4f}"),
+        ("expected calibration error", f"{metrics.calibration_error:.2%}"),
+        ("files", str(folder)),
+    ]
+    _print(build_table(f"test images of {data}", (), facts, text_columns=2))
+    rows = [
+        tuple(
+            "" if row[key] is None else f"{row[key]:.2%}" if key in ("recall", "precision") else f"{row[key]:,}"
+            for key in ("digit", "count", "errors", "recall", "precision", "most_often_read_as")
+        )
+        for row in metrics.per_digit()
+    ]
+    _print(
+        build_table("by digit", ("digit", "images", "errors", "recall", "precision", "read as"), rows, text_columns=1)
+    )
+    matrix = [
+        (str(true), *(str(count) if count else "." for count in row))
+        for true, row in enumerate(metrics.confusion.tolist())
+    ]
+    _print(
+        build_table(
+            "confusion: true digits down, read digits across", ("", *map(str, range(10))), matrix, text_columns=1
+        )
+    )
+
+
+def _accuracy(metrics: Metrics) -> str:
+    interval = metrics.interval
+    return f"{interval.value:.2%}  ({interval.low:.2%} to {interval.high:.2%}, 95 % interval)"
+
+
+def _place(data_set: str) -> str:
+    from tenk.datasets import find_dataset
+
+    if data_set == "synthetic":
+        return "drawn when needed"
+    return str(find_dataset(data_set) or "to be downloaded")
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Write nested fields as `optimizer.lr`, the way the command line names them."""
+    flat: dict[str, Any] = {}
+    for name, item in value.items():
+        flat.update(_flat(item, f"{prefix}{name}.") if isinstance(item, dict) else {f"{prefix}{name}": str(item)})
+    return flat
