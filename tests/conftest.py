@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from tenk.datasets import Dataset
 from tenk.digits import write_idx
+from tenk.synthetic import draw_digits
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -35,3 +38,26 @@ def mnist_folder() -> Path:
     if not folder.is_dir():
         pytest.skip("MNIST is not at hand")
     return folder
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Dataset:
+    """Few synthetic digits: 384 to train on, 96 to test with."""
+    return Dataset("few", draw_digits(384, seed=0), draw_digits(96, seed=1))
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, dataset: Dataset) -> Path:
+    """The same digits as a folder of four IDX files, for the command line."""
+    folder = tmp_path / "few digits"  # a path with a space, everywhere
+    folder.mkdir()
+    for split, digits in ("train", dataset.train), ("t10k", dataset.test):
+        write_idx(folder / f"{split}-images-idx3-ubyte.gz", digits.images.numpy())
+        write_idx(folder / f"{split}-labels-idx1-ubyte.gz", digits.labels.numpy().astype(np.uint8))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Results must not depend on the machine's cores, and tests must not fight over them."""
+    torch.set_num_threads(1)

@@ -21,8 +21,8 @@ def canvas(height: int, width: int) -> Tensor:
 def seven(height: int, width: int, *, pad: int = 0) -> Tensor:
     """A bar on top and a leg at the right, in a box of the given size with `pad` blank pixels around it."""
     ink = torch.zeros(1, height, width)
-    ink[:, : max(1, height // 6)] = 1
-    ink[:, :, width - max(1, width // 4) :] = 1
+    ink[:, : max(1, height // 3)] = 1
+    ink[:, :, width - max(1, width // 3) :] = 1
     return torch.nn.functional.pad(ink, (pad, pad, pad, pad))
 
 
@@ -67,7 +67,7 @@ def test_a_large_photo_is_framed() -> None:
     left=st.integers(0, 30),
     top=st.integers(0, 30),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_the_centre_of_mass_comes_to_the_centre(height: int, width: int, left: int, top: int) -> None:
     framed = frame(torch.nn.functional.pad(seven(height, width), (left, 5, top, 2)))
     assert framed.isfinite().all()
@@ -76,7 +76,7 @@ def test_the_centre_of_mass_comes_to_the_centre(height: int, width: int, left: i
 
 
 @given(left=st.integers(0, 20), right=st.integers(0, 20), top=st.integers(0, 20), bottom=st.integers(0, 20))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 def test_where_the_digit_lies_does_not_matter(left: int, right: int, top: int, bottom: int) -> None:
     ink = seven(31, 22)
     torch.testing.assert_close(frame(torch.nn.functional.pad(ink, (left, right, top, bottom))), frame(ink))
@@ -99,7 +99,7 @@ def test_a_picture_in_a_whole_box_is_not_resampled() -> None:
     picture = torch.nn.functional.pad(seven(20, 13), (6, 3, 5, 2))
     framed = frame(picture)
     torch.testing.assert_close(framed.sum(), picture.sum())
-    assert set(framed.round(decimals=4).unique().tolist()) == {0.0, 1.0}
+    assert set(torch.unique(framed.round(decimals=4)).tolist()) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (1, 1), (5, 400)])

@@ -160,6 +160,47 @@ def plot(runs: Annotated[list[Path], Positional], /, out: Path = Path("curves.pn
     _print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} drawn: {escape(str(out))}")
 
 
+def bench(
+    recipes: Annotated[tuple[str, ...], Positional] = ("default",),
+    /,
+    data: str = "auto",
+    device: str = "auto",
+    rounds: int = 5,
+    json: bool = False,
+) -> None:
+    """Time training here, as ratios to the plain loop of tutorials in the same run.
+
+    Args:
+        recipes: Recipes to time.
+        data: A known name or a folder.
+        device: cpu, cuda or mps; auto takes the fastest there is.
+        rounds: How often each is timed, in turn.
+        json: Print as JSON.
+    """
+    from tenk.bench import bench_training
+    from tenk.datasets import load_digits
+    from tenk.device import pick_device
+    from tenk.runs import describe_environment
+
+    if rounds < 1:
+        raise UsageError(f"rounds out of range: {rounds}. give at least 1")
+    timings = bench_training(load_digits(data).train, recipes, device, rounds=rounds)
+    rows = [
+        (
+            t.name,
+            f"{t.epoch_seconds(60_000):.1f}",
+            f"{1 / t.epoch_seconds(1):,.0f}",
+            f"{t.ratio:.2f}",
+            _spread(t.ratios),
+        )
+        for t in timings
+    ]
+    where = describe_environment(pick_device(device))
+    columns = ("training", "seconds for 60,000", "images/s", "of plain", "spread")
+    title = f"{where['device_name']}, {where['threads']} threads, torch {where['torch']}; median of {rounds} rounds"
+    _print_rows(title, columns, rows, json, text_columns=1)
+
+
 def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | None = None, json: bool = False) -> None:
     """List the known data sets, or look into one.
 
@@ -255,6 +296,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "summary": summary,
     "plot": plot,
+    "bench": bench,
     "datasets": datasets,
     "models": models,
     "recipes": recipes,
@@ -449,6 +491,10 @@ def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, folder
 def _accuracy(metrics: Metrics) -> str:
     interval = metrics.interval
     return f"{interval.value:.2%}  ({interval.low:.2%} to {interval.high:.2%}, 95 % interval)"
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    return f"{min(ratios):.2f} to {max(ratios):.2f}"
 
 
 def _place(data_set: str) -> str:

@@ -84,8 +84,10 @@ def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
     try:
         with filelock.FileLock(folder / ".lock", timeout=wait_seconds):
             owner.write_text(str(os.getpid()))
-            yield
-            owner.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                owner.unlink(missing_ok=True)
     except filelock.Timeout:
         pid = owner.read_text() if owner.exists() else "unknown"
         raise BusyError(

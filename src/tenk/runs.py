@@ -328,7 +328,8 @@ def load_model(path: str | Path) -> nn.Module:
         path = Run(path).model_file
     tensors, facts = load_tensors(path, "weights")
     try:
-        model = create_model(facts["model"], **facts["options"])
+        with torch.random.fork_rng():  # fresh weights are drawn, then replaced: the caller's chance is not touched
+            model = create_model(facts["model"], **facts["options"])
     except (KeyError, TypeError, UsageError) as error:
         raise ModelError(f"cannot rebuild the model: {path} ({error}). use the tenk that wrote it") from None
     restore(model, tensors, str(path))

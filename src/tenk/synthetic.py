@@ -11,6 +11,7 @@ from functools import cache, cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tenk.digits import CLASSES, Digits
 from tenk.errors import UsageError
@@ -40,11 +41,11 @@ WAYS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(14, 24), (36, 4), (68, 12), (64, 46), (34, 84), (12, 94), (10, 80), (34, 76), (62, 94), (94, 92)]]),
         (2, [[(14, 24), (36, 2), (68, 10), (68, 42), (40, 84), (10, 96), (2, 78), (24, 66), (58, 84), (96, 90)]]),
         (1, [[(26, 22), (48, 0), (72, 14), (64, 54), (38, 94), (12, 96), (14, 72), (44, 70), (70, 88), (98, 84)]]),
-        (1, [[(22, 20), (50, 0), (76, 20), (66, 60), (30, 96), (6, 84), (20, 62), (60, 74), (94, 78)]]),  # large loop
+        (1.5, [[(22, 20), (50, 0), (76, 20), (66, 60), (30, 96), (6, 84), (20, 62), (60, 74), (94, 78)]]),  # large loop
         (1, [[(14, 14), (44, 4), (76, 8), (62, 40), (18, 90), (18, 90), (50, 90), (92, 92)]]),  # as a Z
         (1, [[(20, 34), (30, 8), (64, 2), (72, 32), (44, 72), (18, 88), (22, 68), (50, 76), (74, 100)]]),  # tail down
         (1, [[(36, 16), (50, 0), (66, 16), (50, 62), (36, 96), (36, 96), (64, 95), (98, 90)]]),  # long foot
-        (0.7, [[(14, 14), (48, 0), (82, 24), (72, 72), (40, 98), (16, 86), (34, 70), (64, 84), (90, 100)]]),  # as a d
+        (1, [[(14, 14), (48, 0), (82, 24), (72, 72), (40, 98), (16, 86), (34, 70), (64, 84), (90, 100)]]),  # as a d
     ],
     3: [
         (3, [[(16, 14), (44, 0), (74, 14), (64, 38), (38, 46), (38, 46), (74, 58), (76, 86), (44, 100), (10, 90)]]),
@@ -95,10 +96,10 @@ WAYS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(50, 0), (24, 12), (28, 40), (52, 48), (76, 36), (74, 10), (50, 0)],
              [(50, 48), (22, 62), (24, 92), (52, 100), (80, 88), (78, 60), (50, 48)]]),  # two rings
         (1, [[(92, 8), (60, 42), (22, 78), (28, 100), (58, 88), (56, 58), (36, 28), (52, 2), (90, 12)]]),  # slanting
-        (1, [[(70, 6), (42, 2), (30, 24), (52, 46), (70, 76), (46, 100), (28, 80), (50, 50), (86, 16)]]),  # open
-        (1, [[(84, 0), (54, 40), (24, 78), (32, 100), (54, 90), (50, 58), (18, 26), (26, 4), (62, 8)]]),  # as a ribbon
+        (1, [[(70, 6), (42, 2), (30, 24), (52, 46), (70, 76), (46, 100), (28, 80), (50, 50), (92, 18)]]),  # open
+        (2, [[(88, 0), (56, 38), (24, 78), (32, 100), (54, 90), (50, 58), (18, 26), (26, 4), (62, 8)]]),  # as a ribbon
         (1, [[(72, 22), (56, 0), (22, 10), (30, 36), (58, 52), (66, 80), (46, 100), (34, 80), (56, 50), (94, 24)]]),
-        (0.7, [[(98, 10), (60, 4), (24, 14), (40, 42), (66, 74), (44, 100), (26, 82), (50, 48), (68, 24), (54, 8)]]),
+        (1.5, [[(98, 12), (60, 2), (24, 14), (40, 42), (66, 74), (44, 100), (26, 82), (50, 48), (68, 24), (54, 8)]]),
         (0.5, [[(80, 100), (52, 56), (28, 20), (50, 0), (72, 20), (52, 50), (22, 98)]]),  # open below
     ],
     9: [
@@ -138,17 +139,19 @@ def draw_digits(count: int, seed: int) -> Digits:
         raise UsageError(f"too few digits: {count}. ask for at least one")
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randperm(count, generator=generator) % CLASSES
-    images = torch.cat([_draw(chunk, generator) for chunk in labels.split(CHUNK)])
+    images = torch.cat([_draw(chunk, generator) for chunk in torch.split(labels, CHUNK)])
     return Digits(images, labels)
 
 
 def _draw(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw one digit for each label: int64 (N) -> uint8 (N, 28, 28)."""
     templates = _templates()
     ways = torch.multinomial(templates.odds[labels], 1, generator=generator).squeeze(1)
     points = _write(ways, generator)
     squeezed = (_narrowness(points) / templates.narrowness[ways]).clamp_max(1)  # a thick pen would fill its loops
     width = 2.6 * squeezed * torch.exp(0.3 * torch.randn(len(labels), generator=generator))
-    ink = _ink(points, templates.down[ways], width.clamp(1.2, 6.0))
+    pressure = torch.exp(0.5 * torch.randn(len(labels), SAMPLES, generator=generator))
+    ink = _ink(points, templates.down[ways], width.clamp(1.2, 6.0), pressure)
     return frame(ink).mul_(255).round_().to(torch.uint8)
 
 
@@ -174,18 +177,19 @@ def _write(ways: Tensor, generator: torch.Generator) -> Tensor:
     return points @ (rotation @ shear).mT
 
 
-def _ink(points: Tensor, down: Tensor, width: Tensor) -> Tensor:
+def _ink(points: Tensor, down: Tensor, width: Tensor, pressure: Tensor) -> Tensor:
     """Draw paths (N, samples, 2) with pens of some `width`, in pixels of the frame: float (N, raster, raster).
 
     Each sample leaves a Gaussian spot, weighted by the length of path that it stands for. Their sum is 1 along the
-    middle of a stroke and falls with the distance from it alone, so that it tells the distance.
+    middle of a stroke and falls with the distance from it alone, so that it tells the distance. The `pressure` of each
+    sample, about 1, multiplies its spot: strokes get the ragged edges that scanned ones have.
     """
     low, high = points.amin(dim=1, keepdim=True), points.amax(dim=1, keepdim=True)
     radius = SCALE * width[:, None, None] / 2
     room = SCALE * BOX - 2 * radius
     points = (points - (low + high) / 2) * (room / (high - low).amax(dim=2, keepdim=True)) + RASTER / 2
     step = (points[:, 1:] - points[:, :-1]).norm(dim=2) * down
-    length = (torch.nn.functional.pad(step, (1, 0)) + torch.nn.functional.pad(step, (0, 1))) / 2
+    length = (F.pad(step, (1, 0)) + F.pad(step, (0, 1))) / 2 * pressure
     spread = radius / 2
     centres = torch.arange(RASTER) + 0.5
     depth = (points[..., None] - centres).div_(spread[..., None]).square_().mul_(-0.5)  # (N, samples, 2, raster)
@@ -193,7 +197,7 @@ def _ink(points: Tensor, down: Tensor, width: Tensor) -> Tensor:
     weight = length[..., None] / (spread * (2 * torch.pi) ** 0.5)
     density = (spots[:, :, 1] * weight).mT @ spots[:, :, 0]
     distance = density.clamp_(1e-12, 1).log_().mul_(-2).sqrt_().mul_(spread)
-    return (0.5 + radius - distance).clamp_(0, 1)
+    return torch.clamp(0.5 + radius - distance, 0, 1)
 
 
 def _narrowness(path: Tensor) -> Tensor:
@@ -225,6 +229,7 @@ class _Templates:
 
 @cache
 def _templates() -> _Templates:
+    """Lay out `WAYS` as tensors; samples are shared out among a way's strokes by length."""
     ways = [(digit, odds, strokes) for digit in WAYS for odds, strokes in WAYS[digit]]
     slots = max(sum(map(len, strokes)) for _, _, strokes in ways)
     result = _Templates(
@@ -272,7 +277,7 @@ def _spline(points: int, steps: int = 64) -> Tensor:
 
 def _lengths(path: Tensor) -> Tensor:
     """Return the length of a path (M, 2) up to each of its points: (M)."""
-    return torch.nn.functional.pad((path[1:] - path[:-1]).norm(dim=1).cumsum(0), (1, 0))
+    return F.pad((path[1:] - path[:-1]).norm(dim=1).cumsum(0), (1, 0))
 
 
 def _evenly(curve: Tensor, path: Tensor, count: int) -> Tensor:

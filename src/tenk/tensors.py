@@ -30,9 +30,10 @@ def save_tensors(path: Path, kind: str, tensors: Mapping[str, Tensor], facts: Ma
     safetensors itself has none of. Equal content gives equal bytes.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    description = json.dumps({"format": FORMAT_VERSION, "kind": kind, "facts": dict(facts)}, sort_keys=True)
-    metadata = {_KEY: description, "sha256": _digest(description, whole)}
-    write_atomically(path, safetensors.torch.save(whole, metadata))
+    described = {"format": FORMAT_VERSION, "kind": kind, "facts": dict(facts)}
+    described["sha256"] = _digest(described, whole)
+    # one key: safetensors writes several in an order that changes from call to call
+    write_atomically(path, safetensors.torch.save(whole, {_KEY: json.dumps(described, sort_keys=True)}))
 
 
 def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -46,10 +47,8 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     try:
         tensors = safetensors.torch.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        metadata = header.get("__metadata__", {})
-        description = metadata[_KEY]
-        described = json.loads(description)
-        version, found, facts = described["format"], described["kind"], described["facts"]
+        described = json.loads(header["__metadata__"][_KEY])
+        version, found, facts, sealed = (described.pop(key) for key in ("format", "kind", "facts", "sha256"))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ModelError(f"not a file of tenk's: {path} ({reason}). give a .safetensors that tenk wrote") from None
@@ -58,7 +57,7 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
             f"another format: {path} is of version {version}, this tenk reads {FORMAT_VERSION}. "
             "use the tenk that wrote it, or a newer one"
         )
-    if metadata.get("sha256") != _digest(description, tensors):
+    if sealed != _digest({"format": version, "kind": found, "facts": facts}, tensors):
         raise ModelError(f"damaged file: {path} does not match its own checksum. restore it from a copy")
     if found != kind:
         raise ModelError(f"wrong kind of file: {path} holds a {found}. give a {kind}")
@@ -78,8 +77,8 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"cannot read: {path} ({error.strerror}). give a run folder or a weights file") from None
 
 
-def _digest(description: str, tensors: Mapping[str, Tensor]) -> str:
-    chunks = [description.encode()]
+def _digest(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    chunks = [json.dumps(described, sort_keys=True).encode()]
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         chunks.append(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

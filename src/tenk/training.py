@@ -6,8 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -58,7 +57,8 @@ def train(
     """
     started = time.perf_counter()
     chosen = pick_device(device)
-    create_model(recipe.model, **model_options(recipe))  # an unknown model is refused before anything is written
+    with torch.random.fork_rng():  # an unknown model is refused before anything is written
+        create_model(recipe.model, **model_options(recipe))
     reports = [ConsoleReport()] if reports is None else reports
     if resume and run_dir is None:
         raise UsageError("nothing to resume: no run folder was given. give one")
@@ -71,7 +71,7 @@ def train(
     dataset = data if isinstance(data, Dataset) else load_digits(data)
     load_seconds = time.perf_counter() - started
     folder = folder or create_run_folder(recipe, Path(run_dir) if run_dir is not None else None)
-    with locked(folder), _own_random_state(), _StopSignals() as signals:
+    with locked(folder), torch.random.fork_rng(), StopSignals() as signals:
         trainer = Trainer(recipe, dataset, chosen, Run(folder), reports)
         trainer.begin(resume)
         trainer.at.seconds["load"] += load_seconds
@@ -112,7 +112,7 @@ class Trainer:
         self.optimizer = _create_optimizer(recipe, self.model)
         self.generator = torch.Generator(device)
 
-    def fit(self, signals: _StopSignals) -> None:
+    def fit(self, signals: StopSignals | None = None) -> None:
         """Train until the last epoch, the target, or the end of patience."""
         recipe, at, clock = self.recipe, self.at, time.perf_counter()
         while at.epoch < recipe.epochs and not self._enough():
@@ -137,7 +137,7 @@ class Trainer:
                     self.average.update_parameters(self.model)
 
                 clock = self._tick(clock)
-                if signals.received:
+                if signals and signals.received:
                     self._stop(signals.received)
             self._finish_epoch()
             clock = time.perf_counter()
@@ -346,14 +346,14 @@ class Trainer:
         )
 
 
-class _StopSignals:
+class StopSignals:
     """Catches SIGINT and SIGTERM once, so that a step can end and be saved; a second one exits at once."""
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> _StopSignals:
+    def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread set handlers
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._receive)
@@ -367,13 +367,6 @@ class _StopSignals:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
-
-
-@contextmanager
-def _own_random_state() -> Iterator[None]:
-    """Give the caller's random numbers back as they were."""
-    with torch.random.fork_rng():
-        yield
 
 
 def _seed(*parts: int) -> int:

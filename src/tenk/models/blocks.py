@@ -18,7 +18,7 @@ def block(inputs: int, outputs: int, kernel: int, *, padding: int = 0, dropout: 
     The bias is left out since batch norm subtracts it again. Dropout at a rate of 0 is left out altogether: its random
     numbers cost more than the convolution.
     """
-    norm, relu = nn.BatchNorm2d(outputs), nn.ReLU()
+    norm, relu = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False),
         *((norm, relu) if norm_first else (relu, norm)),

@@ -1,0 +1,44 @@
+# Everything a fresh machine needs: Python 3.11 or newer, pip and make.
+#   make train            train the default recipe on MNIST; ARGS="..." is passed on to `tenk train`
+#   make test             the fast tests        make check   format, lint, types, tests: what must pass
+#   make format           mend the format       make bench   how fast the trainer is here
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: train test lint check format bench clean
+.DELETE_ON_ERROR:
+
+train: $(VENV)/installed
+	$(BIN)/tenk train $(ARGS)
+
+test: $(VENV)/installed-dev
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed
+	$(BIN)/tenk bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@

@@ -1,0 +1,295 @@
+"""Atomic writes that fail at every point, locks whose holders are killed, and what is swept up afterwards."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import math
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tenk.errors import BusyError
+from tenk.files import locked, sha256, sweep_temporaries, sync_folder, write_atomically, write_json
+
+HOLDER = """
+import sys
+from pathlib import Path
+from tenk.files import locked
+
+with locked(Path(sys.argv[1])):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+LIMITED_WRITER = """
+import resource, signal, sys
+from pathlib import Path
+from tenk.files import write_atomically
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    write_atomically(Path(sys.argv[1]), b"new" * int(sys.argv[2]))
+except OSError as error:
+    print(error.errno)
+"""
+
+KILLED_WRITER = """
+import os, signal, sys
+from pathlib import Path
+from tenk.files import write_atomically
+
+setattr(os, sys.argv[2], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+write_atomically(Path(sys.argv[1]), b"new")
+"""
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+
+
+@contextmanager
+def another_holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the folder's lock until its standard input is closed, or it is killed."""
+    command = [sys.executable, "-c", HOLDER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def fail(*_: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class FullDisk(io.BufferedWriter):
+    """A file whose disk has no room left."""
+
+    def write(self, _: Any) -> NoReturn:
+        fail()
+
+
+def fail_in(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    if what == "write":
+        monkeypatch.setattr(os, "fdopen", lambda descriptor, _: FullDisk(io.FileIO(descriptor, "wb")))
+    else:
+        monkeypatch.setattr(os, what, fail)
+
+
+# --- atomic writes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff" * 5000])
+def test_bytes_are_written_as_they_are_and_replace_what_was_there(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"a longer, older content")
+    write_atomically(path, content)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text_is_written_as_utf8(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "file", "zéro\n")
+    assert (tmp_path / "file").read_bytes() == b"z\xc3\xa9ro\n"
+
+
+@pytest.mark.parametrize("what", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_a_write_that_fails_keeps_what_was_there_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, old: bytes | None
+) -> None:
+    path = tmp_path / "file"
+    if old is not None:
+        path.write_bytes(old)
+    with monkeypatch.context() as broken:
+        fail_in(broken, what)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            write_atomically(path, b"new")
+    assert {found.name: found.read_bytes() for found in tmp_path.iterdir()} == ({} if old is None else {"file": old})
+
+
+def test_a_write_that_is_interrupted_keeps_what_was_there_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: int) -> NoReturn:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_atomically(path, b"new")
+    assert {found.name: found.read_bytes() for found in tmp_path.iterdir()} == {"file": b"old"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize(("threes", "expected"), [(1000, ""), (2000, f"{errno.EFBIG}\n"), (10**6, f"{errno.EFBIG}\n")])
+def test_a_file_that_may_not_grow_so_large_keeps_what_was_there(tmp_path: Path, threes: int, expected: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    done = run_python(LIMITED_WRITER, str(path), str(threes))
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+    assert path.read_bytes() == (b"old" if expected else b"new" * threes)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_a_write_that_is_killed_keeps_what_was_there_and_its_remains_are_swept(tmp_path: Path, moment: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    assert run_python(KILLED_WRITER, str(path), moment).returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 2
+    sweep_temporaries(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_reaches_the_disk_before_the_name_and_the_folder_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    really_sync, really_replace = os.fsync, os.replace
+
+    def sync(descriptor: int) -> None:
+        what = os.fstat(descriptor)
+        events.append("sync folder" if stat.S_ISDIR(what.st_mode) else f"sync {what.st_size} bytes")
+        really_sync(descriptor)
+
+    def replace(source: Path, target: Path) -> None:
+        assert Path(source).parent == Path(target).parent, "a rename is atomic within one folder only"
+        events.append(f"replace {Path(target).name}")
+        really_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    write_atomically(tmp_path / "file", b"content")
+    assert events == ["sync 7 bytes", "replace file", "sync folder"]
+
+
+def test_a_folder_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "missing" / "file", b"")
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path / "missing")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664), (0o000, 0o666)])
+def test_permissions_follow_the_umask_which_stays_as_it_is(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "file", b"")
+    finally:
+        after = os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+    assert after == mask
+
+
+# --- JSON and hashes ---------------------------------------------------------------------------------------------
+
+
+def test_json_is_read_back_equal_and_ends_with_its_line(tmp_path: Path) -> None:
+    value = {"name": "zéro", "numbers": [1, 0.1, None, True], "nested": {"empty": {}}}
+    write_json(tmp_path / "file.json", value)
+    text = (tmp_path / "file.json").read_text(encoding="utf-8")
+    assert json.loads(text) == value
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_json_refuses_numbers_that_it_has_no_word_for(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "file.json"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"loss": [value]})
+    assert {found.name: found.read_text() for found in tmp_path.iterdir()} == {"file.json": "old"}
+
+
+def test_the_hash_of_chunks_is_that_of_their_sum() -> None:
+    whole = hashlib.sha256(b"one and two").hexdigest()
+    assert sha256(b"one and two") == sha256(b"one", b"", memoryview(b" and two")) == whole
+    assert sha256() == hashlib.sha256(b"").hexdigest()
+
+
+# --- locks -------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
+    with another_holder(tmp_path) as holder, pytest.raises(BusyError) as caught, locked(tmp_path):
+        pass
+    assert caught.value.exit_code == 6
+    assert f"process {holder.pid}." in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_lock_goes_with_the_process_that_is_killed(tmp_path: Path) -> None:
+    with another_holder(tmp_path) as holder:
+        os.kill(holder.pid, signal.SIGKILL)
+        assert holder.wait(timeout=60) == -signal.SIGKILL
+        with locked(tmp_path):
+            assert (tmp_path / ".lock.pid").read_text() == str(os.getpid())
+
+
+def test_a_lock_is_free_again_after_its_block_also_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), locked(tmp_path):
+        _ = 1 / 0
+    with locked(tmp_path):
+        pass
+    with another_holder(tmp_path) as holder:
+        assert holder.stdin is not None
+        holder.stdin.close()
+        assert holder.wait(timeout=60) == 0
+    assert not (tmp_path / ".lock.pid").exists()
+
+
+def test_who_waits_for_a_lock_gets_it_when_its_holder_ends(tmp_path: Path) -> None:
+    with another_holder(tmp_path) as holder:
+        assert holder.stdin is not None
+        holder.stdin.close()
+        with locked(tmp_path, wait_seconds=60):
+            assert (tmp_path / ".lock.pid").read_text() == str(os.getpid())
+
+
+def test_locks_on_two_folders_do_not_hinder_each_other(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with another_holder(tmp_path), locked(tmp_path / "other"):
+        assert (tmp_path / "other" / ".lock.pid").exists()
+
+
+# --- sweeping ----------------------------------------------------------------------------------------------------
+
+
+def test_sweeping_removes_temporaries_and_nothing_else(tmp_path: Path) -> None:
+    kept = {".lock", ".lock.pid", "model.safetensors", "notes.tmp", ".hidden", ".state.tmp.txt"}
+    for name in [*kept, ".model.safetensors.k3j2.tmp", ".recipe.json.00_a.tmp"]:
+        (tmp_path / name).write_text("")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / ".file.abc.tmp").write_text("")
+    (tmp_path / ".folder.tmp").mkdir()
+    sweep_temporaries(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "below", ".folder.tmp"}
+    assert (tmp_path / "below" / ".file.abc.tmp").exists()
+
+
+def test_sweeping_a_folder_that_is_not_there_does_nothing(tmp_path: Path) -> None:
+    sweep_temporaries(tmp_path / "missing")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,445 @@
+"""What a training promises: its protocols, its reproducibility, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tenk.datasets import Dataset
+from tenk.errors import BusyError, DivergedError, ModelError, StoppedError, UsageError
+from tenk.evaluation import evaluate
+from tenk.files import locked
+from tenk.recipes import RECIPES, Optimizer, Recipe, default, get_recipe
+from tenk.report import Report
+from tenk.runs import Epoch, Position, Result, Run, load_model
+from tenk.training import train
+
+
+def small(**changes: Any) -> Recipe:
+    """Our own recipe, shortened: 2 epochs of 6 steps on the few digits."""
+    return replace(default(), **{"epochs": 2, "batch_size": 64, "name": "small", **changes})
+
+
+def weights(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+class StopAt(Report):
+    """Does something when a given step has ended."""
+
+    def __init__(self, epoch: int, step: int, action: Callable[[], None]) -> None:
+        self.where, self.action = (epoch, step), action
+
+    def step(self, position: Position, batch_size: int) -> None:
+        if (position.epoch, position.step) == self.where:
+            self.action()
+
+
+class KilledError(BaseException):
+    """Stands for a process that is gone: nothing in the code catches it."""
+
+
+def kill() -> None:
+    raise KilledError
+
+
+# --- what a run leaves behind --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_trains_and_leaves_a_whole_run_folder(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    recipe = replace(get_recipe(name), epochs=1, batch_size=128)
+    result = train(recipe, dataset, tmp_path / "run", reports=[])
+    names = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")}
+    assert names == {
+        "recipe.json",
+        "environment.json",
+        "metrics.jsonl",
+        "checkpoint",
+        "model.safetensors",
+        "result.json",
+        "curves.png",
+    }
+    assert Run(tmp_path / "run").recipe() == recipe
+    assert Run(tmp_path / "run").result() == result
+    assert result.parameters < 10_000
+    assert math.isfinite(result.test_loss)
+    assert set(result.seconds) == {"load", "train", "evaluate", "total"}
+    parts = result.seconds["load"] + result.seconds["train"] + result.seconds["evaluate"]
+    assert result.seconds["total"] == pytest.approx(parts, abs=0.01)
+
+
+def test_the_record_names_versions_processor_threads_and_data(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    environment = Run(tmp_path / "run").environment()
+    assert environment["torch"] == torch.__version__
+    assert environment["threads"] == torch.get_num_threads()
+    assert environment["data"]["sha256"] == dataset.sha256()
+    assert {"python", "numpy", "processor", "git_commit", "tenk", "platform"} <= environment.keys()
+
+
+def test_the_loaded_model_scores_what_the_result_says(dataset: Dataset, tmp_path: Path) -> None:
+    result = train(small(), dataset, tmp_path / "run", reports=[])
+    metrics = evaluate(load_model(tmp_path / "run"), dataset.test)
+    assert metrics.accuracy == result.test_accuracy
+    assert metrics.errors == result.test_errors
+
+
+def test_the_default_folder_is_the_next_free_one(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [train(small(epochs=1, seed=7), dataset, reports=[]).run_dir for _ in range(2)]
+    assert folders == [os.path.join("runs", "small-s7"), os.path.join("runs", "small-s7-2")]  # noqa: PTH118
+
+
+def test_training_learns(dataset: Dataset, tmp_path: Path) -> None:
+    recipe = small(epochs=8, batch_size=32, optimizer=Optimizer("adamw", lr=0.01), averaging=0.9)
+    result = train(recipe, dataset, tmp_path / "run", reports=[])
+    assert result.test_accuracy > 0.7  # chance is 0.1
+
+
+def test_a_training_leaves_the_callers_random_numbers_alone(dataset: Dataset, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    train(small(epochs=1, dropout=0.1), dataset, tmp_path / "run", reports=[])
+    assert torch.equal(torch.rand(3), expected)
+
+
+# --- protocols -----------------------------------------------------------------------------------------------------
+
+
+def test_watched_scores_the_test_set_each_epoch_and_keeps_the_best_weights(dataset: Dataset, tmp_path: Path) -> None:
+    result = train(small(epochs=4, protocol="watched"), dataset, tmp_path / "run", reports=[])
+    history = Run(tmp_path / "run").history()
+    assert [epoch.scored_set for epoch in history] == ["test"] * 4
+    accuracies = [epoch.accuracy or 0 for epoch in history]
+    assert result.test_accuracy == max(accuracies)
+    assert result.kept_epoch == 1 + accuracies.index(max(accuracies))
+
+
+def test_held_out_never_trains_on_the_validation_images(dataset: Dataset, tmp_path: Path) -> None:
+    cut = len(dataset.train) - len(dataset.train) // 6
+    images = dataset.train.images.clone()
+    images[cut:] = 255 - images[cut:]
+    spoilt = replace(dataset, train=replace(dataset.train, images=images))
+    recipe = small(protocol="held-out", epochs=1)
+    results = [train(recipe, data, tmp_path / name, reports=[]) for data, name in ((dataset, "a"), (spoilt, "b"))]
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert results[0].validation_accuracy is not None
+    assert Run(tmp_path / "a").history()[0].scored_set == "validation"
+
+
+@pytest.mark.parametrize("protocol", ["held-out", "fixed"])
+def test_the_test_set_decides_nothing_unless_it_is_watched(protocol: Any, dataset: Dataset, tmp_path: Path) -> None:
+    other = replace(dataset, test=replace(dataset.test, labels=(dataset.test.labels + 1) % 10))
+    for data, name in ((dataset, "a"), (other, "b")):
+        train(small(protocol=protocol, epochs=3), data, tmp_path / name, reports=[])
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_fixed_scores_nothing_on_the_way_and_keeps_the_last_weights(dataset: Dataset, tmp_path: Path) -> None:
+    result = train(small(epochs=3), dataset, tmp_path / "run", reports=[])
+    assert [epoch.accuracy for epoch in Run(tmp_path / "run").history()] == [None] * 3
+    assert result.kept_epoch == result.epochs == 3
+    assert result.validation_accuracy is None
+
+
+def test_a_reached_target_stops_the_run_and_is_reported(dataset: Dataset, tmp_path: Path) -> None:
+    recipe = small(epochs=5, protocol="watched", target_accuracy=0.01)
+    result = train(recipe, dataset, tmp_path / "run", reports=[])
+    assert (result.epochs, result.target_epoch) == (1, 1)
+
+
+def test_a_target_that_is_not_reached_is_reported_as_none(dataset: Dataset, tmp_path: Path) -> None:
+    recipe = small(epochs=2, protocol="watched", target_accuracy=1.0)
+    assert train(recipe, dataset, tmp_path / "run", reports=[]).target_epoch is None
+
+
+def test_patience_stops_a_run_that_gets_no_better(dataset: Dataset, tmp_path: Path) -> None:
+    frozen = Optimizer("sgd", lr=1e-30, momentum=0.0)  # learns nothing, so no epoch beats the first
+    recipe = small(epochs=9, protocol="held-out", patience_epochs=2, optimizer=frozen, averaging=0.0)
+    recipe = replace(recipe, augment=replace(recipe.augment, shift_pixels=0.0))
+    result = train(recipe, dataset, tmp_path / "run", reports=[])
+    history = Run(tmp_path / "run").history()
+    assert result.epochs == result.kept_epoch + 2 < 9
+    assert max(epoch.accuracy or 0 for epoch in history) == history[result.kept_epoch - 1].accuracy
+
+
+# --- reproducibility -----------------------------------------------------------------------------------------------
+
+
+def test_the_same_recipe_and_seed_give_byte_identical_weights(dataset: Dataset, tmp_path: Path) -> None:
+    for name in "ab":
+        train(small(dropout=0.1), dataset, tmp_path / name, reports=[])
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_another_seed_gives_other_weights(dataset: Dataset, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        train(small(seed=seed, epochs=1), dataset, tmp_path / str(seed), reports=[])
+    assert weights(tmp_path / "0") != weights(tmp_path / "1")
+
+
+RESUMED = [
+    small(epochs=3, dropout=0.1),
+    small(epochs=3, dropout=0.1, protocol="watched", optimizer=Optimizer("adam", lr=0.01)),
+    small(epochs=3, averaging=0.0, protocol="held-out", optimizer=Optimizer("adamw", lr=0.01)),
+]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, list[Epoch]]]:
+    torch.set_num_threads(1)
+    folders = [tmp_path_factory.mktemp("uninterrupted") / "run" for _ in RESUMED]
+    for recipe, folder in zip(RESUMED, folders, strict=True):
+        train(recipe, dataset, folder, reports=[])
+    return [(weights(folder), Run(folder).history()) for folder in folders]
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    which=st.integers(0, len(RESUMED) - 1),
+    points=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 6)), min_size=1, max_size=5),
+)
+def test_a_run_killed_anywhere_and_resumed_ends_byte_identical(
+    which: int,
+    points: list[tuple[int, int]],
+    dataset: Dataset,
+    tmp_path_factory: pytest.TempPathFactory,
+    uninterrupted: list[tuple[bytes, list[Epoch]]],
+) -> None:
+    folder = tmp_path_factory.mktemp("killed") / "run"
+    for epoch, step in points:
+        try:
+            train(RESUMED[which], dataset, folder, folder.exists(), reports=[StopAt(epoch, step, kill)])
+        except KilledError:
+            continue
+        break
+    train(RESUMED[which], dataset, folder, resume=True, reports=[])
+    expected_weights, expected_history = uninterrupted[which]
+    assert weights(folder) == expected_weights
+    assert [replace(e, seconds=0) for e in Run(folder).history()] == [replace(e, seconds=0) for e in expected_history]
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from tenk.recipes import Recipe
+from tenk.training import train
+when, count, data, run, recipe = sys.argv[1:]
+real, seen = getattr(os, when), 0
+def deadly(*arguments, **named):
+    global seen
+    if "checkpoint" in str(arguments[0]) or when == "fsync":
+        seen += 1
+        if seen == int(count):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments, **named)
+setattr(os, when, deadly)
+train(Recipe.from_json(recipe), data, run, os.path.exists(run), reports=[])
+"""
+
+
+@pytest.mark.parametrize(("when", "count"), [("replace", 1), ("replace", 2), ("fsync", 9), ("fsync", 12)])
+def test_sigkill_inside_a_checkpoint_write_leaves_the_one_before(
+    when: str, count: int, data_folder: Path, tmp_path: Path
+) -> None:
+    recipe = small(epochs=2)
+    command = [sys.executable, "-c", KILLED_WHILE_WRITING]
+    arguments = [str(data_folder), str(tmp_path / "run"), recipe.to_json()]
+    killed = subprocess.run([*command, when, str(count), *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    train(recipe, str(data_folder), tmp_path / "run", resume=True, reports=[])
+    train(recipe, str(data_folder), tmp_path / "whole", reports=[])
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(small(epochs=3), dataset, tmp_path / "run", reports=[StopAt(2, 3, kill)])
+    newest = max((tmp_path / "run" / "checkpoint").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-1])
+    train(small(epochs=3), dataset, tmp_path / "run", resume=True, reports=[])
+    train(small(epochs=3), dataset, tmp_path / "whole", reports=[])
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_at_most_two_checkpoints_are_kept(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=4), dataset, tmp_path / "run", reports=[])
+    assert len(list((tmp_path / "run" / "checkpoint").iterdir())) == 2
+
+
+def test_a_finished_run_is_resumed_by_telling_its_result(dataset: Dataset, tmp_path: Path) -> None:
+    first = train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    told: list[Result] = []
+    report = Report()
+    report.finish = told.append  # type: ignore[method-assign]
+    assert train(small(epochs=1), dataset, tmp_path / "run", resume=True, reports=[report]) == first
+    assert told == [first]
+
+
+# --- refusals ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped_run(dataset: Dataset, tmp_path: Path) -> Path:
+    with pytest.raises(KilledError):
+        train(small(), dataset, tmp_path / "run", reports=[StopAt(1, 2, kill)])
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("seed", {"seed": 1}),
+        ("epochs", {"epochs": 3}),
+        ("model", {"model": "transition"}),
+        ("optimizer", {"optimizer": Optimizer("sgd", lr=0.1)}),
+        ("protocol", {"protocol": "watched"}),
+    ],
+)
+def test_resuming_under_another_recipe_names_what_differs(
+    key: str, changes: dict[str, Any], stopped_run: Path, dataset: Dataset
+) -> None:
+    with pytest.raises(ModelError, match=f"cannot resume .*: {key} was"):
+        train(small(**changes), dataset, stopped_run, resume=True, reports=[])
+
+
+def test_resuming_on_other_data_is_refused(stopped_run: Path, dataset: Dataset) -> None:
+    other = replace(dataset, test=dataset.test[:50])
+    with pytest.raises(ModelError, match="data was"):
+        train(small(), other, stopped_run, resume=True, reports=[])
+
+
+@pytest.mark.parametrize(("key", "value"), [("torch", "1.0"), ("threads", 99), ("device", "cuda")])
+def test_resuming_under_another_machine_names_what_differs(
+    key: str, value: Any, stopped_run: Path, dataset: Dataset
+) -> None:
+    path = stopped_run / "environment.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(ModelError, match=f"{key} was {value}"):
+        train(small(), dataset, stopped_run, resume=True, reports=[])
+
+
+def test_a_used_run_folder_is_not_written_to(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        train(small(), dataset, tmp_path, reports=[])
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_a_second_training_in_the_same_folder_is_refused_with_the_process(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with locked(tmp_path / "run"), pytest.raises(BusyError, match=str(os.getpid())):
+        train(small(), dataset, tmp_path / "run", reports=[])
+
+
+@pytest.mark.parametrize("faulty", ["checkpoint", "recipe.json", "environment.json"])
+def test_a_damaged_run_is_refused_by_name(faulty: str, stopped_run: Path, dataset: Dataset) -> None:
+    for path in (stopped_run / faulty).glob("*") if faulty == "checkpoint" else [stopped_run / faulty]:
+        path.write_bytes(b"\x80\x04 nonsense")
+    with pytest.raises(ModelError, match=r"damaged|not a"):
+        train(small(), dataset, stopped_run, resume=True, reports=[])
+
+
+def test_an_unknown_model_is_refused_before_anything_is_written(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean gap"):
+        train(small(model="gpa"), dataset, tmp_path / "run", reports=[])
+    assert not (tmp_path / "run").exists()
+
+
+# --- divergence and signals ----------------------------------------------------------------------------------------
+
+
+def test_a_diverging_run_stops_before_the_update_and_says_where(dataset: Dataset, tmp_path: Path) -> None:
+    recipe = small(optimizer=Optimizer("sgd", lr=1e12), epochs=3, averaging=0.0)
+    with pytest.raises(DivergedError, match=r"epoch \d+, step \d+: loss .* learning rate"):
+        train(recipe, dataset, tmp_path / "run", reports=[])
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_divergence_keeps_the_last_good_checkpoint(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tenk.training
+
+    real = tenk.training.F.cross_entropy
+    calls = 0
+
+    def poisoned(*arguments: Any, **named: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return real(*arguments, **named) * (math.nan if calls == 9 else 1)
+
+    monkeypatch.setattr(tenk.training.F, "cross_entropy", poisoned)
+    with pytest.raises(DivergedError, match="epoch 2, step 3"):
+        train(small(epochs=3), dataset, tmp_path / "run", reports=[])
+    monkeypatch.undo()
+    train(small(epochs=3), dataset, tmp_path / "run", resume=True, reports=[])
+    train(small(epochs=3), dataset, tmp_path / "whole", reports=[])
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_one_signal_ends_the_step_saves_and_says_how_to_resume(
+    number: signal.Signals, code: int, dataset: Dataset, tmp_path: Path
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(StoppedError, match=r"epoch 2, step 3 is saved.*--resume") as stopped:
+        report = StopAt(1, 3, lambda: os.kill(os.getpid(), number))
+        train(small(), dataset, tmp_path / "run", reports=[report])
+    assert stopped.value.exit_code == code
+    assert signal.getsignal(number) == before
+    train(small(), dataset, tmp_path / "run", resume=True, reports=[])
+    train(small(), dataset, tmp_path / "whole", reports=[])
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_a_second_signal_exits_at_once(dataset: Dataset, tmp_path: Path) -> None:
+    def twice() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(small(), dataset, tmp_path / "run", reports=[StopAt(0, 1, twice)])
+
+
+def test_a_full_disk_during_a_checkpoint_leaves_the_one_before(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tenk.tensors
+
+    real = tenk.tensors.write_atomically
+    calls = 0
+
+    def full(path: Path, content: bytes) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError(28, "No space left on device", str(path))
+        real(path, content)
+
+    monkeypatch.setattr(tenk.tensors, "write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(small(epochs=3), dataset, tmp_path / "run", reports=[])
+    checkpoint = Run(tmp_path / "run").load_checkpoint()
+    assert checkpoint is not None
+    assert checkpoint[1]["position"]["epoch"] == 1
