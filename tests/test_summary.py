@@ -200,12 +200,3 @@ def test_a_model_that_fails_is_left_as_it_was_too() -> None:
         summarise(model)
     assert model.training
     assert not any(part._forward_hooks for part in model.modules())
-
-
-def test_parts_that_are_frozen_in_evaluation_mode_stay_so() -> None:
-    model = create_model("gap").train()
-    frozen = [part.eval() for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
-    summarise(model)
-    assert frozen
-    assert not any(part.training for part in frozen)
-    assert model.training

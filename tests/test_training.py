@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,44 +16,17 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
+from short_runs import KilledError, StopAt, kill, small, weights
 from tenk.datasets import Dataset
 from tenk.errors import BusyError, DivergedError, ModelError, StoppedError, UsageError
 from tenk.evaluation import evaluate
-from tenk.files import locked
-from tenk.recipes import RECIPES, Optimizer, Recipe, default, get_recipe
+from tenk.files import locked, write_atomically
+from tenk.recipes import RECIPES, Optimizer, get_recipe
 from tenk.report import Report
-from tenk.runs import Epoch, Position, Result, Run, load_model
+from tenk.runs import Epoch, Result, Run, load_model
 from tenk.training import train
-
-
-def small(**changes: Any) -> Recipe:
-    """Our own recipe, shortened: 2 epochs of 6 steps on the few digits."""
-    return replace(default(), **{"epochs": 2, "batch_size": 64, "name": "small", **changes})
-
-
-def weights(run: Path) -> bytes:
-    return (run / "model.safetensors").read_bytes()
-
-
-class StopAt(Report):
-    """Does something when a given step has ended."""
-
-    def __init__(self, epoch: int, step: int, action: Callable[[], None]) -> None:
-        self.where, self.action = (epoch, step), action
-
-    def step(self, position: Position, batch_size: int) -> None:
-        if (position.epoch, position.step) == self.where:
-            self.action()
-
-
-class KilledError(BaseException):
-    """Stands for a process that is gone: nothing in the code catches it."""
-
-
-def kill() -> None:
-    raise KilledError
-
 
 # --- what a run leaves behind --------------------------------------------------------------------------------------
 
@@ -290,9 +262,12 @@ def test_at_most_two_checkpoints_are_kept(dataset: Dataset, tmp_path: Path) -> N
 def test_a_finished_run_is_resumed_by_telling_its_result(dataset: Dataset, tmp_path: Path) -> None:
     first = train(small(epochs=1), dataset, tmp_path / "run", reports=[])
     told: list[Result] = []
-    report = Report()
-    report.finish = told.append  # type: ignore[method-assign]
-    assert train(small(epochs=1), dataset, tmp_path / "run", resume=True, reports=[report]) == first
+
+    class Listener(Report):
+        def finish(self, result: Result) -> None:
+            told.append(result)
+
+    assert train(small(epochs=1), dataset, tmp_path / "run", resume=True, reports=[Listener()]) == first
     assert told == [first]
 
 
@@ -379,17 +354,16 @@ def test_a_diverging_run_stops_before_the_update_and_says_where(dataset: Dataset
 def test_divergence_keeps_the_last_good_checkpoint(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tenk.training
-
-    real = tenk.training.F.cross_entropy
+    real = functional.cross_entropy
     calls = 0
 
     def poisoned(*arguments: Any, **named: Any) -> torch.Tensor:
         nonlocal calls
         calls += 1
-        return real(*arguments, **named) * (math.nan if calls == 9 else 1)
+        loss: torch.Tensor = real(*arguments, **named)
+        return loss * math.nan if calls == 9 else loss
 
-    monkeypatch.setattr(tenk.training.F, "cross_entropy", poisoned)
+    monkeypatch.setattr(functional, "cross_entropy", poisoned)
     with pytest.raises(DivergedError, match="epoch 2, step 3"):
         train(small(epochs=3), dataset, tmp_path / "run", reports=[])
     monkeypatch.undo()
@@ -403,8 +377,8 @@ def test_one_signal_ends_the_step_saves_and_says_how_to_resume(
     number: signal.Signals, code: int, dataset: Dataset, tmp_path: Path
 ) -> None:
     before = signal.getsignal(number)
+    report = StopAt(1, 3, lambda: os.kill(os.getpid(), number))
     with pytest.raises(StoppedError, match=r"epoch 2, step 3 is saved.*--resume") as stopped:
-        report = StopAt(1, 3, lambda: os.kill(os.getpid(), number))
         train(small(), dataset, tmp_path / "run", reports=[report])
     assert stopped.value.exit_code == code
     assert signal.getsignal(number) == before
@@ -425,9 +399,7 @@ def test_a_second_signal_exits_at_once(dataset: Dataset, tmp_path: Path) -> None
 def test_a_full_disk_during_a_checkpoint_leaves_the_one_before(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tenk.tensors
-
-    real = tenk.tensors.write_atomically
+    real = write_atomically
     calls = 0
 
     def full(path: Path, content: bytes) -> None:
@@ -437,7 +409,7 @@ def test_a_full_disk_during_a_checkpoint_leaves_the_one_before(
             raise OSError(28, "No space left on device", str(path))
         real(path, content)
 
-    monkeypatch.setattr(tenk.tensors, "write_atomically", full)
+    monkeypatch.setattr("tenk.tensors.write_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         train(small(epochs=3), dataset, tmp_path / "run", reports=[])
     checkpoint = Run(tmp_path / "run").load_checkpoint()

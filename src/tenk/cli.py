@@ -225,8 +225,8 @@ def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | No
         save_class_sheet(loaded.train, sheet, f"{loaded.name}: training images")
     facts = {
         "name": loaded.name,
-        "training_images": len(loaded.train),
-        "test_images": len(loaded.test),
+        "training": len(loaded.train),
+        "test": len(loaded.test),
         "sha256": loaded.sha256(),
         "note": loaded.note,
         "sheet": str(sheet) if sheet else None,

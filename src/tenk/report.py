@@ -168,9 +168,9 @@ def result_table(result: Result) -> Table:
 
 
 PROTOCOL_NOTES = {
-    "watched": "the test set chose the epoch, so the number is biased upward",
-    "held-out": "the validation images chose the epoch, the test set was read once",
-    "fixed": "a fixed number of epochs, the test set was read once",
+    "watched": "the test set chose the epoch, biased upward",
+    "held-out": "validation images chose the epoch, test set read once",
+    "fixed": "the last weights, the test set read once",
 }
 
 

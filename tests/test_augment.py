@@ -1,0 +1,210 @@
+"""Each deformation, measured on pictures where one can see what it did."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from tenk.augment import augment
+
+MANY = 400
+SMALL_CHANGE = 0.05
+"""What a picture of pixels adds to a measurement."""
+
+STRENGTHS: dict[str, float] = {
+    "rotation_degrees": 20.0,
+    "shift_pixels": 3.0,
+    "scale": 0.2,
+    "shear": 0.3,
+    "elastic_pixels": 1.0,
+}
+
+of_each_strength = pytest.mark.parametrize("strength", STRENGTHS)
+
+AXIS = torch.arange(28.0) - 13.5
+ROWS, COLUMNS = torch.meshgrid(AXIS, AXIS, indexing="ij")
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def blob(width: float, height: float) -> Tensor:
+    """A soft spot at the centre, (28, 28), with its deviations across and down."""
+    return torch.exp(-((COLUMNS / width) ** 2 + (ROWS / height) ** 2) / 2)
+
+
+def many(picture: Tensor, **strengths: Any) -> Tensor:
+    return augment(picture.expand(MANY, 28, 28).clone(), seeded(), **strengths)
+
+
+def centre(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Centre of mass, right and down of the picture's own centre, in pixels."""
+    mass = images.sum((1, 2))
+    return (images * COLUMNS).sum((1, 2)) / mass, (images * ROWS).sum((1, 2)) / mass
+
+
+def spread(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Second moments around the centre of mass: across, down and mixed."""
+    right, down = (value[:, None, None] for value in centre(images))
+    mass = images.sum((1, 2))
+    x, y = COLUMNS - right, ROWS - down
+    return tuple((images * product).sum((1, 2)) / mass for product in (x * x, y * y, x * y))  # type: ignore[return-value]
+
+
+def assert_even(amounts: Tensor, bound: float, tolerance: float) -> None:
+    """Amounts drawn evenly from -bound to +bound, of which there are many."""
+    assert amounts.abs().max() <= bound + tolerance
+    assert amounts.max() > 0.95 * bound - tolerance
+    assert amounts.min() < -0.95 * bound + tolerance
+    assert float(amounts.mean()) == pytest.approx(0, abs=0.1 * bound)
+    assert float(amounts.std()) == pytest.approx(bound / math.sqrt(3), rel=0.1)
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack((one, other)))[0, 1])
+
+
+# --- what each strength does -------------------------------------------------------------------------------------
+
+
+def test_a_shift_moves_the_centre_of_mass_by_as_many_pixels_and_nothing_else() -> None:
+    before = blob(2, 3)
+    images = many(before, shift_pixels=3.0)
+    right, down = centre(images)
+    assert_even(right, 3.0, SMALL_CHANGE)
+    assert_even(down, 3.0, SMALL_CHANGE)
+    assert abs(correlation(right, down)) < 0.15
+    torch.testing.assert_close(images.sum((1, 2)), before.sum().expand(MANY), rtol=0.01, atol=0)
+    across, tall, mixed = spread(images)
+    torch.testing.assert_close(across, torch.full((MANY,), 4.0), atol=0.3, rtol=0)
+    torch.testing.assert_close(tall, torch.full((MANY,), 9.0), atol=0.3, rtol=0)
+    assert mixed.abs().max() < 0.1
+
+
+def test_a_rotation_turns_a_bar_by_at_most_that_angle_around_the_centre() -> None:
+    before = blob(1.2, 4)
+    images = many(before, rotation_degrees=20.0)
+    across, tall, mixed = spread(images)
+    angles = torch.rad2deg(torch.atan2(2 * mixed, tall - across) / 2)
+    assert_even(angles, 20.0, 0.5)
+    right, down = centre(images)
+    assert max(right.abs().max(), down.abs().max()) < SMALL_CHANGE
+    torch.testing.assert_close(across + tall, torch.full((MANY,), 1.2**2 + 4**2), atol=0.7, rtol=0)
+
+
+def test_scale_stretches_each_axis_by_at_most_that_fraction() -> None:
+    images = many(blob(2.5, 2.5), scale=0.2)
+    across, tall, mixed = spread(images)
+    width, height = across.sqrt() / 2.5 - 1, tall.sqrt() / 2.5 - 1
+    assert_even(width, 0.2, 0.02)
+    assert_even(height, 0.2, 0.02)
+    assert abs(correlation(width, height)) < 0.15
+    assert mixed.abs().max() < 0.1
+    right, down = centre(images)
+    assert max(right.abs().max(), down.abs().max()) < SMALL_CHANGE
+
+
+def test_shear_slants_a_bar_by_as_many_pixels_for_each_pixel_of_height() -> None:
+    before = blob(1.5, 4)
+    images = many(before, shear=0.3)
+    _, tall, mixed = spread(images)
+    assert_even(mixed / tall, 0.3, 0.01)
+    torch.testing.assert_close(tall, torch.full((MANY,), 16.0), atol=0.3, rtol=0)
+    torch.testing.assert_close(images.sum(2), before.sum(1).expand(MANY, 28), atol=0.05, rtol=0)
+
+
+def test_an_elastic_displacement_is_smooth_and_has_the_deviation_that_was_asked_for() -> None:
+    inner = slice(6, 22)
+    ramp = COLUMNS + 100  # a ramp shows by its brightness where each pixel came from
+    moved = (many(ramp, elastic_pixels=1.0) - ramp)[:, inner, inner]
+    assert float(moved.mean()) == pytest.approx(0, abs=0.1)
+    assert float(moved.std()) == pytest.approx(1.0, rel=0.25)
+    bends = moved.diff(dim=2)
+    assert float(bends.std()) < 0.35 * float(moved.std())
+    assert float(bends.std()) > 0
+
+
+@of_each_strength
+def test_each_strength_alone_changes_each_picture_in_its_own_way(strength: str) -> None:
+    images = many(blob(2, 4), **{strength: STRENGTHS[strength]})
+    assert ((images - blob(2, 4)).abs().amax((1, 2)) > 1e-4).all()
+    assert len({image.numpy().tobytes() for image in images}) == MANY
+
+
+@of_each_strength
+def test_half_the_strength_moves_half_as_far(strength: str) -> None:
+    picture = blob(2, 4)
+    changes = [
+        float((many(picture, **{strength: STRENGTHS[strength] * share}) - picture).abs().mean())
+        for share in (0.1, 0.2, 0.4)
+    ]
+    assert changes[1] / changes[0] == pytest.approx(2, rel=0.15)
+    assert changes[2] > changes[1]
+
+
+# --- what all of them promise ------------------------------------------------------------------------------------
+
+
+def test_no_strength_at_all_returns_the_very_same_tensor_and_draws_nothing() -> None:
+    images, generator = torch.rand(3, 28, 28), seeded()
+    state = generator.get_state()
+    assert augment(images, generator) is images
+    assert augment(images, generator, **dict.fromkeys(STRENGTHS, 0.0)) is images
+    assert torch.equal(generator.get_state(), state)
+
+
+@of_each_strength
+def test_the_result_is_a_pure_function_of_the_generators_state(strength: str) -> None:
+    images = torch.rand(5, 28, 28, generator=seeded(1))
+    before, kept = torch.get_rng_state(), images.clone()
+    amount = {strength: STRENGTHS[strength]}
+    generator = seeded(7)
+    first, second = augment(images, generator, **amount), augment(images, generator, **amount)
+    torch.rand(3)
+    again = augment(images, seeded(7), **amount)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, augment(images, seeded(8), **amount))
+    assert torch.equal(images, kept)
+    torch.set_rng_state(before)
+    augment(images, generator, **amount)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_picture_does_not_depend_on_what_the_others_show() -> None:
+    images = torch.rand(4, 28, 28, generator=seeded(1))
+    others = images.clone()
+    others[[0, 1, 3]] = torch.rand(3, 28, 28, generator=seeded(2))
+    first, second = augment(images, seeded(), **STRENGTHS), augment(others, seeded(), **STRENGTHS)
+    assert torch.equal(first[2], second[2])
+    assert not torch.equal(first[0], second[0])
+
+
+@of_each_strength
+def test_an_empty_background_stays_empty(strength: str) -> None:
+    assert not many(torch.zeros(28, 28), **{strength: STRENGTHS[strength]}).any()
+
+
+@of_each_strength
+def test_what_comes_in_from_outside_is_background(strength: str) -> None:
+    spot = torch.zeros(28, 28)
+    spot[12:16, 12:16] = 1
+    images = many(spot, **{strength: STRENGTHS[strength]})
+    assert not images[:, 0].any()
+    assert not images[:, :, 0].any()
+    assert images.min() >= 0
+    assert images.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+@of_each_strength
+def test_shape_and_type_are_kept(strength: str, count: int) -> None:
+    images = augment(torch.rand(count, 28, 28), seeded(), **{strength: STRENGTHS[strength]})
+    assert images.shape == (count, 28, 28)
+    assert images.dtype == torch.float32
+    assert torch.isfinite(images).all()

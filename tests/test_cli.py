@@ -1,0 +1,376 @@
+"""What the command line promises: one line where something is wrong, the documented exit codes, JSON where asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tenk
+from short_runs import KilledError, StopAt, kill, small
+from tenk.cli import VERBS, main
+from tenk.datasets import Dataset
+from tenk.recipes import RECIPES, Optimizer, get_recipe
+from tenk.runs import Run
+from tenk.training import train
+
+
+@pytest.fixture(scope="module")
+def finished_run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    train(small(protocol="watched"), dataset, folder, reports=[])
+    return folder
+
+
+def fails(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
+    """Run the command line, check that it ends with that exit code and one line on standard error, and return it."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert ended.value.code == code, captured.err
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+# --- without work --------------------------------------------------------------------------------------------------
+
+
+def test_no_verb_shows_every_verb_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    out = capsys.readouterr().out
+    assert all(f"  {verb} " in out for verb in VERBS)
+    assert "5 diverged" in out
+
+
+def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out == f"tenk {tenk.__version__}\n"
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_explains_itself_and_each_of_its_options(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    out = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert (VERBS[verb].__doc__ or "").partition(".")[0].split()[0] in out
+    assert out.startswith(f"usage: tenk {verb}")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_knows_verbs_and_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["completion", shell])
+    script = capsys.readouterr().out
+    assert "summary" in script
+    assert "optimizer.lr" in script
+
+
+def test_python_m_tenk_is_tenk() -> None:
+    done = subprocess.run([sys.executable, "-m", "tenk", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"tenk {tenk.__version__}\n"
+
+
+def test_models_and_recipes_are_listed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["models", "--json"])
+    assert all(int(row["parameters"].replace(",", "")) < 10_000 for row in json.loads(capsys.readouterr().out))
+    main(["recipes", "--json"])
+    assert {row["name"] for row in json.loads(capsys.readouterr().out)} == set(RECIPES)
+    main(["recipes", "default", "--json"])
+    assert json.loads(capsys.readouterr().out) == json.loads(get_recipe("default").to_json())
+
+
+def test_data_sets_are_listed_with_where_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["datasets"])
+    out = capsys.readouterr().out
+    assert "mnist" in out
+    assert "drawn when needed" in out
+
+
+def test_a_data_set_is_looked_into(capsys: pytest.CaptureFixture[str], data_folder: Path, tmp_path: Path) -> None:
+    main(["datasets", str(data_folder), "--sheet", str(tmp_path / "sheet.png"), "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["training"], facts["test"]) == (384, 96)
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("arguments", [["gap"], ["transition", "--head", "linear", "--residual"]])
+def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(["summary", *arguments])
+    assert "field" in capsys.readouterr().out
+    main(["summary", *arguments, "--format", "markdown"])
+    assert capsys.readouterr().out.startswith("| layer |")
+    main(["summary", *arguments, "--json"])
+    assert json.loads(capsys.readouterr().out)["parameters"] < 10_000
+
+
+# --- wrong usage ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["trian"], "did you mean train?"),
+        (["train", "defualt"], "did you mean default?"),
+        (["train", "--model", "gpa"], "did you mean gap?"),
+        (["train", "--epohcs", "3"], "did you mean --epochs?"),
+        (["train", "--epochs", "0"], "epochs out of range: 0. give at least 1"),
+        (["train", "--epochs", "many"], "--epochs"),
+        (["train", "--batch-size", "-1"], "batch_size out of range"),
+        (["train", "--optimizer.lr", "nan"], "optimizer.lr out of range"),
+        (["train", "--optimizer.name", "lion"], "'sgd'"),
+        (["train", "--seed", str(2**64)], "seed out of range"),
+        (["train", "--target-accuracy", "0.99"], "protocol fixed cannot stop early"),
+        (["train", "--device", "tpu"], "unknown device"),
+        (["train", "--epochs", "1", "default"], "write: tenk train default"),
+        (["train", "--name", "../up"], "not a recipe name"),
+        (["summary", "gpa"], "did you mean gap?"),
+        (["recipes", "defualt"], "did you mean default?"),
+        (["evaluate"], "tenk evaluate"),
+        (["plot"], "tenk plot"),
+        (["bench", "--rounds", "0"], "rounds out of range"),
+        (["datasets", "minst"], "did you mean mnist?"),
+        (["completion", "cmd"], "'bash'"),
+    ],
+)
+def test_wrong_usage_is_one_line_with_a_remedy(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hint in fails(capsys, 2, *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_with_control_characters_are_printed_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, 4, "evaluate", "a\x1b[31m\nb")
+    assert "\\x1b[31m\\nb" in line
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(tenk.TenkError):
+        main(["train", "defualt", "--debug"])
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    script = f"{sys.executable} -m tenk recipes | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_locale_and_no_home_do_no_harm(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "LANG": "C", "LC_ALL": "C", "HOME": "/nonexistent"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tenk", "recipes"], capture_output=True, env=environment, cwd=tmp_path, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+# --- training ------------------------------------------------------------------------------------------------------
+
+
+def test_any_field_of_a_recipe_is_an_option(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = "--epochs 1 --optimizer.lr 0.02 --residual --augment.shear 0 --seed 3 --head linear --averaging 0.5"
+    main(["train", "default", *options.split(), "--data", str(data_folder), "--out", str(tmp_path / "run"), "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    recipe = Run(tmp_path / "run").recipe()
+    assert (recipe.epochs, recipe.optimizer.lr, recipe.residual, recipe.augment.shear) == (1, 0.02, True, 0)
+    assert (recipe.seed, recipe.head, recipe.averaging) == (3, "linear", 0.5)
+    assert recipe.optimizer.nesterov == get_recipe("default").optimizer.nesterov
+    assert printed == json.loads((tmp_path / "run" / "result.json").read_text())
+
+
+def test_plain_output_has_a_line_an_epoch_and_the_closing_facts(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["documented-gap", "--epochs", "2", "--data", str(data_folder), "--out", str(tmp_path / "run")]
+    main(["train", *arguments])
+    out = capsys.readouterr().out
+    assert sum(line.startswith("epoch ") for line in out.splitlines()) == 2
+    for fact in ("test accuracy", "95 % interval", "of 96", "watched", "9,720", "biased upward", str(tmp_path)):
+        assert fact in out
+    assert "\x1b" not in out
+
+
+def test_an_interrupted_training_resumes_from_the_command_line(
+    dataset: Dataset, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KilledError):
+        train(small(), str(data_folder), tmp_path / "run", reports=[StopAt(1, 2, kill)])
+    main(["train", "--resume", str(tmp_path / "run")])
+    assert "resumed behind epoch 1" in capsys.readouterr().out
+    train(small(), str(data_folder), tmp_path / "whole", reports=[])
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+    assert "epochs was 2, is now 9" in fails_after_kill(dataset, data_folder, tmp_path, capsys)
+
+
+def fails_after_kill(dataset: Dataset, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(KilledError):
+        train(small(), str(data_folder), tmp_path / "other", reports=[StopAt(1, 2, kill)])
+    return fails(capsys, 4, "train", "--resume", str(tmp_path / "other"), "--epochs", "9")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "hint"),
+    [
+        (["--data", "{empty}"], 3, "missing"),
+        (["--data", "/nonexistent"], 2, "unknown data set"),
+        (["--optimizer.lr", "1e12", "--averaging", "0", "--data", "{data}"], 5, "lower optimizer.lr"),
+        (["--out", "{file}", "--data", "{data}"], 1, "cannot make a run folder"),
+        (["--out", "{empty}/..", "--data", "{data}"], 2, "not empty"),
+        (["--resume", "{empty}"], 4, "not a run folder"),
+        (["--resume", "{file}"], 4, "not a run folder"),
+        (["--device", "cuda"], 2, "--device cpu"),
+    ],
+)
+def test_a_training_that_cannot_be_says_why(
+    arguments: list[str],
+    code: int,
+    hint: str,
+    data_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    empty, file = tmp_path / "empty", tmp_path / "file"
+    empty.mkdir()
+    file.write_text("")
+    filled = [argument.format(empty=empty, file=file, data=data_folder) for argument in arguments]
+    out = [] if "--out" in filled or "--resume" in filled else ["--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--epochs", "2", *filled, *out] if "--resume" not in filled else ["train", *filled])
+    error = capsys.readouterr().err
+    assert ended.value.code == code
+    assert error.count("\n") == 1
+    assert hint in error
+
+
+def test_a_read_only_folder_is_refused_before_training(data_folder: Path, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    tmp_path.joinpath("locked").mkdir(mode=0o555)
+    command = [sys.executable, "-m", "tenk", "train", "--data", str(data_folder), "--out", str(tmp_path / "locked/run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot make a run folder")
+
+
+def test_missing_mnist_falls_back_to_synthetic_digits_and_says_so_first_and_last(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dataclasses import replace
+
+    import tenk.training
+
+    noted = replace(dataset, name="synthetic", note="MNIST is not there, so synthetic digits serve.")
+    monkeypatch.setattr(tenk.training, "load_digits", lambda name: noted)
+    main(["train", "--epochs", "1", "--out", str(tmp_path / "run")])
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0] == lines[-1] == noted.note
+    assert Run(tmp_path / "run").environment()["data"]["note"] == noted.note
+
+
+def test_ctrl_c_in_a_terminal_saves_and_tells_how_to_resume(data_folder: Path, tmp_path: Path) -> None:
+    """A person at a terminal sees a live bar, presses Ctrl-C, and is told the command that goes on."""
+    master, slave = pty.openpty()
+    arguments = ["train", "--epochs", "500", "--data", str(data_folder), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tenk", *arguments], stdout=slave, stderr=slave, stdin=slave, start_new_session=True
+    )
+    os.close(slave)
+    seen = b""
+    while b"epoch   2/500" not in seen:
+        seen += os.read(master, 4096)
+    os.killpg(process.pid, signal.SIGINT)
+    while True:
+        try:
+            chunk = os.read(master, 4096)
+        except OSError:  # the terminal closes with the process
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(master)
+    assert process.wait() == 130
+    text = seen.decode()
+    assert "images/s" in text
+    assert f"resume with: tenk train --resume {tmp_path}" in text.replace("\r\n", "")
+    assert Run(tmp_path / "run").load_checkpoint() is not None
+
+
+def test_tensorboard_writes_event_files(data_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    main(
+        ["train", "--epochs", "1", "--tensorboard", "--data", str(data_folder), "--out", str(tmp_path / "run")],
+    )
+    assert list((tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*"))
+
+
+# --- looking at runs -----------------------------------------------------------------------------------------------
+
+
+def test_evaluate_reports_everything_and_draws_the_pictures(
+    finished_run: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", str(finished_run), "--data", str(data_folder), "--out", str(tmp_path / "e")]
+    main([*arguments, "--json"])
+    figures = json.loads(capsys.readouterr().out)
+    result = Run(finished_run).result()
+    assert result is not None
+    assert figures["accuracy"] == result.test_accuracy
+    assert figures["errors"] == len(figures["misread"])
+    assert sum(map(sum, figures["confusion"])) == 96
+    assert figures["without_disputed"] is None
+    assert {path.name for path in (tmp_path / "e").iterdir()} == {"metrics.json", "confusion.png", "misread.png"}
+    main(arguments)
+    out = capsys.readouterr().out
+    for fact in ("95 % interval", "expected calibration error", "precision", "confusion"):
+        assert fact in out
+
+
+def test_evaluate_takes_a_weights_file_and_draws_even_a_perfect_score(
+    finished_run: Path, data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["evaluate", str(finished_run / "model.safetensors"), "--data", str(data_folder)])
+    assert (tmp_path / "evaluation" / "misread.png").exists()
+
+
+def test_plot_lays_runs_over_each_other(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["plot", str(finished_run), str(finished_run), "--out", str(tmp_path / "both.png")])
+    assert "2 runs" in capsys.readouterr().out
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_of_a_folder_that_is_no_run_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not a run folder" in fails(capsys, 4, "plot", str(tmp_path), "--out", str(tmp_path / "x.png"))
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_bench_tells_ratios_to_the_plain_loop(capsys: pytest.CaptureFixture[str], data_folder: Path) -> None:
+    main(["bench", "default", "--rounds", "1", "--data", str(data_folder), "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["training"] for row in rows] == ["plain loop", "default"]
+    assert rows[0]["of plain"] == "1.00"
+
+
+def test_a_diverged_run_keeps_the_earlier_run_in_the_next_folder(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(small(epochs=1), dataset, reports=[])
+    before = (tmp_path / "runs/small-s0/model.safetensors").read_bytes()
+    with pytest.raises(tenk.TenkError):
+        train(small(optimizer=Optimizer("sgd", lr=1e12), averaging=0.0), dataset, reports=[])
+    assert (tmp_path / "runs/small-s0/model.safetensors").read_bytes() == before

@@ -1,0 +1,91 @@
+"""Intervals against published and hand-made ones."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenk.stats import Interval, mean_interval, wilson_interval
+
+# --- Wilson ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        # Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        # all right: the lower bound is n / (n + z^2)
+        (10, 10, 10 / 13.841459, 1.0),
+        (10_000, 10_000, 10_000 / 10_003.841459, 1.0),
+    ],
+)
+def test_wilson_bounds_are_the_published_ones(successes: int, trials: int, low: float, high: float) -> None:
+    interval = wilson_interval(successes, trials)
+    assert interval.value == successes / trials
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 100_000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
+def test_wilson_bounds_lie_in_0_to_1_around_the_share(counts: tuple[int, int]) -> None:
+    interval = wilson_interval(*counts)
+    assert 0 <= interval.low <= interval.value <= interval.high <= 1
+    assert interval.low < interval.high
+
+
+def test_wilson_bounds_hold_the_share_at_both_ends() -> None:
+    for trials in range(1, 500):
+        assert wilson_interval(0, trials).low == 0, trials
+        assert wilson_interval(trials, trials).high == 1, trials
+
+
+@given(st.integers(1, 10_000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
+def test_wilson_treats_successes_and_failures_alike(counts: tuple[int, int]) -> None:
+    successes, trials = counts
+    one, other = wilson_interval(successes, trials), wilson_interval(trials - successes, trials)
+    assert (one.low, one.high) == pytest.approx((1 - other.high, 1 - other.low), abs=1e-12)
+
+
+def test_more_trials_narrow_the_bounds() -> None:
+    widths = [
+        interval.high - interval.low for interval in (wilson_interval(99 * n, 100 * n) for n in (1, 10, 100, 1000))
+    ]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[2] / widths[3] == pytest.approx(math.sqrt(10), rel=0.01)
+
+
+# --- means -------------------------------------------------------------------------------------------------------
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    # deviation sqrt(2.5); t for 4 degrees of freedom is 2.776445; 2.776445 * sqrt(2.5 / 5) = 1.963243
+    interval = mean_interval([1, 2, 3, 4, 5])
+    assert (interval.value, interval.low, interval.high) == pytest.approx((3, 1.036757, 4.963243), abs=1e-6)
+
+
+def test_two_values_get_the_wide_bounds_that_they_deserve() -> None:
+    # t for 1 degree of freedom is 12.706205; deviation sqrt(2); half width 12.706205
+    assert mean_interval([0.0, 2.0]).high == pytest.approx(1 + 12.706205, abs=1e-5)
+
+
+def test_a_single_value_says_nothing_about_its_spread() -> None:
+    assert mean_interval([0.99]) == Interval(0.99, -math.inf, math.inf)
+
+
+def test_equal_values_leave_no_room() -> None:
+    assert mean_interval([0.5] * 4) == Interval(0.5, 0.5, 0.5)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20), st.floats(-2, 2))
+def test_shifted_values_shift_the_whole_interval(values: list[float], shift: float) -> None:
+    before, after = mean_interval(values), mean_interval([value + shift for value in values])
+    assert before.low <= before.value <= before.high
+    assert (after.value, after.low, after.high) == pytest.approx(
+        (before.value + shift, before.low + shift, before.high + shift), abs=1e-9
+    )
