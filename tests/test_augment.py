@@ -191,7 +191,7 @@ def test_an_empty_background_stays_empty(strength: str) -> None:
 
 
 @of_each_strength
-def test_what_comes_in_from_outside_is_background(strength: str) -> None:
+def test_a_small_spot_stays_within_the_picture_and_within_its_brightness(strength: str) -> None:
     spot = torch.zeros(28, 28)
     spot[12:16, 12:16] = 1
     images = many(spot, **{strength: STRENGTHS[strength]})
@@ -199,6 +199,13 @@ def test_what_comes_in_from_outside_is_background(strength: str) -> None:
     assert not images[:, :, 0].any()
     assert images.min() >= 0
     assert images.max() <= 1 + 1e-6
+
+
+def test_what_comes_in_from_outside_is_background() -> None:
+    images = many(torch.ones(28, 28), shift_pixels=3.0)
+    assert (images[:, 4:-4, 4:-4] > 0.999).all()
+    # the share that stays: 28 - 1.5 of 28 on average, along each axis
+    assert float(images.mean()) == pytest.approx((26.5 / 28) ** 2, rel=0.01)
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from tenk.errors import UsageError
 from tenk.models import MODELS, create_model
-from tenk.recipes import RECIPES, Augment, Optimizer, Recipe, get_recipe, list_recipes
-from tenk.schedule import Schedule
+from tenk.recipes import RECIPES, Augment, Optimizer, Recipe, Schedule, get_recipe, list_recipes
 
 of_each_recipe = pytest.mark.parametrize("name", RECIPES)
 
@@ -287,7 +286,7 @@ def test_fields_that_are_left_out_take_their_defaults() -> None:
         ({"epoch": 3}, "epoch", "epochs"),
         ({"optimizer": {"learning": 1, "moment": 0.9}}, "learning", ""),
         ({"optimizer": {"momentun": 0.9}}, "momentun", "momentum"),
-        ({"augment": {"rotation": 3}}, "rotation", ""),
+        ({"augment": {"rotation": 3}}, "rotation", "rotation_degrees"),
         ({"schedule": {"warm_up": 0.1}}, "warm_up", "warmup"),
     ],
 )

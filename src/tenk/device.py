@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import torch
@@ -22,13 +23,11 @@ def pick_device(name: str = "auto") -> torch.device:
     }
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there()))
-    kind = name.partition(":")[0]
-    if kind not in available:
+    match = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", name)
+    if match is None:
         raise UsageError(f"unknown device: {name!r}. give auto, cpu, cuda, cuda:1 or mps")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"not a device: {name!r}. give auto, cpu, cuda, cuda:1 or mps") from None
-    if not available[kind]() or (kind == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+    kind, index = match[1], int(match[2] or 0)
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if not available[kind]() or index >= count:
         raise UsageError(f"no such device: {name}, for torch {torch.__version__} on this machine. give --device cpu")
-    return device
+    return torch.device(name)

@@ -131,9 +131,11 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 500) -> T
     The model is put into evaluation mode for the while and back into its own after it; no random number is drawn.
     """
     was_training = model.training
-    model.eval()
-    logits = torch.cat([model(normalise(to_unit(part))) for part in torch.split(images, batch_size)])
-    model.train(was_training)
+    try:
+        model.eval()
+        logits = torch.cat([model(normalise(to_unit(part))) for part in torch.split(images, batch_size)])
+    finally:
+        model.train(was_training)
     return logits.float().cpu()
 
 

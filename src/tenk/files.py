@@ -23,7 +23,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     is forced to disk last, without which the rename itself may be lost. Text is written as UTF-8.
 
     Raises:
-        OSError: the disk is full or the folder not writable; `path` is as it was and no temporary file is left.
+        OSError: the disk is full or the folder not writable; no temporary file is left, and `path` is as it was, unless
+            only the last step, forcing the folder to disk, has failed.
     """
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")

@@ -23,7 +23,8 @@ def wilson_interval(successes: int, trials: int) -> Interval:
     share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+    # at 0 and 1 the bounds meet the share, but for rounding
+    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
 
 
 def mean_interval(values: Sequence[float]) -> Interval:

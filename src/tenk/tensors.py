@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ def save_tensors(path: Path, kind: str, tensors: Mapping[str, Tensor], facts: Ma
     described = {"format": FORMAT_VERSION, "kind": kind, "facts": dict(facts)}
     described["sha256"] = _digest(described, whole)
     # one key: safetensors writes several in an order that changes from call to call
-    write_atomically(path, safetensors.torch.save(whole, {_KEY: json.dumps(described, sort_keys=True)}))
+    write_atomically(
+        path, safetensors.torch.save(whole, {_KEY: json.dumps(described, sort_keys=True, allow_nan=False)})
+    )
 
 
 def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -48,7 +51,7 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         tensors = safetensors.torch.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         described = json.loads(header["__metadata__"][_KEY])
-        version, found, facts, sealed = (described.pop(key) for key in ("format", "kind", "facts", "sha256"))
+        version, found, facts, sealed = (described[key] for key in ("format", "kind", "facts", "sha256"))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ModelError(f"not a file of tenk's: {path} ({reason}). give a .safetensors that tenk wrote") from None
@@ -59,22 +62,32 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         )
     if sealed != _digest({"format": version, "kind": found, "facts": facts}, tensors):
         raise ModelError(f"damaged file: {path} does not match its own checksum. restore it from a copy")
-    if found != kind:
+    if found != kind or not isinstance(facts, dict):
         raise ModelError(f"wrong kind of file: {path} holds a {found}. give a {kind}")
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if not _is_finite(tensor):
             raise ModelError(f"not finite: {path}, tensor {name} holds NaN or infinity. train again")
     return tensors, facts
 
 
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise ModelError(f"not a file: {path} is a device or a pipe. give a run folder or a weights file")
+        size = status.st_size
         if size > MAXIMUM_BYTES:
             raise ModelError(f"file too large: {path} has {size:,} bytes. at most {MAXIMUM_BYTES:,} are read")
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read: {path} ({error.strerror}). give a run folder or a weights file") from None
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    try:
+        return bool(torch.isfinite(tensor).all())
+    except NotImplementedError:  # a type too exotic to be checked is none that tenk writes
+        return False
 
 
 def _digest(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

@@ -29,7 +29,7 @@ from tenk.models import count_parameters, create_model
 from tenk.recipes import Recipe
 from tenk.report import ConsoleReport, Report
 from tenk.runs import Epoch, Position, Result, Run, create_run_folder, describe_environment, model_options, restore
-from tenk.schedule import learning_rate
+from tenk.schedule import one_cycle
 
 
 def train(
@@ -280,7 +280,8 @@ class Trainer:
     def _learning_rate(self) -> float:
         step = self.at.epoch * self.steps_per_epoch + self.at.step
         steps = self.recipe.epochs * self.steps_per_epoch
-        return learning_rate(self.recipe.schedule, self.recipe.optimizer.lr, step, steps)
+        schedule, peak = self.recipe.schedule, self.recipe.optimizer.lr
+        return one_cycle(step, steps, peak=peak, warmup=schedule.warmup) if schedule.name == "one-cycle" else peak
 
     def _count(self, loss: Tensor, logits: Tensor, labels: Tensor, rate: float) -> None:
         """Add a step to the epoch's sums; stop, before the update, where loss or gradient is not finite."""

@@ -38,8 +38,9 @@ def create_model(name: str, **options: Any) -> nn.Module:
     for option in options:
         if option not in known:
             raise unknown_name(f"option of model {name}", option, known)
-    if not 0 <= options.get("dropout", 0.0) < 1:
-        raise UsageError(f"dropout out of range: {options['dropout']}. give a rate from 0 up to, not including, 1")
+    dropout = options.get("dropout", 0.0)
+    if not isinstance(dropout, float | int) or not 0 <= dropout < 1:
+        raise UsageError(f"dropout out of range: {dropout}. give a rate from 0 up to, not including, 1")
     if options.get("head", "pool") not in ("pool", "linear"):
         raise unknown_name("head", options["head"], ("pool", "linear"))
     return MODELS[name](**options)

@@ -9,7 +9,7 @@ from torch import nn
 from tenk.models.blocks import GlobalAveragePool, Head, bare, block, residual_if
 
 
-def gap(*, dropout: float = 0.05, residual: bool = False, head: Head = "pool") -> nn.Sequential:
+def gap(*, dropout: float = 0.02, residual: bool = False, head: Head = "pool") -> nn.Sequential:
     """Build `gap`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10).
 
     Each convolution but the last is followed by batch norm, ReLU, dropout, in this order. `residual` and

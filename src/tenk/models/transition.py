@@ -9,7 +9,7 @@ from torch import nn
 from tenk.models.blocks import Head, bare, block, residual_if
 
 
-def transition(*, dropout: float = 0.05, residual: bool = False, head: Head = "pool") -> nn.Sequential:
+def transition(*, dropout: float = 0.02, residual: bool = False, head: Head = "pool") -> nn.Sequential:
     """Build `transition`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10).
 
     Each convolution is followed by ReLU, batch norm, dropout, in this order; the one behind the average pool by batch
