@@ -26,6 +26,7 @@ LEVELS: dict[str, int] = {
     "schedule": 0,
     "stats": 0,
     "device": 0,
+    "download": 0,
     "tensors": 0,
     "tables": 0,
     "models": 0,

@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 
 from conftest import write_small_set
-from tenk import datasets
+from tenk import datasets, download
 from tenk.datasets import DATASETS, KnownFile, KnownSet, find_dataset, load_digits
 from tenk.digits import read_idx, write_idx
 from tenk.errors import DataError, TenkError, UsageError
@@ -425,9 +425,9 @@ def test_a_mirror_that_fails_is_told_and_the_next_one_is_asked(
     known: Callable[..., KnownSet], mirror: Mirror, cache: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     if way in ("hang", "stall"):
-        monkeypatch.setattr(datasets, "READ_SECONDS", 0.4)
+        monkeypatch.setattr(download, "READ_SECONDS", 0.4)
     if way == "drip":
-        monkeypatch.setattr(datasets, "SLOW_SECONDS", 0.05)
+        monkeypatch.setattr(download, "SLOW_SECONDS", 0.05)
     known(mirror.at(way))
     message = fails()
     assert f"cannot download mnist: {NAMES[0]} (127.0.0.1:{mirror.server_port}: {FAULTS[way]}" in message
@@ -539,7 +539,7 @@ def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with datasets._progress("http://host/a.gz", 2_000_000) as show:
+    with download._progress("http://host/a.gz", 2_000_000) as show:
         show(1_000_000)
     assert "a.gz" in terminal.getvalue()
 
@@ -549,12 +549,12 @@ def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 DRIVER = """
 import json, sys
 from pathlib import Path
-from tenk import datasets
+from tenk import datasets, download
 order = json.loads(sys.argv[1])
 files = tuple(datasets.KnownFile(*file) for file in order["files"])
 datasets.DATASETS["mnist"] = datasets.KnownSet("mnist", "", "", 60, 20, files, (order["mirror"],))
 datasets._cache_root = lambda: Path(order["cache"])
-datasets.READ_SECONDS = 60.0
+download.READ_SECONDS = 60.0
 print("ready", flush=True)
 print(datasets.load_digits("mnist").sha256())
 """

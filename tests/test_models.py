@@ -268,7 +268,7 @@ def test_layers_follow_each_other_as_documented(name: str, order: list[type[nn.M
 
 def test_a_model_says_which_dropout_it_takes_by_default() -> None:
     for name in MODELS:
-        assert {part.p for part in leaves(create_model(name)) if isinstance(part, nn.Dropout)} == {0.05}
+        assert {part.p for part in leaves(create_model(name)) if isinstance(part, nn.Dropout)} == {0.02}
 
 
 # --- the residual block ------------------------------------------------------------------------------------------

@@ -295,7 +295,6 @@ def test_an_unknown_field_is_named_with_its_place(value: dict[str, Any], field: 
     assert repr(field) in message
     assert ("did you mean" in message) == bool(meant)
     assert not meant or f"did you mean {meant}?" in message
-    assert "recipe" in message
     assert all(group in message for group in value if isinstance(value[group], dict))
 
 
@@ -335,7 +334,7 @@ def test_any_unknown_field_is_named(field: str) -> None:
 )
 def test_a_value_of_the_wrong_type_is_refused_by_field_and_value(path: str, value: Any) -> None:
     message = refusal(json.dumps(object_with(path, value)))
-    assert f"recipe.{path}" in message
+    assert path in message
     assert str(value) in message
 
 

@@ -17,31 +17,22 @@ import hashlib
 import os
 import re
 import shutil
-import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import platformdirs
+
 from tenk.digits import Digits, read_digits, read_idx
+from tenk.download import FetchError, UnreachableError, fetch
 from tenk.errors import DataError, TenkError, UsageError, unknown_name
 from tenk.files import locked, sha256, write_atomically
 
 TRIES = 2
 """How often a mirror is asked for a file; once where it cannot be reached."""
-
-CONNECT_SECONDS, READ_SECONDS = 5.0, 10.0
-"""Longest wait for a connection, and for the next bytes over it."""
-
-SLOW_SECONDS, SLOW_BYTES_PER_SECOND = 15.0, 8_000.0
-"""A mirror slower than this on average is given up, once it has had this many seconds."""
-
-MAXIMUM_FILE, MAXIMUM_ARCHIVE = 64 * 2**20, 640 * 2**20
-"""Bytes after which a download is given up; the largest files known have 26 and 562 million."""
 
 LOCK_SECONDS = 3600.0
 """Longest wait for another process that downloads the same set."""
@@ -49,10 +40,8 @@ LOCK_SECONDS = 3600.0
 Verify = Callable[[Path, bytes], None]
 """Raises where a file's decompressed bytes are not the ones expected."""
 
-_CHUNK = 2**16
 _GZIP = b"\x1f\x8b"
 _SCRATCH = ".download-"
-_UNREACHABLE = "no connection"
 
 _PARTS = [("train", "images"), ("train", "labels"), ("test", "images"), ("test", "labels")]
 _PART_NAME = re.compile(
@@ -282,9 +271,7 @@ def _draw(known: KnownSet, note: str = "") -> Dataset:
 
 
 def _cache_root() -> Path:
-    import pooch
-
-    return Path(pooch.os_cache("tenk"))
+    return Path(platformdirs.user_cache_dir("tenk"))
 
 
 def _folders(name: str) -> Iterator[Path]:
@@ -449,11 +436,12 @@ def _fetch(known: KnownSet, file: KnownFile, mirrors: list[str], scratch: Path) 
     reasons = []
     for mirror in tuple(mirrors):
         for _ in range(TRIES):
-            reason = _attempt(mirror + file.name, path, file)
-            if not reason:
+            fault = _attempt(mirror + file.name, path, file)
+            if fault is None:
                 return path
-            if reason == _UNREACHABLE:  # trying that again would only double the wait of those who are offline
+            if isinstance(fault, UnreachableError):  # trying again would only double the wait of those who are offline
                 break
+        reason = str(fault).partition(". ")[0].replace(f"{scratch}{os.sep}", "")
         reasons.append(f"{urlsplit(mirror).netloc}: {reason}")
         mirrors.append(mirrors.pop(0))
     raise DataError(f"cannot download {known.name}: {file.name} ({'; '.join(reasons)}). {_by_hand(known)}")
@@ -464,66 +452,14 @@ def _by_hand(known: KnownSet) -> str:
     return f"place {names} in data/{known.name}, or in a folder that TENK_DATA names"
 
 
-def _attempt(url: str, path: Path, file: KnownFile) -> str:
-    """Fetch and check a file once; return why that failed, or nothing."""
-    import requests
-    import urllib3
-
+def _attempt(url: str, path: Path, file: KnownFile) -> FetchError | DataError | None:
+    """Fetch and check a file once; return why that failed, or None."""
     try:
-        _stream(url, path)
+        fetch(url, path)
         _check_download(path, file)
-    except requests.HTTPError as error:
-        return f"{error.response.status_code} {error.response.reason}"
-    except requests.ConnectionError:  # among them ConnectTimeout, which is a Timeout as well
-        return _UNREACHABLE
-    except (requests.Timeout, urllib3.exceptions.TimeoutError):
-        return "no answer in time"
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        return f"broken off, {type(error).__name__}"
-    except DataError as error:
-        return str(error).partition(". ")[0].replace(f"{path.parent}{os.sep}", "")
-    return ""
-
-
-def _stream(url: str, path: Path) -> None:
-    """Write what an address answers with to a file, with limits on silence, slowness and size."""
-    import requests
-
-    limit = MAXIMUM_ARCHIVE if url.endswith(".zip") else MAXIMUM_FILE
-    with (
-        requests.get(
-            url,
-            stream=True,
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
-            headers={"Accept-Encoding": "identity"},  # else a server may unpack, or pack again, what has a checksum
-        ) as response,
-        path.open("wb") as output,
-    ):
-        response.raise_for_status()
-        if "html" in response.headers.get("Content-Type", ""):
-            raise DataError("a web page instead of the file")
-        body = response.raw
-        total = body.length_remaining
-        _check_size(total or 0, limit)
-        received, start = 0, time.monotonic()
-        with _progress(url, total) as show:
-            # read1, unlike pooch's or requests' own loops, returns what has come: a drip cannot hide behind a block
-            while chunk := body.read1(_CHUNK):
-                received += len(chunk)
-                _check_size(received, limit)
-                _check_pace(received, time.monotonic() - start)
-                output.write(chunk)
-                show(received)
-
-
-def _check_size(size: int, limit: int) -> None:
-    if size > limit:
-        raise DataError(f"more than {limit:,} bytes")
-
-
-def _check_pace(received: int, seconds: float) -> None:
-    if seconds > SLOW_SECONDS and received < seconds * SLOW_BYTES_PER_SECOND:
-        raise DataError(f"too slow, {received:,} bytes in {seconds:.0f} s")
+    except (FetchError, DataError) as error:
+        return error
+    return None
 
 
 def _check_download(path: Path, file: KnownFile) -> None:
@@ -532,19 +468,3 @@ def _check_download(path: Path, file: KnownFile) -> None:
         _compare(path, file.checksum, _digest_file(path, covers))
     else:
         read_idx(path, lambda path, content: _verify(path, content, file.checksum))
-
-
-@contextmanager
-def _progress(url: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a download on standard error: a bar on a terminal, else a line."""
-    if not sys.stderr.isatty():
-        print(f"downloading {url}", file=sys.stderr)
-        yield lambda _received: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(url.rpartition("/")[2], total=total)
-        yield lambda received: bar.update(task, completed=received)
