@@ -25,6 +25,15 @@ def write_small_set(folder: Path, train: int = 60, test: int = 20, seed: int = 0
     return folder
 
 
+def write_digits(folder: Path, dataset: Dataset) -> Path:
+    """Write digits as four IDX files, named as MNIST's are."""
+    folder.mkdir()
+    for split, digits in ("train", dataset.train), ("t10k", dataset.test):
+        write_idx(folder / f"{split}-images-idx3-ubyte.gz", digits.images.numpy())
+        write_idx(folder / f"{split}-labels-idx1-ubyte.gz", digits.labels.numpy().astype(np.uint8))
+    return folder
+
+
 @pytest.fixture
 def small_folder(tmp_path: Path) -> Path:
     """A folder of four IDX files: 60 random images to train on, 20 to test with."""
@@ -48,13 +57,8 @@ def dataset() -> Dataset:
 
 @pytest.fixture
 def data_folder(tmp_path: Path, dataset: Dataset) -> Path:
-    """The same digits as a folder of four IDX files, for the command line."""
-    folder = tmp_path / "few digits"  # a path with a space, everywhere
-    folder.mkdir()
-    for split, digits in ("train", dataset.train), ("t10k", dataset.test):
-        write_idx(folder / f"{split}-images-idx3-ubyte.gz", digits.images.numpy())
-        write_idx(folder / f"{split}-labels-idx1-ubyte.gz", digits.labels.numpy().astype(np.uint8))
-    return folder
+    """The same digits as a folder of four IDX files, for the command line; its path has a space."""
+    return write_digits(tmp_path / "few digits", dataset)
 
 
 @pytest.fixture(autouse=True)

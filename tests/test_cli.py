@@ -8,12 +8,15 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import tenk
+from conftest import write_digits
 from short_runs import KilledError, StopAt, kill, small
 from tenk.cli import VERBS, main
 from tenk.datasets import Dataset
@@ -256,14 +259,40 @@ def test_a_training_that_cannot_be_says_why(
     assert hint in error
 
 
-def test_a_read_only_folder_is_refused_before_training(data_folder: Path, tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
-    tmp_path.joinpath("locked").mkdir(mode=0o555)
-    command = [sys.executable, "-m", "tenk", "train", "--data", str(data_folder), "--out", str(tmp_path / "locked/run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+AS_NOBODY = """
+import os, sys
+import tenk.report, tenk.training
+from tenk.cli import main
+if os.geteuid() == 0:  # root may write anywhere
+    os.setuid(65534)
+main(sys.argv[1:])
+"""
+
+
+def test_a_read_only_folder_is_refused_before_training(dataset: Dataset) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_digits(folder / "data", dataset)
+        folder.chmod(0o555)
+        command = [sys.executable, "-c", AS_NOBODY, "train", "--data", f"{folder}/data", "--out", f"{folder}/run"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        folder.chmod(0o755)
+    assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("error: cannot make a run folder")
+    assert done.stderr.count("\n") == 1
+
+
+def test_running_out_of_device_memory_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("tenk.training.augment", exhausted)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--data", str(data_folder), "--out", str(tmp_path / "run")])
+    assert ended.value.code == 1
+    assert "lower --batch-size" in capsys.readouterr().err
 
 
 def test_missing_mnist_falls_back_to_synthetic_digits_and_says_so_first_and_last(

@@ -129,6 +129,8 @@ def _finish_axes(axes: Axes, quantity: str) -> None:
 def _spread_towards_100(axes: Axes) -> None:
     """Scale an accuracy axis by the logarithm of the error, so that 99.0 and 99.5 lie as far apart as 98 and 99."""
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
+    if not len(values):
+        return
     low, high = float(values.min()), min(99.99, float(values.max()))
     axes.set_yscale("function", functions=(_to_digits, _from_digits))
     axes.yaxis.set_major_locator(FixedLocator(_ACCURACY_TICKS))

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tenk.augment import augment
 from tenk.datasets import Dataset, load_digits
 from tenk.device import pick_device
-from tenk.digits import normalise, to_unit
+from tenk.digits import Digits, normalise, to_unit
 from tenk.errors import DivergedError, ModelError, StoppedError, UsageError
 from tenk.evaluation import evaluate
 from tenk.files import locked
@@ -60,17 +60,17 @@ def train(
     with torch.random.fork_rng():  # an unknown model is refused before anything is written
         create_model(recipe.model, **model_options(recipe))
     reports = [ConsoleReport()] if reports is None else reports
-    if resume and run_dir is None:
+    asked = None if run_dir is None else Path(run_dir)
+    if resume and asked is None:
         raise UsageError("nothing to resume: no run folder was given. give one")
-    folder = Path(run_dir) if resume and run_dir is not None else None
-    finished = Run(folder).result() if folder else None
+    finished = Run(asked).result() if resume and asked else None
     if finished:
         for report in reports:
             report.finish(finished)
         return finished
     dataset = data if isinstance(data, Dataset) else load_digits(data)
     load_seconds = time.perf_counter() - started
-    folder = folder or create_run_folder(recipe, Path(run_dir) if run_dir is not None else None)
+    folder = asked if resume and asked else create_run_folder(recipe, asked)
     with locked(folder), torch.random.fork_rng(), StopSignals() as signals:
         trainer = Trainer(recipe, dataset, chosen, Run(folder), reports)
         trainer.begin(resume)
@@ -131,7 +131,7 @@ class Trainer:
                 loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                self._count(loss, logits, labels, rate)
+                self._record_step(loss, logits, labels, rate)
                 self.optimizer.step()
                 if self.average:
                     self.average.update_parameters(self.model)
@@ -198,8 +198,8 @@ class Trainer:
             self.scored,
             {"model": recipe.model, "options": model_options(recipe), "recipe": recipe.name, "seed": recipe.seed},
         )
-        save_curves([self.run.folder], self.run.curves_file)
         self.run.write_result(result)
+        save_curves([self.run.folder], self.run.curves_file)
         for report in self.reports:
             report.finish(result)
         return result
@@ -249,7 +249,7 @@ class Trainer:
                     "resume under what it was begun with, or train anew"
                 )
 
-    def _split(self) -> tuple[Any, str | None, Any]:
+    def _split(self) -> tuple[Digits, str | None, Digits | None]:
         """Return the images to train on, and the name and the images of the set that is scored on the way."""
         if self.recipe.protocol == "fixed":
             return self.data.train.to(self.device), None, None
@@ -283,7 +283,7 @@ class Trainer:
         schedule, peak = self.recipe.schedule, self.recipe.optimizer.lr
         return one_cycle(step, steps, peak=peak, warmup=schedule.warmup) if schedule.name == "one-cycle" else peak
 
-    def _count(self, loss: Tensor, logits: Tensor, labels: Tensor, rate: float) -> None:
+    def _record_step(self, loss: Tensor, logits: Tensor, labels: Tensor, rate: float) -> None:
         """Add a step to the epoch's sums; stop, before the update, where loss or gradient is not finite."""
         gradient = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         right = (logits.detach().argmax(dim=1) == labels).sum()
@@ -316,7 +316,7 @@ class Trainer:
         rate = self.optimizer.param_groups[0]["lr"]
         at.epoch, at.step = at.epoch + 1, 0
         clock = time.perf_counter()
-        metrics = evaluate(self.scored, self.scored_images) if self.scored_set else None
+        metrics = evaluate(self.scored, self.scored_images) if self.scored_images else None
         if metrics and metrics.accuracy > at.best_accuracy:
             at.best_accuracy, at.best_epoch = metrics.accuracy, at.epoch
             self.best = {name: tensor.detach().clone() for name, tensor in self.scored.state_dict().items()}

@@ -1,0 +1,85 @@
+"""What the documentation shows is what tenk does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tenk
+import tenk.cli
+from tenk.cli import VERBS
+from tenk.datasets import Dataset
+from tenk.models import list_models
+from tenk.recipes import Optimizer
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SNIPPETS = [
+    pytest.param(code, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/networks.md"])
+@pytest.mark.parametrize("name", list_models())
+def test_the_layer_tables_are_those_that_summary_prints(page: str, name: str) -> None:
+    assert tenk.summarise(tenk.create_model(name), name).to_markdown() in (ROOT / page).read_text()
+
+
+def test_there_are_examples_to_run() -> None:
+    assert len(SNIPPETS) >= 2
+
+
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_each_python_example_runs(code: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On few digits and one epoch, in place of MNIST and as many epochs as the page has."""
+    from dataclasses import replace
+
+    import tenk.datasets
+    import tenk.recipes
+    import tenk.training
+
+    def few(name: Any) -> Dataset:
+        assert name == "mnist"
+        return dataset
+
+    real = tenk.recipes.default()
+    short = replace(real, epochs=1, batch_size=64, optimizer=Optimizer("sgd", lr=0.1))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tenk.datasets, "load_digits", few)
+    monkeypatch.setattr(tenk.training, "load_digits", few)
+    monkeypatch.setattr(tenk.recipes, "default", lambda: short)
+    exec(compile(code, "example", "exec"), {})  # noqa: S102
+
+
+def test_each_tenk_command_names_a_verb_and_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [
+        command
+        for page in PAGES
+        for command in re.findall(r"(?:^    |`)tenk ([a-z][^`\n#]*)", page.read_text(), re.MULTILINE)
+    ]
+    assert len(commands) > 10
+    for command in commands:
+        verb, *rest = shlex.split(command)
+        assert verb in VERBS, command
+        with pytest.raises(SystemExit):
+            tenk.cli.main([verb, "--help"])
+        known = capsys.readouterr().out
+        for option in (part for part in rest if part.startswith("--") and part != "--FIELD"):
+            assert f"{option} " in known or f"{option}\n" in known, command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_and_picture_leads_to_a_file(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert all((page.parent / target).is_file() for target in targets)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_is_left_with_a_gap_to_fill(page: Path) -> None:
+    assert "@@" not in page.read_text()

@@ -1,0 +1,85 @@
+"""Every picture comes out, of odd runs and scores too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from short_runs import KilledError, StopAt, kill, small
+from tenk.datasets import Dataset
+from tenk.evaluation import Metrics
+from tenk.plots import save_class_sheet, save_confusion, save_curves, save_misread
+from tenk.recipes import Protocol
+from tenk.training import train
+
+
+def is_picture(path: Path) -> bool:
+    with Image.open(path) as picture:
+        picture.load()
+        return picture.format == "PNG" and min(picture.size) > 100 and len(picture.getcolors(2**24) or []) > 3
+
+
+def metrics_with(errors: int, dataset: Dataset) -> Metrics:
+    labels = dataset.test.labels
+    read = labels.clone()
+    read[:errors] = (read[:errors] + 1) % 10
+    return Metrics(torch.nn.functional.one_hot(read, 10).float() * 9, labels)
+
+
+@pytest.mark.parametrize("protocol", ["watched", "held-out", "fixed"])
+def test_curves_of_each_protocol_are_drawn(protocol: Protocol, dataset: Dataset, tmp_path: Path) -> None:
+    train(small(protocol=protocol, epochs=2), dataset, tmp_path / "run", reports=[])
+    assert is_picture(tmp_path / "run" / "curves.png")
+
+
+def test_curves_of_an_unfinished_run_and_of_many_runs_are_drawn(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(small(), dataset, tmp_path / "run", reports=[StopAt(1, 1, kill)])
+    save_curves([tmp_path / "run"], tmp_path / "one.png")
+    save_curves([tmp_path / "run"] * 8, tmp_path / "many.png")
+    assert is_picture(tmp_path / "one.png")
+    assert is_picture(tmp_path / "many.png")
+
+
+def test_curves_of_a_run_without_an_epoch_are_drawn(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(small(), dataset, tmp_path / "run", reports=[StopAt(0, 1, kill)])
+    save_curves([tmp_path / "run"], tmp_path / "none.png")
+    assert is_picture(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("errors", [0, 1, 11, 96])
+def test_confusion_and_misread_are_drawn_for_any_number_of_mistakes(
+    errors: int, dataset: Dataset, tmp_path: Path
+) -> None:
+    metrics = metrics_with(errors, dataset)
+    assert metrics.errors == errors
+    save_confusion(metrics, tmp_path / "confusion.png")
+    save_misread(metrics, dataset.test, tmp_path / "misread.png")
+    assert is_picture(tmp_path / "confusion.png")
+    assert (tmp_path / "misread.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_sheet_shows_classes_that_are_there(dataset: Dataset, tmp_path: Path) -> None:
+    save_class_sheet(dataset.test[:3], tmp_path / "sheet.png", "three digits")
+    assert is_picture(tmp_path / "sheet.png")
+
+
+def test_a_failed_drawing_leaves_the_old_picture(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sheet.png"
+    save_class_sheet(dataset.test, path, "old")
+    old = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tenk.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        save_class_sheet(dataset.test, path, "new")
+    assert path.read_bytes() == old
+    assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]

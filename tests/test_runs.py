@@ -1,0 +1,158 @@
+"""The run folder: what is read from it is whole and fits, or is refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from short_runs import KilledError, StopAt, kill, small
+from tenk.datasets import Dataset
+from tenk.errors import ModelError, UsageError
+from tenk.models import create_model, list_models
+from tenk.runs import Run, create_run_folder, load_model, save_weights
+from tenk.tensors import load_tensors, save_tensors
+from tenk.training import train
+
+
+@pytest.fixture
+def weights_file(tmp_path: Path) -> Path:
+    path = tmp_path / "gap.safetensors"
+    save_weights(path, create_model("gap"), {"model": "gap", "options": {}})
+    return path
+
+
+def first(tensors: dict[str, Tensor]) -> str:
+    return min(name for name in tensors if name.endswith("weight"))
+
+
+def without(tensors: dict[str, Tensor]) -> None:
+    del tensors[first(tensors)]
+
+
+def with_extra(tensors: dict[str, Tensor]) -> None:
+    tensors["0.0.aaa"] = torch.zeros(1)
+
+
+def misshapen(tensors: dict[str, Tensor]) -> None:
+    tensors[first(tensors)] = torch.zeros(8, 1, 5, 5)
+
+
+def of_another_type(tensors: dict[str, Tensor]) -> None:
+    tensors[first(tensors)] = tensors[first(tensors)].double()
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_weights_come_back_as_they_were_saved(name: str, tmp_path: Path) -> None:
+    model = create_model(name, residual=True).eval()
+    save_weights(tmp_path / "w", model, {"model": name, "options": {"residual": True}})
+    loaded = load_model(tmp_path / "w")
+    images = torch.randn(3, 1, 28, 28)
+    assert torch.equal(loaded(images), model(images))
+    assert not loaded.training
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without, r"0\.0\.weight is missing, expected float32 \(8, 1, 3, 3\)"),
+        (with_extra, r"0\.0\.aaa is float32 \(1,\), expected missing"),
+        (misshapen, r"0\.0\.weight is float32 \(8, 1, 5, 5\), expected float32 \(8, 1, 3, 3\)"),
+        (of_another_type, r"0\.0\.weight is float64 .*, expected float32"),
+    ],
+)
+def test_the_first_tensor_that_does_not_fit_is_named_with_what_was_expected(
+    change: Callable[[dict[str, Tensor]], None], told: str, weights_file: Path
+) -> None:
+    tensors, facts = load_tensors(weights_file, "weights")
+    change(tensors)
+    save_tensors(weights_file, "weights", tensors, facts)
+    with pytest.raises(ModelError, match=told):
+        load_model(weights_file)
+
+
+@pytest.mark.parametrize(
+    "facts", [{}, {"model": "gap"}, {"model": "gpa", "options": {}}, {"model": "gap", "options": {"depth": 3}}]
+)
+def test_weights_of_a_model_that_cannot_be_rebuilt_are_refused(facts: dict[str, Any], tmp_path: Path) -> None:
+    save_weights(tmp_path / "w", create_model("gap"), facts)
+    with pytest.raises(ModelError, match="cannot rebuild the model"):
+        load_model(tmp_path / "w")
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    save_weights(tmp_path / "w", create_model("gap"), {"model": "transition", "options": {}})
+    with pytest.raises(ModelError, match="not this model"):
+        load_model(tmp_path / "w")
+
+
+def test_a_checkpoint_is_no_weights_file(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    (checkpoint,) = (tmp_path / "run" / "checkpoint").glob("*.safetensors")
+    with pytest.raises(ModelError, match=r"holds a checkpoint\. give a weights"):
+        load_model(checkpoint)
+
+
+def test_an_unfinished_run_says_how_to_finish_it(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(small(), dataset, tmp_path / "run", reports=[StopAt(1, 1, kill)])
+    with pytest.raises(ModelError, match=r"run not finished: .* tenk train --resume"):
+        load_model(tmp_path / "run")
+
+
+def test_a_checkpoint_of_another_model_is_refused_on_resuming(dataset: Dataset, tmp_path: Path) -> None:
+    for name, model in (("a", "gap"), ("b", "transition")):
+        with pytest.raises(KilledError):
+            train(small(model=model), dataset, tmp_path / name, reports=[StopAt(1, 1, kill)])
+    for old in (tmp_path / "a" / "checkpoint").iterdir():
+        old.unlink()
+    for other in (tmp_path / "b" / "checkpoint").iterdir():
+        other.rename(tmp_path / "a" / "checkpoint" / other.name)
+    with pytest.raises(ModelError, match=r"not this model: checkpoint of .* expected"):
+        train(small(), dataset, tmp_path / "a", resume=True, reports=[])
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"recipe": 1}', "\x00", "[" * 100_000])
+def test_a_damaged_result_is_refused_and_not_taken_for_finished(content: str, dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    (tmp_path / "run" / "result.json").write_text(content)
+    with pytest.raises(ModelError, match="damaged"):
+        Run(tmp_path / "run").result()
+
+
+def test_a_half_written_last_line_of_metrics_is_passed_over(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=2), dataset, tmp_path / "run", reports=[])
+    whole = Run(tmp_path / "run").history()
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "train_lo')
+    assert Run(tmp_path / "run").history() == whole
+
+
+def test_metrics_are_one_json_object_a_line(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=3), dataset, tmp_path / "run", reports=[])
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+
+
+def test_an_empty_folder_is_taken_and_a_used_one_is_not(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert create_run_folder(small(), tmp_path / "empty") == tmp_path / "empty"
+    (tmp_path / "empty" / "x").touch()
+    with pytest.raises(UsageError, match="not empty"):
+        create_run_folder(small(), tmp_path / "empty")
+
+
+def test_jumping_clocks_do_not_change_the_weights(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(small(), dataset, tmp_path / "a", reports=[])
+    ticks = iter(range(10**6, 0, -1))
+    monkeypatch.setattr("tenk.training.time.perf_counter", lambda: float(next(ticks)))
+    train(replace(small()), dataset, tmp_path / "b", reports=[])
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
