@@ -169,9 +169,9 @@ def test_markdown_has_a_head_a_rule_a_row_for_each_layer_and_the_total(name: str
 
 def test_rows_write_shapes_and_windows_as_people_do() -> None:
     rows = summary_of("gap").rows()
-    assert rows[0] == ("convolution", "3x3 +1", "1x28x28", "8x28x28", "72", "16", "56,448", "3")
-    assert rows[2] == ("max pool", "2x2", "16x28x28", "16x14x14", "", "", "", "6")
-    assert rows[-1] == ("total 9,720", "", "", "", "9,576", "144", "1,933,344", "")
+    assert rows[0] == ("convolution", "3x3 +1", "1x28x28", "8x28x28", 72, 16, 56_448, 3)
+    assert rows[2] == ("max pool", "2x2", "16x28x28", "16x14x14", None, None, None, 6)
+    assert rows[-1] == ("total 9,720", "", "", "", 9_576, 144, 1_933_344, None)
     assert {len(row) for row in rows} == {len(COLUMNS)}
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
 import json as jsonlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -138,11 +139,7 @@ def summary(
     elif format == "markdown":
         print(found.to_markdown())
     else:
-        _print(
-            build_table(
-                f"{model}: {found.parameters:,} parameters, {found.macs:,} MACs", COLUMNS, found.rows(), text_columns=4
-            )
-        )
+        _print(build_table(f"{model}: {found.parameters:,} parameters, {found.macs:,} MACs", COLUMNS, found.rows()))
 
 
 def plot(runs: Annotated[list[Path], Positional], /, out: Path = Path("curves.png")) -> None:
@@ -186,19 +183,13 @@ def bench(
         raise UsageError(f"rounds out of range: {rounds}. give at least 1")
     timings = bench_training(load_digits(data).train, recipes, device, rounds=rounds)
     rows = [
-        (
-            t.name,
-            f"{t.epoch_seconds(60_000):.1f}",
-            f"{1 / t.epoch_seconds(1):,.0f}",
-            f"{t.ratio:.2f}",
-            _spread(t.ratios),
-        )
+        (t.name, t.epoch_seconds(60_000), round(1 / t.epoch_seconds(1)), t.ratio, min(t.ratios), max(t.ratios))
         for t in timings
     ]
     where = describe_environment(pick_device(device))
-    columns = ("training", "seconds for 60,000", "images/s", "of plain", "spread")
+    columns = ("training", "seconds for 60,000", "images/s", "of plain", "least", "most")
     title = f"{where['device_name']}, {where['threads']} threads, torch {where['torch']}; median of {rounds} rounds"
-    _print_rows(title, columns, rows, json, text_columns=1)
+    _print_rows(title, columns, rows, json)
 
 
 def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | None = None, json: bool = False) -> None:
@@ -214,11 +205,11 @@ def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | No
 
     if name is None:
         rows = [
-            (known.name, known.description, _place(known.name), f"{known.train_count:,}", f"{known.test_count:,}")
+            (known.name, known.description, _place(known.name), known.train_count, known.test_count)
             for known in DATASETS.values()
         ]
         columns = ("name", "what it shows", "where", "training", "test")
-        _print_rows("data sets", columns, rows, json, text_columns=3)
+        _print_rows("data sets", columns, rows, json)
         return
     loaded = load_digits(name)
     if sheet:
@@ -242,18 +233,12 @@ def models(json: bool = False) -> None:
     """
     from tenk.models import count_parameters, create_model, list_models
 
+    variants = itertools.product(list_models(), (False, True), ("pool", "linear"))
     rows = [
-        (
-            name,
-            "yes" if residual else "no",
-            head,
-            f"{count_parameters(create_model(name, residual=residual, head=head)):,}",
-        )
-        for name in list_models()
-        for residual in (False, True)
-        for head in ("pool", "linear")
+        (*variant, count_parameters(create_model(variant[0], residual=variant[1], head=variant[2])))
+        for variant in variants
     ]
-    _print_rows("models", ("name", "residual", "head", "parameters"), rows, json, text_columns=3)
+    _print_rows("models", ("name", "residual", "head", "parameters"), rows, json)
 
 
 def recipes(name: Annotated[str | None, Positional] = None, /, json: bool = False) -> None:
@@ -270,10 +255,8 @@ def recipes(name: Annotated[str | None, Positional] = None, /, json: bool = Fals
     from tenk.recipes import RECIPES
 
     known = [(build(), (build.__doc__ or "").partition("\n")[0]) for _, build in sorted(RECIPES.items())]
-    rows = [(r.name, r.model, str(r.epochs), r.optimizer.name, r.protocol, about) for r, about in known]
-    _print_rows(
-        "recipes", ("name", "model", "epochs", "optimizer", "protocol", "what it is"), rows, json, text_columns=6
-    )
+    rows = [(r.name, r.model, r.epochs, r.optimizer.name, r.protocol, about) for r, about in known]
+    _print_rows("recipes", ("name", "model", "epochs", "optimizer", "protocol", "what it is"), rows, json)
 
 
 def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Positional], /) -> None:
@@ -440,20 +423,14 @@ def _print_facts(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         _print_json(facts)
     else:
-        _print(
-            build_table(
-                "", (), [(name, str(value)) for name, value in facts.items() if value not in (None, "")], text_columns=2
-            )
-        )
+        _print(build_table("", (), [(name, str(value)) for name, value in facts.items() if value not in (None, "")]))
 
 
-def _print_rows(
-    title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], as_json: bool, *, text_columns: int
-) -> None:
+def _print_rows(title: str, columns: tuple[str, ...], rows: Sequence[Sequence[object]], as_json: bool) -> None:
     if as_json:
         _print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
-        _print(build_table(title, columns, rows, text_columns=text_columns))
+        _print(build_table(title, columns, rows))
 
 
 def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, folder: Path) -> None:
@@ -466,26 +443,14 @@ def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, folder
         ("expected calibration error", f"{metrics.calibration_error:.2%}"),
         ("files", str(folder)),
     ]
-    _print(build_table(f"test images of {data}", (), facts, text_columns=2))
+    _print(build_table(f"test images of {data}", (), facts))
     rows = [
-        tuple(
-            "" if row[key] is None else f"{row[key]:.2%}" if key in ("recall", "precision") else f"{row[key]:,}"
-            for key in ("digit", "count", "errors", "recall", "precision", "most_often_read_as")
-        )
-        for row in metrics.per_digit()
+        (d["digit"], d["count"], d["errors"], _percent(d["recall"]), _percent(d["precision"]), d["most_often_read_as"])
+        for d in metrics.per_digit()
     ]
-    _print(
-        build_table("by digit", ("digit", "images", "errors", "recall", "precision", "read as"), rows, text_columns=1)
-    )
-    matrix = [
-        (str(true), *(str(count) if count else "." for count in row))
-        for true, row in enumerate(metrics.confusion.tolist())
-    ]
-    _print(
-        build_table(
-            "confusion: true digits down, read digits across", ("", *map(str, range(10))), matrix, text_columns=1
-        )
-    )
+    _print(build_table("\nby digit", ("digit", "images", "errors", "recall %", "precision %", "read as"), rows))
+    matrix = [(true, *(count or None for count in row)) for true, row in enumerate(metrics.confusion.tolist())]
+    _print(build_table("\nconfusion: true digits down, read digits across", ("", *map(str, range(10))), matrix))
 
 
 def _accuracy(metrics: Metrics) -> str:
@@ -493,8 +458,8 @@ def _accuracy(metrics: Metrics) -> str:
     return f"{interval.value:.2%}  ({interval.low:.2%} to {interval.high:.2%}, 95 % interval)"
 
 
-def _spread(ratios: Sequence[float]) -> str:
-    return f"{min(ratios):.2f} to {max(ratios):.2f}"
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _place(data_set: str) -> str:

@@ -162,9 +162,12 @@ def result_table(result: Result) -> Table:
         ("data", result.data["name"]),
         ("files", result.run_dir),
     ]
+    if result.target_accuracy is not None:
+        reached = f"reached in epoch {result.target_epoch}" if result.target_epoch else "not reached"
+        rows.insert(3, ("target", f"{result.target_accuracy:.2%} {reached}"))
     if result.validation_accuracy is not None:
         rows.insert(1, ("validation accuracy", f"{result.validation_accuracy:.2%}"))
-    return build_table(f"\n{result.recipe}, seed {result.seed}", (), rows, text_columns=2)
+    return build_table(f"\n{result.recipe}, seed {result.seed}", (), rows)
 
 
 PROTOCOL_NOTES = {

@@ -60,8 +60,10 @@ class Result:
     """Epochs trained."""
     kept_epoch: int
     """The epoch whose weights were kept."""
+    target_accuracy: float | None
+    """The recipe's target, a fraction; None if it has none."""
     target_epoch: int | None
-    """The first epoch whose scored accuracy reached the recipe's target; None if none did, or there was no target."""
+    """The first epoch whose scored accuracy reached the target; None if none did."""
     validation_accuracy: float | None
     """Of the kept weights, under `held-out`."""
     test_accuracy: float

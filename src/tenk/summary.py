@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tenk.digits import SIDE
 from tenk.models.blocks import GlobalAveragePool
+from tenk.tables import format_cell
 
 
 @dataclass
@@ -51,8 +52,8 @@ class Summary:
         """Multiply-accumulates for one image."""
         return sum(layer.macs for layer in self.layers)
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """Return the table's cells as text, one row a layer and one for the totals."""
+    def rows(self) -> list[tuple[str | int | None, ...]]:
+        """Return the table's cells, one row a layer and one for the totals; None where there is nothing to count."""
         rows = [_cells(layer) for layer in self.layers]
         weights, norms = (sum(getattr(layer, kind) for layer in self.layers) for kind in ("weights", "batch_norm"))
         return [*rows, _cells(Layer(f"total {self.parameters:,}", "", (), (), weights, norms, self.macs, 0))]
@@ -67,7 +68,7 @@ class Summary:
     def to_markdown(self) -> str:
         """Return the table as Markdown."""
         lines = ["| " + " | ".join(COLUMNS) + " |", "|---|---|---|---|---:|---:|---:|---:|"]
-        return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in self.rows())])
+        return "\n".join([*lines, *("| " + " | ".join(map(format_cell, row)) + " |" for row in self.rows())])
 
 
 COLUMNS = ("layer", "kernel", "input", "output", "weights", "norm", "MACs", "field")
@@ -133,10 +134,10 @@ class _Tracer:
 _WINDOWED: dict[type[Any], str] = {nn.Conv2d: "convolution", nn.MaxPool2d: "max pool", nn.AvgPool2d: "average pool"}
 
 
-def _cells(layer: Layer) -> tuple[str, ...]:
+def _cells(layer: Layer) -> tuple[str | int | None, ...]:
     shapes = ("x".join(map(str, shape)) for shape in (layer.input, layer.output))
     numbers = (layer.weights, layer.batch_norm, layer.macs, layer.receptive_field)
-    return (layer.name, layer.kernel, *shapes, *(f"{number:,}" if number else "" for number in numbers))
+    return (layer.name, layer.kernel, *shapes, *(number or None for number in numbers))
 
 
 def _side(value: Any) -> int:

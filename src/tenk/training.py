@@ -181,6 +181,7 @@ class Trainer:
             seed=recipe.seed,
             epochs=at.epoch,
             kept_epoch=at.best_epoch or at.epoch,
+            target_accuracy=recipe.target_accuracy,
             target_epoch=self._target_epoch(),
             validation_accuracy=at.best_accuracy if recipe.protocol == "held-out" else None,
             test_accuracy=metrics.accuracy,
