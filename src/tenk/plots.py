@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FormatStrFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 from torch import Tensor
 
 from tenk.digits import CLASSES, Digits
@@ -33,6 +33,9 @@ def save_curves(folders: Sequence[Path], path: Path) -> None:
         _draw_run(loss, accuracy, Run(folder), number, alone=len(folders) == 1)
     _finish_axes(loss, "loss (cross-entropy, nats)")
     loss.set_yscale("log")
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    loss.yaxis.set_minor_locator(NullLocator())
     _finish_axes(accuracy, "accuracy (%)")
     _spread_towards_100(accuracy)
     if len(folders) == 1:

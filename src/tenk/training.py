@@ -95,7 +95,7 @@ class Trainer:
         self.images, self.scored_set, self.scored_images = self._split()
         self.batch_size = min(recipe.batch_size, len(self.images))
         self.steps_per_epoch = len(self.images) // self.batch_size  # what is left over waits for the next shuffle
-        torch.manual_seed(_seed(recipe.seed))
+        torch.manual_seed(_seed("weights", recipe.seed))
         model = create_model(recipe.model, **model_options(recipe))
         self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = (
@@ -274,7 +274,7 @@ class Trainer:
 
     def _seed_step(self) -> None:
         """Make all chance of a step, dropout's and the augmentation's, a pure function of seed, epoch and step."""
-        chance = _seed(self.recipe.seed, self.at.epoch, self.at.step)
+        chance = _seed("step", self.recipe.seed, self.at.epoch, self.at.step)
         torch.manual_seed(chance)
         self.generator.manual_seed(chance)
 
@@ -371,13 +371,17 @@ class StopSignals:
         self.received = number
 
 
-def _seed(*parts: int) -> int:
-    """Mix numbers into one seed, so that neighbouring runs, epochs and steps have nothing in common."""
+_PURPOSES = ("weights", "order", "step")
+
+
+def _seed(purpose: str, seed: int, epoch: int = 0, step: int = 0) -> int:
+    """Mix numbers into one seed, so that neighbouring runs, epochs, steps and purposes have nothing in common."""
+    parts = (_PURPOSES.index(purpose), seed >> 32, seed & 0xFFFFFFFF, epoch, step)  # 32 bits each: no two alike
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _shuffled(count: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(_seed(seed, epoch)))
+    return torch.randperm(count, generator=torch.Generator().manual_seed(_seed("order", seed, epoch)))
 
 
 def _create_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
