@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tenk.recipes import Recipe, default
 from tenk.report import Report
 from tenk.runs import Position
+from tenk.tensors import load_tensors
 
 
 def small(**changes: Any) -> Recipe:
@@ -19,6 +22,12 @@ def small(**changes: Any) -> Recipe:
 
 def weights(run: Path) -> bytes:
     return (run / "model.safetensors").read_bytes()
+
+
+def same_tensors(run: Path, other: Path) -> bool:
+    """Compare weights alone, of runs whose files also name different data."""
+    ours, theirs = (load_tensors(folder / "model.safetensors", "weights")[0] for folder in (run, other))
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 class StopAt(Report):

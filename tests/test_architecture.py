@@ -28,7 +28,7 @@ LEVELS: dict[str, int] = {
     "device": 0,
     "download": 0,
     "tensors": 0,
-    "tables": 0,
+    "terminal": 0,
     "models": 0,
     "models.blocks": 0,
     "models.gap": 0,

@@ -134,7 +134,10 @@ def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pyt
         (["train", "--seed", str(2**64)], "seed out of range"),
         (["train", "--target-accuracy", "0.99"], "protocol fixed cannot stop early"),
         (["train", "--device", "tpu"], "unknown device"),
-        (["train", "--epochs", "1", "default"], "write: tenk train default"),
+        (["train", "--epochs", "1", "documented-gap"], "write: tenk train documented-gap"),
+        (["train", "default", "--resume", "runs/x"], "leave out default"),
+        (["train", "--out", ""], "an empty argument"),
+        (["summary", "/", "--residual"], "leave out --residual"),
         (["train", "--name", "../up"], "not a recipe name"),
         (["summary", "gpa"], "did you mean gap?"),
         (["recipes", "defualt"], "did you mean default?"),
@@ -236,7 +239,7 @@ def fails_after_kill(dataset: Dataset, data_folder: Path, tmp_path: Path, capsys
     ("arguments", "code", "hint"),
     [
         (["--data", "{empty}"], 3, "missing"),
-        (["--data", "/nonexistent"], 2, "unknown data set"),
+        (["--data", "/nonexistent"], 2, "no such folder"),
         (["--optimizer.lr", "1e12", "--averaging", "0", "--data", "{data}"], 5, "lower optimizer.lr"),
         (["--out", "{file}", "--data", "{data}"], 1, "cannot make a run folder"),
         (["--out", "{empty}/..", "--data", "{data}"], 2, "not empty"),
@@ -382,7 +385,7 @@ def test_evaluate_takes_a_weights_file_and_draws_even_a_perfect_score(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     main(["evaluate", str(finished_run / "model.safetensors"), "--data", str(data_folder)])
-    assert (tmp_path / "evaluation" / "misread.png").exists()
+    assert (tmp_path / "model-evaluation" / "misread.png").exists()
 
 
 def test_plot_lays_runs_over_each_other(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

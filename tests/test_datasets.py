@@ -246,7 +246,7 @@ def test_whatever_is_no_folder_is_an_unknown_name(name: str, tmp_path: Path) -> 
 
 def test_a_path_is_a_folder_even_where_a_set_is_called_that(small_folder: Path) -> None:
     shutil.copytree(small_folder, "mnist")
-    assert load_digits(Path("mnist")).name == "mnist"
+    assert load_digits(Path("mnist")).name == str(Path("mnist").resolve())
     assert len(load_digits("./mnist").train) == 60
 
 

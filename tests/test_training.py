@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from short_runs import KilledError, StopAt, kill, small, weights
+from short_runs import KilledError, StopAt, kill, same_tensors, small, weights
 from tenk.datasets import Dataset
-from tenk.errors import BusyError, DivergedError, ModelError, StoppedError, UsageError
+from tenk.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, UsageError
 from tenk.evaluation import evaluate
 from tenk.files import locked, write_atomically
 from tenk.recipes import RECIPES, Optimizer, get_recipe
@@ -111,7 +111,7 @@ def test_held_out_never_trains_on_the_validation_images(dataset: Dataset, tmp_pa
     spoilt = replace(dataset, train=replace(dataset.train, images=images))
     recipe = small(protocol="held-out", epochs=1)
     results = [train(recipe, data, tmp_path / name, reports=[]) for data, name in ((dataset, "a"), (spoilt, "b"))]
-    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert same_tensors(tmp_path / "a", tmp_path / "b")
     assert results[0].validation_accuracy is not None
     assert Run(tmp_path / "a").history()[0].scored_set == "validation"
 
@@ -121,7 +121,7 @@ def test_the_test_set_decides_nothing_unless_it_is_watched(protocol: Any, datase
     other = replace(dataset, test=replace(dataset.test, labels=(dataset.test.labels + 1) % 10))
     for data, name in ((dataset, "a"), (other, "b")):
         train(small(protocol=protocol, epochs=3), data, tmp_path / name, reports=[])
-    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert same_tensors(tmp_path / "a", tmp_path / "b")
 
 
 def test_fixed_scores_nothing_on_the_way_and_keeps_the_last_weights(dataset: Dataset, tmp_path: Path) -> None:
@@ -314,6 +314,59 @@ def test_resuming_under_another_machine_names_what_differs(
         train(small(), dataset, stopped_run, resume=True, reports=[])
 
 
+def test_a_killed_run_is_not_written_over(stopped_run: Path, dataset: Dataset) -> None:
+    before = {path: path.read_bytes() for path in stopped_run.rglob("*.*") if path.is_file()}
+    with pytest.raises(UsageError, match=r"not empty.*--resume"):
+        train(small(seed=9), dataset, stopped_run, reports=[])
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("edit", ['{"seed": 0, "name": "small"}', '"lr": 0.2'])
+def test_a_recipe_edited_after_the_run_began_is_not_resumed(edit: str, stopped_run: Path, dataset: Dataset) -> None:
+    path = stopped_run / "recipe.json"
+    path.write_text(edit if edit.startswith("{") else path.read_text().replace('"lr": 0.3', edit))
+    with pytest.raises(ModelError, match=r"(epochs|optimizer) was"):
+        train(Run(stopped_run).recipe(), dataset, stopped_run, resume=True, reports=[])
+
+
+def test_a_finished_run_is_not_taken_for_one_of_another_recipe(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    with pytest.raises(ModelError, match="epochs was 1, is now 2"):
+        train(small(epochs=2), dataset, tmp_path / "run", resume=True, reports=[])
+
+
+def test_curves_that_a_kill_has_cost_are_drawn_on_resuming(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    (tmp_path / "run" / "curves.png").unlink()
+    train(small(epochs=1), dataset, tmp_path / "run", resume=True, reports=[])
+    assert (tmp_path / "run" / "curves.png").exists()
+
+
+def test_a_stop_on_the_last_step_of_an_epoch_records_the_same_learning_rates(dataset: Dataset, tmp_path: Path) -> None:
+    report = StopAt(0, 6, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(StoppedError):
+        train(small(), dataset, tmp_path / "run", reports=[report])
+    train(small(), dataset, tmp_path / "run", resume=True, reports=[])
+    train(small(), dataset, tmp_path / "whole", reports=[])
+    rates = [[e.learning_rate for e in Run(tmp_path / name).history()] for name in ("run", "whole")]
+    assert rates[0] == rates[1]
+
+
+@pytest.mark.parametrize(("protocol", "count"), [("fixed", 1), ("held-out", 2)])
+def test_too_few_images_are_refused_before_anything_is_written(
+    protocol: Any, count: int, dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="too few images"):
+        train(small(protocol=protocol), replace(dataset, train=dataset.train[:count]), tmp_path / "run", reports=[])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["gap", "transition"])
+def test_three_images_can_be_trained_on(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    few = replace(dataset, train=dataset.train[:3])
+    assert train(small(model=name, protocol="held-out"), few, tmp_path / "run", reports=[]).epochs == 2
+
+
 def test_a_used_run_folder_is_not_written_to(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty"):
@@ -349,6 +402,16 @@ def test_a_diverging_run_stops_before_the_update_and_says_where(dataset: Dataset
     with pytest.raises(DivergedError, match=r"epoch \d+, step \d+: loss .* learning rate"):
         train(recipe, dataset, tmp_path / "run", reports=[])
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("protocol", ["fixed", "watched"])
+def test_divergence_in_an_epochs_last_update_is_not_saved(protocol: Any, dataset: Dataset, tmp_path: Path) -> None:
+    recipe = small(optimizer=Optimizer("sgd", lr=1e12, weight_decay=1e6), batch_size=384, epochs=1, averaging=0.0)
+    recipe = replace(recipe, schedule=replace(recipe.schedule, name="constant"), protocol=protocol)
+    with pytest.raises(DivergedError):
+        train(replace(recipe, epochs=4), dataset, tmp_path / "run", reports=[])
+    checkpoint = Run(tmp_path / "run").load_checkpoint()
+    assert checkpoint is None or all(torch.isfinite(t).all() for t in checkpoint[0].values())
 
 
 def test_divergence_keeps_the_last_good_checkpoint(

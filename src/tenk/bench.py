@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from tenk.datasets import Dataset
 from tenk.device import pick_device
 from tenk.digits import MEAN, STD, Digits
+from tenk.errors import DataError
 from tenk.models import create_model
 from tenk.recipes import Recipe, get_recipe
 from tenk.runs import Run
@@ -54,6 +55,8 @@ def bench_training(
     Each round trains on the same `steps` batches of 128 images; a first round warms up and is not counted. Training
     alone is timed: reading the data, scoring and saving are left out on both sides.
     """
+    if len(digits) < BATCH_SIZE:
+        raise DataError(f"too few images to time a step: {len(digits)}. give at least {BATCH_SIZE}")
     few = digits[: steps * BATCH_SIZE]
     chosen = pick_device(device)
     ways: dict[str, Callable[[], float]] = {"plain loop": lambda: time_plain_loop(few, chosen)}

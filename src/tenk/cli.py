@@ -16,18 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
-from rich.markup import escape
 from tyro.conf import Positional, arg
 
 import tenk
-from tenk.errors import TenkError, UsageError, unknown_name
+from tenk.errors import DataError, TenkError, UsageError, unknown_name
 from tenk.recipes import Recipe, get_recipe, list_recipes
-from tenk.tables import build_table
+from tenk.terminal import build_table, literal, open_console, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tenk.digits import Digits
     from tenk.evaluation import Metrics
 
 RecipeName = Annotated[str, Positional, arg(constructor=tyro.extras.literal_type_from_choices(list_recipes()))]
@@ -59,7 +58,9 @@ def train(
     from tenk.report import ConsoleReport, Report, TensorBoardReport
     from tenk.training import train as run_training
 
-    reports: list[Report] = [ConsoleReport(Console(stderr=json))]
+    if resume and out:
+        raise UsageError(f"--resume and --out together: {resume}, {out}. a run goes on where it is: leave out --out")
+    reports: list[Report] = [ConsoleReport(open_console(stderr=json))]
     if tensorboard:
         reports.append(TensorBoardReport())
     chosen = data or _recorded_data(resume)
@@ -82,31 +83,41 @@ def evaluate(
         weights: A run folder or a weights file.
         data: A known name or a folder; by default what the run was trained on.
         device: cpu, cuda or mps; auto takes the fastest there is.
-        out: Folder for confusion.png, misread.png and metrics.json; by default evaluation/ in the run folder, or here.
+        out: Folder for confusion.png, misread.png and metrics.json; by default RUN/evaluation, or WEIGHTS-evaluation.
         json: Print all figures as JSON.
     """
     from tenk.datasets import load_digits
     from tenk.device import pick_device
     from tenk.evaluation import evaluate as score
-    from tenk.files import write_json
-    from tenk.plots import save_confusion, save_misread
-    from tenk.runs import load_model
+    from tenk.runs import load_weights
 
-    model = load_model(weights).to(pick_device(device))
+    model, facts = load_weights(weights)
     digits = load_digits(data or _recorded_data(weights))
-    metrics = score(model, digits.test)
+    metrics = score(model.to(pick_device(device)), digits.test)
     disputed = metrics.without_disputed(digits.test)
-    figures = {"data": digits.name, **metrics.to_dict(), "without_disputed": disputed and disputed.to_dict()}
-    folder = out or (weights / "evaluation" if weights.is_dir() else Path("evaluation"))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", figures)
-    save_confusion(metrics, folder / "confusion.png")
-    save_misread(metrics, digits.test, folder / "misread.png")
+    protocol = facts.get("protocol") if facts.get("data_sha256") == digits.sha256() else None
+    figures = {
+        "data": digits.name,
+        "note": digits.note,
+        "protocol": protocol,
+        **metrics.to_dict(),
+        "without_disputed": disputed and disputed.to_dict(),
+    }
     if json:
         _print_json(figures)
     else:
-        _print_metrics(metrics, disputed, digits.name, folder)
-        _print(digits.note)
+        _print_metrics(metrics, disputed, digits.name, protocol)
+    folder = out or (weights / "evaluation" if weights.is_dir() else Path(f"{weights.stem}-evaluation"))
+    try:
+        _save_evaluation(folder, figures, metrics, digits.test)
+    except OSError as error:
+        if out:
+            raise
+        print(f"no pictures: {printable(str(folder))} ({error.strerror}). give --out FOLDER", file=sys.stderr)
+    else:
+        if not json:
+            _print(f"\npictures and figures: {literal(str(folder))}")
+            _print(literal(digits.note))
 
 
 def summary(
@@ -130,6 +141,8 @@ def summary(
     from tenk.runs import load_model
     from tenk.summary import COLUMNS, summarise
 
+    if Path(model).exists() and model not in MODELS and (residual or head != "pool"):
+        raise UsageError(f"a trained network is what it is: {model}. leave out --residual and --head")
     if model in MODELS or not Path(model).exists():
         found = summarise(create_model(model, residual=residual, head=head), model)
     else:
@@ -154,7 +167,7 @@ def plot(runs: Annotated[list[Path], Positional], /, out: Path = Path("curves.pn
     if not runs:
         raise UsageError("nothing to plot: no run folder was given. write: tenk plot runs/default-s0")
     save_curves(runs, out)
-    _print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} drawn: {escape(str(out))}")
+    _print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} drawn: {literal(str(out))}")
 
 
 def bench(
@@ -201,7 +214,6 @@ def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | No
         json: Print as JSON.
     """
     from tenk.datasets import DATASETS, load_digits
-    from tenk.plots import save_class_sheet
 
     if name is None:
         rows = [
@@ -213,6 +225,8 @@ def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | No
         return
     loaded = load_digits(name)
     if sheet:
+        from tenk.plots import save_class_sheet
+
         save_class_sheet(loaded.train, sheet, f"{loaded.name}: training images")
     facts = {
         "name": loaded.name,
@@ -293,6 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with a documented exit code, and one line where something failed."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    _prepare_output()
     try:
         _run([argument for argument in given if argument != "--debug"])
         sys.stdout.flush()
@@ -306,6 +321,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(code)
 
 
+def _prepare_output() -> None:
+    """Make printing safe where an output is closed, or cannot show every letter."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (it stays open)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())
@@ -316,10 +341,10 @@ def _run(arguments: list[str]) -> None:
         return
     if verb not in VERBS:
         raise unknown_name("verb", verb, VERBS)
-    function: Callable[..., None] = VERBS[verb]
-    if verb == "train":
-        function = functools.partial(train, fields=_base_recipe(rest))
-    _parse_and_call(function, verb, rest)
+    if "" in rest:
+        raise UsageError(f"an empty argument behind {verb}. give it a value, or leave it out")
+    function = functools.partial(train, fields=_base_recipe(rest)) if verb == "train" else VERBS[verb]
+    _parse(function, verb, rest)()
 
 
 def _usage() -> str:
@@ -339,32 +364,36 @@ def _usage() -> str:
     )
 
 
-def _parse_and_call(function: Callable[..., None], verb: str, arguments: list[str]) -> None:
-    """Let tyro parse, and turn what it prints about wrong usage into one line."""
+def _parse(function: Callable[..., None], verb: str, arguments: list[str]) -> Callable[[], None]:
+    """Let tyro parse, turning what it prints about wrong usage into one line; return the call it comes to."""
     complaint = io.StringIO()
 
     @functools.wraps(function)
-    def prepare(*positional: Any, **named: Any) -> Callable[[], None]:
+    def prepare(*positional: Any, **named: Any) -> functools.partial[None]:
         return functools.partial(function, *positional, **named)
 
     prepare.__doc__ = VERBS[verb].__doc__
 
     try:
         with contextlib.redirect_stderr(complaint):
-            call = tyro.cli(prepare, prog=f"tenk {verb}", args=arguments, config=_TYRO_CONFIG)
+            call: functools.partial[None] = tyro.cli(prepare, prog=f"tenk {verb}", args=arguments, config=_TYRO_CONFIG)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
         raise UsageError(f"{_one_line(complaint.getvalue())} see: tenk {verb} --help") from None
-    call()
+    if verb == "train" and call.args and call.args[0] not in ("default", arguments[0]):
+        raise UsageError(
+            f"recipe named behind the options: {call.args[0]}. write: tenk train {call.args[0]} --OPTION ..."
+        )
+    return call
 
 
 def _one_line(complaint: str) -> str:
     """Take message and suggestion out of the box that tyro draws around them."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in complaint.splitlines()]
-    sections = "\n".join(lines[1:-1]).split("\n\n")  # rules between sections have been stripped to empty lines
-    message = " ".join(sections[0].split()).rstrip(".") + "."
-    suggestion = re.search(r"Perhaps you meant:\s+(\S+)", complaint.replace("│", ""))
+    lines = [line.strip("│| ") for line in complaint.splitlines()[1:-1]]
+    text = "\n".join("" if set(line) <= set("─-+") else line for line in lines)  # a rule between parts: a blank line
+    message = " ".join(text.partition("\n\n")[0].split()).rstrip(".") + "."
+    suggestion = re.search(r"Perhaps you meant:\s+(\S+)", text)
     return message[:1].lower() + message[1:] + (f" did you mean {suggestion[1]}?" if suggestion else "")
 
 
@@ -372,47 +401,46 @@ def _base_recipe(arguments: Sequence[str]) -> Recipe:
     """Return the recipe whose fields the options change: that of the run to resume, or the one named first."""
     from tenk.runs import Run
 
+    named = arguments[0] if arguments and not arguments[0].startswith("-") else None
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         option, _, value = argument.partition("=")
         if option == "--resume" and (value or following):
+            if named:
+                raise UsageError(f"--resume and a recipe together: {named}. a run has its recipe: leave out {named}")
             return Run(Path(value or following)).recipe()
-    named = [argument for argument in arguments if argument in list_recipes()]
-    if arguments and not arguments[0].startswith("-"):
-        return get_recipe(arguments[0])
-    if named:
-        raise UsageError(f"recipe named behind the options: {named[0]}. write: tenk train {named[0]} --OPTION VALUE")
-    return get_recipe("default")
+    return get_recipe(named or "default")
 
 
 def _recorded_data(run: Path | None) -> str:
     """Return the data that a run was trained on; `auto` where there is no run."""
+    from tenk.datasets import DATASETS
     from tenk.runs import Run
 
-    return str(Run(run).environment()["data"]["name"]) if run and Run.is_run(run) else "auto"
+    if run is None or not Run.is_run(run):
+        return "auto"
+    name = Run(run).data()["name"]
+    if name not in DATASETS and not Path(name).is_dir():
+        raise DataError(f"the data of {run} is gone: {name}. give --data FOLDER")
+    return name
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
     """Return one line for a person, and the exit code."""
     if isinstance(error, TenkError):
-        return _flatten(str(error)), error.exit_code
+        return printable(str(error)), error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted.", 130
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
-        return _flatten(f"{error.strerror or error}{where}. check that the disk has room and may be written"), 1
+        return printable(f"{error.strerror or error}{where}. check that the disk has room and may be written"), 1
     if type(error).__name__ == "OutOfMemoryError":
         return "out of device memory. lower --batch-size, or give --device cpu", 1
-    return _flatten(f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where"), 1
-
-
-def _flatten(text: str) -> str:
-    """Make a text one line that a terminal shows as it is: control characters and line ends written out."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return printable(f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where"), 1
 
 
 def _print(what: str | Table) -> None:
     if what:
-        Console().print(what, highlight=False, soft_wrap=isinstance(what, str))
+        open_console().print(what, soft_wrap=isinstance(what, str))
 
 
 def _print_json(value: Any) -> None:
@@ -433,7 +461,22 @@ def _print_rows(title: str, columns: tuple[str, ...], rows: Sequence[Sequence[ob
         _print(build_table(title, columns, rows))
 
 
-def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, folder: Path) -> None:
+def _save_evaluation(folder: Path, figures: dict[str, Any], metrics: Metrics, test: Digits) -> None:
+    from tenk.files import write_json
+    from tenk.plots import save_confusion, save_misread
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "metrics.json", figures)
+    save_confusion(metrics, folder / "confusion.png")
+    save_misread(metrics, test, folder / "misread.png")
+
+
+def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, protocol: str | None) -> None:
+    from tenk.report import PROTOCOL_NOTES
+
+    known = (
+        f"{protocol}: {PROTOCOL_NOTES[protocol]}" if protocol in PROTOCOL_NOTES else "trained on other data than this"
+    )
     facts = [("accuracy", _accuracy(metrics)), ("errors", f"{metrics.errors:,} of {len(metrics.labels):,}")]
     if disputed:
         set_aside = len(metrics.labels) - len(disputed.labels)
@@ -441,7 +484,7 @@ def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, folder
     facts += [
         ("loss", f"{metrics.loss:.4f}"),
         ("expected calibration error", f"{metrics.calibration_error:.2%}"),
-        ("files", str(folder)),
+        ("protocol", known),
     ]
     _print(build_table(f"test images of {data}", (), facts))
     rows = [

@@ -222,14 +222,14 @@ def load_digits(name_or_folder: str | Path = "auto") -> Dataset:
     folder = Path(name_or_folder)
     if not _is(folder.is_dir):
         raise _unknown(str(name_or_folder))
-    return Dataset(str(folder), *_read_halves(_four_files(folder)))
+    return Dataset(str(folder.resolve()), *_read_halves(_four_files(folder)))
 
 
 def find_dataset(name: str) -> Path | None:
     """Return the folder that a known data set is read from without a download, or None.
 
-    In this order: `$TENK_DATA/<name>`, `$TENK_DATA`, `data/<name>`, `../shared/<name>`, the user's cache. A folder
-    counts where it holds all the files, plain or gzip.
+    In this order: `$TENK_DATA/<name>`, `$TENK_DATA` (for MNIST), `data/<name>`, `../shared/<name>`, the user's cache. A
+    folder counts where it holds all the files, plain or gzip.
 
     Raises:
         UsageError: the name is unknown.
@@ -241,6 +241,8 @@ def find_dataset(name: str) -> Path | None:
 
 
 def _unknown(name: str) -> UsageError:
+    if os.sep in name:
+        return UsageError(f"no such folder: {name}. give a folder of four IDX files, or one of: {', '.join(DATASETS)}")
     return unknown_name("data set", name, ["auto", *DATASETS])
 
 
@@ -277,7 +279,8 @@ def _cache_root() -> Path:
 def _folders(name: str) -> Iterator[Path]:
     if root := os.environ.get("TENK_DATA"):
         yield Path(root, name)
-        yield Path(root)
+        if name == "mnist":  # other sets have files of the same names
+            yield Path(root)
     yield Path("data", name)
     yield Path("..", "shared", name)
     yield _cache_root() / name
@@ -347,7 +350,7 @@ def _read_known(known: KnownSet, paths: list[Path]) -> Dataset:
     if (len(train), len(test)) != (known.train_count, known.test_count):
         raise DataError(
             f"wrong number of images: {paths[0].parent} has {len(train):,} to train and {len(test):,} to test, "
-            f"{known.name} {known.train_count:,} and {known.test_count:,}. delete the files to have them fetched again"
+            f"{known.name} {known.train_count:,} and {known.test_count:,}. put the right files there"
         )
     return Dataset(known.name, train, test)
 
@@ -381,9 +384,11 @@ def _verify(path: Path, content: bytes, checksum: str) -> None:
 def _compare(path: Path, checksum: str, actual: str) -> None:
     covers, _, expected = checksum.rpartition(":")
     if actual != expected:
+        cached = path.is_relative_to(_cache_root())
+        remedy = "delete the file to have it fetched again" if cached else "put the right file there"
         raise DataError(
             f"wrong checksum: {path} has {covers} {actual}, expected {expected}. "
-            "delete the file to have it fetched again, or give its folder's path to use it unverified"
+            f"{remedy}, or give its folder's path to use it unverified"
         )
 
 

@@ -98,14 +98,17 @@ def read_digits(images: Path, labels: Path, verify: Callable[[Path, bytes], None
     """
     pixels = read_idx(images, verify)
     names = read_idx(labels, verify)
-    if names.ndim == 2:  # QMNIST: the class is the first of eight columns
+    if names.ndim == 2 and names.shape[1]:  # QMNIST: the class is the first of eight columns
         names = names[:, 0]
     if pixels.ndim != 3 or names.ndim != 1:
         raise DataError(
             f"wrong dimensions: {images} is {pixels.shape}, {labels} is {names.shape}. "
             "expected images (N, 28, 28) and labels (N)"
         )
-    return Digits(torch.from_numpy(pixels), torch.from_numpy(names.astype(np.int64)))
+    try:
+        return Digits(torch.from_numpy(pixels), torch.from_numpy(names.astype(np.int64)))
+    except DataError as error:
+        raise DataError(f"{error} (read from {images}, {labels})") from None
 
 
 def read_idx(path: Path, verify: Callable[[Path, bytes], None] | None = None) -> np.ndarray:

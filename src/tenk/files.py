@@ -26,7 +26,13 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         OSError: the disk is full or the folder not writable; no temporary file is left, and `path` is as it was, unless
             only the last step, forcing the folder to disk, has failed.
     """
-    data = content.encode() if isinstance(content, str) else content
+    try:
+        _replace(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:

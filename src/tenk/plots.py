@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,22 @@ from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxN
 from torch import Tensor
 
 from tenk.digits import CLASSES, Digits
+from tenk.errors import UsageError
 from tenk.evaluation import Metrics
 from tenk.files import write_atomically
 from tenk.runs import Run
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home folder it cannot write is none of our users' concern
 
 _COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#8d5fd3", "#c77f0a", "#4a4e69")
 _ACCURACY_TICKS = (50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95)
 
 MOST_MISREAD_SHOWN = 100
+
+_FORMATS = ("png", "svg", "pdf")
+
+_LEAST_ERROR, _LEAST_LOSS = 0.01, 1e-6
+"""What an error of 0 (in percent) and a loss of 0 are drawn as: the axes are logarithmic."""
 
 
 def save_curves(folders: Sequence[Path], path: Path) -> None:
@@ -76,8 +85,11 @@ def save_misread(metrics: Metrics, digits: Digits, path: Path) -> None:
 
 def save_class_sheet(digits: Digits, path: Path, heading: str, each: int = 16) -> None:
     """Draw the first digits of each class, a row a class."""
-    first = torch.cat([(digits.labels == digit).nonzero().squeeze(1)[:each] for digit in range(CLASSES)])
-    save_sheet(digits.images[first], [], path, heading, columns=each)
+    rows = torch.zeros(CLASSES, each, *digits.images.shape[1:], dtype=torch.uint8)
+    for digit in range(CLASSES):
+        found = digits.images[digits.labels == digit][:each].cpu()
+        rows[digit, : len(found)] = found
+    save_sheet(rows.flatten(0, 1), [], path, heading, columns=each)
 
 
 def save_sheet(images: Tensor, titles: Sequence[str], path: Path, heading: str, columns: int = 10) -> None:
@@ -101,22 +113,22 @@ def _draw_run(loss: Axes, accuracy: Axes, run: Run, number: int, *, alone: bool)
     scored_colour = _COLOURS[1] if alone else train_colour
     epochs = [epoch.epoch for epoch in history]
     train: dict[str, Any] = {"color": train_colour, "linestyle": "--", "marker": "o", "markersize": 3}
-    loss.plot(epochs, [epoch.train_loss for epoch in history], label=f"{label}training", **train)
-    accuracy.plot(epochs, [100 * epoch.train_accuracy for epoch in history], label=f"{label}training", **train)
+    loss.plot(epochs, [max(_LEAST_LOSS, epoch.train_loss) for epoch in history], label=f"{label}training", **train)
+    accuracy.plot(epochs, [_percent(epoch.train_accuracy) for epoch in history], label=f"{label}training", **train)
     scored = [epoch for epoch in history if epoch.scored_set]
     style: dict[str, Any]
     if scored:
         epochs = [epoch.epoch for epoch in scored]
         style = {"color": scored_colour, "marker": "o", "markersize": 3, "label": f"{label}{scored[0].scored_set}"}
-        loss.plot(epochs, [epoch.loss or 0.0 for epoch in scored], **style)
-        accuracy.plot(epochs, [100 * (epoch.accuracy or 0.0) for epoch in scored], **style)
+        loss.plot(epochs, [max(_LEAST_LOSS, epoch.loss or 0.0) for epoch in scored], **style)
+        accuracy.plot(epochs, [_percent(epoch.accuracy or 0.0) for epoch in scored], **style)
     result = run.result()
     if result:
         style = {"color": scored_colour, "marker": "*", "markersize": 13, "linestyle": "none"}
-        loss.plot(result.kept_epoch, result.test_loss, **style)
+        loss.plot(result.kept_epoch, max(_LEAST_LOSS, result.test_loss), **style)
         accuracy.plot(
             result.kept_epoch,
-            100 * result.test_accuracy,
+            _percent(result.test_accuracy),
             label=f"{label}test, weights of epoch {result.kept_epoch}: {result.test_accuracy:.2%}",
             **style,
         )
@@ -134,12 +146,16 @@ def _spread_towards_100(axes: Axes) -> None:
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
     if not len(values):
         return
-    low, high = float(values.min()), min(99.99, float(values.max()))
+    low, high = float(values.min()), float(values.max())
     axes.set_yscale("function", functions=(_to_digits, _from_digits))
     axes.yaxis.set_major_locator(FixedLocator(_ACCURACY_TICKS))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.set_ylim(max(0.0, 100 - (100 - low) * 1.3), 100 - (100 - high) / 1.5)
+
+
+def _percent(share: float) -> float:
+    return min(100 * share, 100 - _LEAST_ERROR)
 
 
 def _to_digits(percent: np.ndarray) -> np.ndarray:
@@ -151,6 +167,9 @@ def _from_digits(value: np.ndarray) -> np.ndarray:
 
 
 def _save(figure: Figure, path: Path) -> None:
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in _FORMATS:
+        raise UsageError(f"not a kind of picture: {path}. end its name in .{', .'.join(_FORMATS)}")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    figure.savefig(buffer, format=kind, dpi=120)
     write_atomically(path, buffer.getvalue())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
+import io
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +14,7 @@ from rich.text import Text
 from tenk.errors import UsageError
 from tenk.recipes import Recipe
 from tenk.runs import Epoch, Position, Result
-from tenk.tables import build_table
+from tenk.terminal import build_table, literal, open_console
 
 
 class Report:
@@ -43,7 +42,7 @@ class ConsoleReport(Report):
     """Prints a line an epoch and a table at the end, with a live progress bar where the output is a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console()
+        self.console = console or open_console()
         self._progress: Progress | None = None
         self._epochs = 0
         self._steps_per_epoch = 1
@@ -54,16 +53,17 @@ class ConsoleReport(Report):
         """Say what is trained on what, then show the bar."""
         self._epochs, self._steps_per_epoch = recipe.epochs, steps_per_epoch
         data = environment["data"]
-        say = functools.partial(self.console.print, highlight=False, soft_wrap=True)
         if data["note"]:
-            say(f"[bold yellow]{escape(data['note'])}[/]")
-        say(f"recipe [bold]{recipe.name}[/]: model {recipe.model}, {recipe.protocol} protocol, seed {recipe.seed}")
-        say(
-            f"data [bold]{escape(data['name'])}[/]: {data['train']:,} training images, {data['test']:,} test images; "
+            self._say(f"[bold yellow]{literal(data['note'])}[/]")
+        self._say(
+            f"recipe [bold]{recipe.name}[/]: model {recipe.model}, {recipe.protocol} protocol, seed {recipe.seed}"
+        )
+        self._say(
+            f"data [bold]{literal(data['name'])}[/]: {data['train']:,} training images, {data['test']:,} test images; "
             f"{environment['device_name']}, {environment['threads']} threads"
         )
         if position.epoch or position.step:
-            say(f"resumed behind epoch {position.epoch}, step {position.step}")
+            self._say(f"resumed behind epoch {position.epoch}, step {position.step}")
             for epoch in position.history:
                 self._print_epoch(epoch, best=epoch.epoch == position.best_epoch)
         if self.console.is_terminal:
@@ -90,9 +90,9 @@ class ConsoleReport(Report):
     def finish(self, result: Result) -> None:
         """Take the bar away and print the closing table."""
         self.close()
-        self.console.print(result_table(result))
+        self._say(result_table(result))
         if result.data["note"]:
-            self.console.print(f"[bold yellow]{escape(result.data['note'])}[/]", highlight=False, soft_wrap=True)
+            self._say(f"[bold yellow]{literal(result.data['note'])}[/]")
 
     def close(self) -> None:
         """Take the bar away."""
@@ -109,7 +109,14 @@ class ConsoleReport(Report):
         if epoch.scored_set is not None and epoch.accuracy is not None and epoch.loss is not None:
             line += f"  {_score(epoch.scored_set, epoch.accuracy, epoch.loss)}"
         line += f"  {epoch.seconds:.1f} s" + ("  best" if best else "")
-        self.console.print(line, highlight=False, soft_wrap=True)
+        self._say(line)
+
+    def _say(self, what: str | Table) -> None:
+        """Print; where the output is gone, a closed pipe or a full disk, go on training in silence."""
+        try:
+            self.console.print(what, soft_wrap=isinstance(what, str))
+        except (OSError, SystemExit):  # rich turns a broken pipe into SystemExit
+            self.console = Console(file=io.StringIO())
 
 
 class TensorBoardReport(Report):

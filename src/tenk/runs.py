@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -47,7 +48,7 @@ class Epoch:
     """Of training, without the scoring."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """What a finished run came to: `result.json`."""
 
@@ -60,11 +61,11 @@ class Result:
     """Epochs trained."""
     kept_epoch: int
     """The epoch whose weights were kept."""
-    target_accuracy: float | None
+    target_accuracy: float | None = None
     """The recipe's target, a fraction; None if it has none."""
-    target_epoch: int | None
+    target_epoch: int | None = None
     """The first epoch whose scored accuracy reached the target; None if none did."""
-    validation_accuracy: float | None
+    validation_accuracy: float | None = None
     """Of the kept weights, under `held-out`."""
     test_accuracy: float
     """Of the kept weights, a fraction."""
@@ -154,14 +155,24 @@ class Run:
         if not self._result_file.exists():
             return None
         value = self._read_object(self._result_file)
-        missing = [item.name for item in fields(Result) if item.name not in value]
-        if missing:
-            raise ModelError(f"damaged result: {self._result_file} lacks {missing[0]}. train again")
-        value["test_interval_95"] = tuple(value["test_interval_95"])
-        return Result(**{item.name: value[item.name] for item in fields(Result)})
+        known = {item.name: value[item.name] for item in fields(Result) if item.name in value}
+        try:
+            return Result(**{**known, "test_interval_95": tuple(value["test_interval_95"])})
+        except (KeyError, TypeError):
+            raise ModelError(
+                f"damaged result: {self._result_file}. remove it, then: {resume_command(self.folder)}"
+            ) from None
+
+    def data(self) -> dict[str, str]:
+        """Return `name` and `sha256` of the data that the run was begun on; the name is a known one or a folder."""
+        try:
+            data = self.environment()["data"]
+            return {key: str(data[key]) for key in ("name", "sha256")}
+        except (KeyError, TypeError):
+            raise ModelError(f"damaged file: {self._environment_file} names no data. train again") from None
 
     def history(self) -> list[Epoch]:
-        """Return the epochs so far; a last line that a killed process left half-written is passed over."""
+        """Return the epochs so far, up to a line that a killed process left half-written."""
         epochs = []
         for line in self._read(self._metrics_file).splitlines():
             try:
@@ -172,12 +183,14 @@ class Run:
 
     def write_history(self, epochs: list[Epoch]) -> None:
         """Replace all of `metrics.jsonl`."""
-        write_atomically(self._metrics_file, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in epochs))
+        write_atomically(
+            self._metrics_file, "".join(json.dumps(asdict(epoch), allow_nan=False) + "\n" for epoch in epochs)
+        )
 
     def append_epoch(self, epoch: Epoch) -> None:
         """Add one line to `metrics.jsonl`, flushed, so that it can be followed while the run goes on."""
         with self._metrics_file.open("a") as file:
-            file.write(json.dumps(asdict(epoch)) + "\n")
+            file.write(json.dumps(asdict(epoch), allow_nan=False) + "\n")
             file.flush()
 
     def write_result(self, result: Result) -> None:
@@ -240,24 +253,35 @@ def create_run_folder(recipe: Recipe, folder: Path | None) -> Path:
     """Make the folder of a new run: the one asked for, or the first free `runs/<recipe>-s<seed>`.
 
     Raises:
-        UsageError: the folder asked for already holds something.
         TenkError: it cannot be made or written.
     """
     try:
         if folder is None:
             return _next_free(Path("runs"), f"{recipe.name}-s{recipe.seed}")
         folder.mkdir(parents=True, exist_ok=True)
-        used = any(entry.name != ".lock" for entry in folder.iterdir())
     except OSError as error:
         raise TenkError(
             f"cannot make a run folder: {folder or 'runs'} ({error.strerror}). choose another --out"
         ) from None
-    if used and not (folder / ".lock.pid").exists():
-        remedy = f"continue it with --resume {folder}, or choose" if Run.is_run(folder) else "choose"
-        raise UsageError(f"run folder not empty: {folder}. {remedy} another --out")
     if not os.access(folder, os.W_OK):
         raise TenkError(f"cannot write to the run folder: {folder}. choose another --out")
     return folder
+
+
+def check_unused(folder: Path) -> None:
+    """Refuse a folder that exists and holds anything but a lock.
+
+    Raises:
+        UsageError: it does; if that is a run, it says how to go on with it.
+    """
+    if folder.is_dir() and any(not entry.name.startswith(".lock") for entry in folder.iterdir()):
+        remedy = f"continue it with: {resume_command(folder)}; or" if Run.is_run(folder) else "please"
+        raise UsageError(f"run folder not empty: {folder}. {remedy} choose another --out")
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command that goes on with a run, ready to be pasted into a shell."""
+    return f"tenk train --resume {shlex.quote(str(folder))}"
 
 
 def _next_free(parent: Path, name: str) -> Path:
@@ -321,21 +345,25 @@ def load_model(path: str | Path) -> nn.Module:
     Raises:
         ModelError: there is none, it is damaged, or its tensors do not fit its architecture.
     """
-    path = Path(path)
+    return load_weights(Path(path))[0]
+
+
+def load_weights(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Load a network as `load_model` does, with the facts that were saved beside it."""
     if path.is_dir():
         if not Run.is_run(path):
             raise ModelError(f"not a run folder: {path} has no recipe.json. give a run folder or a weights file")
         if not Run(path).model_file.exists():
-            raise ModelError(f"run not finished: {path} has no weights yet. finish it with: tenk train --resume {path}")
+            raise ModelError(f"run not finished: {path} has no weights yet. finish it with: {resume_command(path)}")
         path = Run(path).model_file
     tensors, facts = load_tensors(path, "weights")
     try:
-        with torch.random.fork_rng():  # fresh weights are drawn, then replaced: the caller's chance is not touched
+        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, then replaced: the caller's chance is kept
             model = create_model(facts["model"], **facts["options"])
     except (KeyError, TypeError, UsageError) as error:
         raise ModelError(f"cannot rebuild the model: {path} ({error}). use the tenk that wrote it") from None
     restore(model, tensors, str(path))
-    return model.eval()
+    return model.eval(), facts
 
 
 def restore(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tenk.digits import SIDE
 from tenk.models.blocks import GlobalAveragePool
-from tenk.tables import format_cell
+from tenk.terminal import format_cell
 
 
 @dataclass

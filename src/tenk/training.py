@@ -6,11 +6,11 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -22,13 +22,24 @@ from tenk.augment import augment
 from tenk.datasets import Dataset, load_digits
 from tenk.device import pick_device
 from tenk.digits import Digits, normalise, to_unit
-from tenk.errors import DivergedError, ModelError, StoppedError, UsageError
-from tenk.evaluation import evaluate
+from tenk.errors import DataError, DivergedError, ModelError, StoppedError, UsageError
+from tenk.evaluation import Metrics, evaluate
 from tenk.files import locked
 from tenk.models import count_parameters, create_model
 from tenk.recipes import Recipe
 from tenk.report import ConsoleReport, Report
-from tenk.runs import Epoch, Position, Result, Run, create_run_folder, describe_environment, model_options, restore
+from tenk.runs import (
+    Epoch,
+    Position,
+    Result,
+    Run,
+    check_unused,
+    create_run_folder,
+    describe_environment,
+    model_options,
+    restore,
+    resume_command,
+)
 from tenk.schedule import one_cycle
 
 
@@ -54,29 +65,33 @@ def train(
         DivergedError: loss or gradient ceased to be finite; the last checkpoint is kept.
         StoppedError: SIGINT or SIGTERM arrived; the state is saved.
         BusyError: another process trains in `run_dir`.
+
+    One training a process at a time: torch's random numbers, which are given back as they were, belong to all threads.
     """
     started = time.perf_counter()
     chosen = pick_device(device)
-    with torch.random.fork_rng():  # an unknown model is refused before anything is written
+    with torch.random.fork_rng(devices=[]):  # an unknown model is refused before anything is written
         create_model(recipe.model, **model_options(recipe))
     reports = [ConsoleReport()] if reports is None else reports
     asked = None if run_dir is None else Path(run_dir)
-    if resume and asked is None:
-        raise UsageError("nothing to resume: no run folder was given. give one")
-    finished = Run(asked).result() if resume and asked else None
-    if finished:
-        for report in reports:
-            report.finish(finished)
-        return finished
+    if resume:
+        finished = _finished(recipe, asked)
+        if finished:
+            for report in reports:
+                report.finish(finished)
+            return finished
+    elif asked and not (asked / ".lock").exists():  # else another training may be at work there, as the lock will tell
+        check_unused(asked)
     dataset = data if isinstance(data, Dataset) else load_digits(data)
-    load_seconds = time.perf_counter() - started
+    _check_enough(recipe, dataset)
     folder = asked if resume and asked else create_run_folder(recipe, asked)
-    with locked(folder), torch.random.fork_rng(), StopSignals() as signals:
-        trainer = Trainer(recipe, dataset, chosen, Run(folder), reports)
-        trainer.begin(resume)
-        trainer.at.seconds["load"] += load_seconds
-        trainer.at.seconds["total"] += load_seconds
+    gpus = [chosen] if chosen.type == "cuda" else []
+    with locked(folder), torch.random.fork_rng(devices=gpus), StopSignals() as signals:
+        if not resume:
+            check_unused(folder)
+        trainer = Trainer(recipe, dataset, chosen, Run(folder), reports, started)
         try:
+            trainer.begin(resume)
             trainer.fit(signals)
             return trainer.finish()
         finally:
@@ -84,13 +99,61 @@ def train(
                 report.close()
 
 
+def _finished(recipe: Recipe, folder: Path | None) -> Result | None:
+    """Return the result of the run to resume, if it has one; refuse what is no run, or not a run of this recipe."""
+    if folder is None:
+        raise UsageError("nothing to resume: no run folder was given. give one")
+    run = Run(folder)
+    _check_equal(folder, asdict(run.recipe()), asdict(recipe))
+    result = run.result()
+    if result and not run.curves_file.exists():
+        _draw_curves(run)
+    return result
+
+
+def _draw_curves(run: Run) -> None:
+    from tenk.plots import save_curves  # imported here: half a second that a training need not wait for
+
+    save_curves([run.folder], run.curves_file)
+
+
+def _check_enough(recipe: Recipe, data: Dataset) -> None:
+    """Refuse data that batch norm cannot be trained on: it needs two images in a batch."""
+    left = len(data.train) - (_validation_count(data) if recipe.protocol == "held-out" else 0)
+    if left < 2:
+        raise DataError(f"too few images: {data.name} leaves {left} to train on. give at least 2")
+
+
+def _validation_count(data: Dataset) -> int:
+    """The last sixth of the training images: 10,000 of MNIST's 60,000."""
+    return max(1, len(data.train) // 6)
+
+
+def _check_equal(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to resume under anything that would make the result another one; name the first that differs."""
+    for key, value in now.items():
+        if before.get(key) != value:
+            remedy = f"set OMP_NUM_THREADS={before.get(key)}" if key == "threads" else "resume as it was begun"
+            raise ModelError(
+                f"cannot resume {folder}: {key} was {before.get(key)}, is now {value}. {remedy}, or train anew"
+            )
+
+
 class Trainer:
     """One training: its network, its images, and where it stands."""
 
     def __init__(
-        self, recipe: Recipe, data: Dataset, device: torch.device, run: Run, reports: Sequence[Report]
+        self,
+        recipe: Recipe,
+        data: Dataset,
+        device: torch.device,
+        run: Run,
+        reports: Sequence[Report] = (),
+        started: float | None = None,
     ) -> None:
+        """Set everything to its first step; `started` is when the clock of the run began, by `time.perf_counter`."""
         self.recipe, self.data, self.device, self.run, self.reports = recipe, data, device, run, reports
+        self.clock = time.perf_counter() if started is None else started
         self.at = Position()
         self.images, self.scored_set, self.scored_images = self._split()
         self.batch_size = min(recipe.batch_size, len(self.images))
@@ -114,7 +177,7 @@ class Trainer:
 
     def fit(self, signals: StopSignals | None = None) -> None:
         """Train until the last epoch, the target, or the end of patience."""
-        recipe, at, clock = self.recipe, self.at, time.perf_counter()
+        recipe, at = self.recipe, self.at
         while at.epoch < recipe.epochs and not self._enough():
             self.model.train()
             order = _shuffled(len(self.images), recipe.seed, at.epoch).to(self.device)
@@ -123,7 +186,7 @@ class Trainer:
                 batch = order[at.step * self.batch_size : (at.step + 1) * self.batch_size]
                 pixels = augment(to_unit(self.images.images[batch]), self.generator, **asdict(recipe.augment))
                 labels = self.images.labels[batch]
-                rate = self._learning_rate()
+                rate = self._learning_rate(at.step)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
 
@@ -131,23 +194,25 @@ class Trainer:
                 loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                self._record_step(loss, logits, labels, rate)
+                self._record_step(loss, logits, labels)
                 self.optimizer.step()
                 if self.average:
                     self.average.update_parameters(self.model)
 
-                clock = self._tick(clock)
+                self._spend("train")
+                for report in self.reports:
+                    report.step(at, self.batch_size)
                 if signals and signals.received:
                     self._stop(signals.received)
             self._finish_epoch()
-            clock = time.perf_counter()
 
     def begin(self, resume: bool) -> None:
         """Open the run folder: record a new run, or return to where a stopped one stands."""
+        self.data_sha256 = self.data.sha256()
         environment = describe_environment(self.device)
         environment["data"] = {
             "name": self.data.name,
-            "sha256": self.data.sha256(),
+            "sha256": self.data_sha256,
             "train": len(self.data.train),
             "test": len(self.data.test),
             "note": self.data.note,
@@ -155,23 +220,23 @@ class Trainer:
         if not resume:
             self.run.begin(self.recipe, environment)
         else:
-            self._check_same(environment)
+            before = {**self.run.environment(), "data": self.run.data()["sha256"]}
+            now = {key: environment[key] for key in ("torch", "device", "threads")}
+            _check_equal(self.run.folder, before, {**now, "data": self.data_sha256})
             checkpoint = self.run.load_checkpoint()
             if checkpoint:
                 self._restore(*checkpoint)
         self.run.write_history(self.at.history)
+        self._spend("load")
         for report in self.reports:
             report.start(self.recipe, environment, self.steps_per_epoch, self.at, self.run.folder)
 
     def finish(self) -> Result:
-        """Write the kept weights, score them on the test set, and draw the curves."""
-        from tenk.plots import save_curves  # imported here: half a second that a training need not wait for
-
+        """Score the kept weights on the test set, write them and the result, and draw the curves."""
         if self.best:
             restore(self.scored, {name: tensor.to(self.device) for name, tensor in self.best.items()}, "best weights")
-        clock = time.perf_counter()
-        metrics = evaluate(self.scored, self.data.test)
-        self._spend("evaluate", time.perf_counter() - clock)
+        self._spend("train")
+        metrics = self._score(self.data.test)
         recipe, at = self.recipe, self.at
         result = Result(
             recipe=recipe.name,
@@ -191,16 +256,23 @@ class Trainer:
             test_loss=metrics.loss,
             calibration_error=metrics.calibration_error,
             seconds={name: round(seconds, 3) for name, seconds in at.seconds.items()},
-            data={"name": self.data.name, "sha256": self.data.sha256(), "note": self.data.note},
+            data={"name": self.data.name, "sha256": self.data_sha256, "note": self.data.note},
             device=self.device.type,
             run_dir=str(self.run.folder),
         )
         self.run.save_model(
             self.scored,
-            {"model": recipe.model, "options": model_options(recipe), "recipe": recipe.name, "seed": recipe.seed},
+            {
+                "model": recipe.model,
+                "options": model_options(recipe),
+                "recipe": recipe.name,
+                "seed": recipe.seed,
+                "protocol": recipe.protocol,
+                "data_sha256": self.data_sha256,
+            },
         )
         self.run.write_result(result)
-        save_curves([self.run.folder], self.run.curves_file)
+        _draw_curves(self.run)
         for report in self.reports:
             report.finish(result)
         return result
@@ -218,9 +290,12 @@ class Trainer:
             for name, tensor in named.items()
             if tensor is not None
         }
-        self.run.save_checkpoint(self.at.epoch, self.at.step, tensors, {"position": asdict(self.at)})
+        facts = {"recipe": asdict(self.recipe), "data": self.data_sha256, "position": asdict(self.at)}
+        self.run.save_checkpoint(self.at.epoch, self.at.step, tensors, facts)
 
     def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        saved = {**facts["recipe"], "data": facts["data"]}
+        _check_equal(self.run.folder, saved, {**asdict(self.recipe), "data": self.data_sha256})
         parts: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             part, _, key = name.rpartition("/")
@@ -236,27 +311,13 @@ class Trainer:
         position["history"] = [Epoch(**epoch) for epoch in position["history"]]
         self.at = Position(**position)
 
-    def _check_same(self, environment: dict[str, Any]) -> None:
-        """Refuse to resume under anything that would make the result another one."""
-        then, now = self.run.environment(), environment
-        recipe_then, recipe_now = asdict(self.run.recipe()), asdict(self.recipe)
-        pairs = [(key, recipe_then[key], recipe_now[key]) for key in recipe_now]
-        pairs += [(key, then.get(key), now[key]) for key in ("torch", "device", "threads")]
-        pairs += [("data", then.get("data", {}).get("sha256"), now["data"]["sha256"])]
-        for key, before, after in pairs:
-            if before != after:
-                raise ModelError(
-                    f"cannot resume {self.run.folder}: {key} was {before}, is now {after}. "
-                    "resume under what it was begun with, or train anew"
-                )
-
     def _split(self) -> tuple[Digits, str | None, Digits | None]:
         """Return the images to train on, and the name and the images of the set that is scored on the way."""
         if self.recipe.protocol == "fixed":
             return self.data.train.to(self.device), None, None
         if self.recipe.protocol == "watched":
             return self.data.train.to(self.device), "test", self.data.test.to(self.device)
-        cut = len(self.data.train) - max(1, len(self.data.train) // 6)
+        cut = len(self.data.train) - _validation_count(self.data)
         return self.data.train[:cut].to(self.device), "validation", self.data.train[cut:].to(self.device)
 
     def _enough(self) -> bool:
@@ -278,50 +339,43 @@ class Trainer:
         torch.manual_seed(chance)
         self.generator.manual_seed(chance)
 
-    def _learning_rate(self) -> float:
-        step = self.at.epoch * self.steps_per_epoch + self.at.step
+    def _learning_rate(self, step_of_epoch: int) -> float:
+        step = self.at.epoch * self.steps_per_epoch + step_of_epoch
         steps = self.recipe.epochs * self.steps_per_epoch
         schedule, peak = self.recipe.schedule, self.recipe.optimizer.lr
         return one_cycle(step, steps, peak=peak, warmup=schedule.warmup) if schedule.name == "one-cycle" else peak
 
-    def _record_step(self, loss: Tensor, logits: Tensor, labels: Tensor, rate: float) -> None:
+    def _record_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a step to the epoch's sums; stop, before the update, where loss or gradient is not finite."""
         gradient = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         right = (logits.detach().argmax(dim=1) == labels).sum()
         loss_value, norm, correct = torch.stack((loss.detach(), gradient, right.float())).tolist()  # one wait for CUDA
         at = self.at
         if not (math.isfinite(loss_value) and math.isfinite(norm)):
-            raise DivergedError(
-                f"diverged: epoch {at.epoch + 1}, step {at.step + 1}: loss {loss_value}, gradient norm {norm}, "
-                f"learning rate {rate:g}. lower optimizer.lr; {self.run.folder} keeps what was saved before"
-            )
+            self._diverge(f"loss {loss_value}, gradient norm {norm}", at.step + 1)
         at.loss_sum += loss_value
         at.correct += int(correct)
         at.step += 1
 
-    def _tick(self, clock: float) -> float:
+    def _spend(self, what: str) -> None:
+        """Book the time since the last call under `load`, `train` or `evaluate`."""
         now = time.perf_counter()
-        self.at.epoch_seconds += now - clock
-        self._spend("train", now - clock)
-        for report in self.reports:
-            report.step(self.at, self.batch_size)
-        return now
-
-    def _spend(self, what: str, seconds: float) -> None:
-        self.at.seconds[what] += seconds
-        self.at.seconds["total"] += seconds
+        if what == "train":
+            self.at.epoch_seconds += now - self.clock
+        self.at.seconds[what] += now - self.clock
+        self.at.seconds["total"] += now - self.clock
+        self.clock = now
 
     def _finish_epoch(self) -> None:
-        """Score the epoch where the protocol says so, keep what is best, record, and save."""
+        """Score the epoch where the protocol says so, keep what is best, save, and record."""
         at = self.at
-        rate = self.optimizer.param_groups[0]["lr"]
+        rate = self._learning_rate(self.steps_per_epoch - 1)
+        self._refuse_broken_weights()
+        metrics = self._score(self.scored_images) if self.scored_images else None
         at.epoch, at.step = at.epoch + 1, 0
-        clock = time.perf_counter()
-        metrics = evaluate(self.scored, self.scored_images) if self.scored_images else None
         if metrics and metrics.accuracy > at.best_accuracy:
             at.best_accuracy, at.best_epoch = metrics.accuracy, at.epoch
             self.best = {name: tensor.detach().clone() for name, tensor in self.scored.state_dict().items()}
-        self._spend("evaluate", time.perf_counter() - clock)
         epoch = Epoch(
             epoch=at.epoch,
             train_loss=at.loss_sum / self.steps_per_epoch,
@@ -334,16 +388,36 @@ class Trainer:
         )
         at.history.append(epoch)
         at.loss_sum, at.correct, at.epoch_seconds = 0.0, 0, 0.0
-        self.run.append_epoch(epoch)
         self.save_checkpoint()
+        self.run.append_epoch(epoch)
         for report in self.reports:
             report.epoch(epoch, at.best_epoch == at.epoch)
+
+    def _score(self, digits: Digits) -> Metrics:
+        """Score the weights as they stand; stop where the last update, which no later loss has judged, broke them."""
+        metrics = evaluate(self.scored, digits)
+        if not math.isfinite(metrics.loss):
+            self._diverge(f"loss {metrics.loss} on the images it is scored on", self.at.step)
+        self._spend("evaluate")
+        return metrics
+
+    def _refuse_broken_weights(self) -> None:
+        for model in (self.model, self.scored):
+            if not all(bool(torch.isfinite(tensor).all()) for tensor in model.state_dict().values()):
+                self._diverge("weights that are not finite", self.at.step)
+
+    def _diverge(self, what: str, step: int) -> NoReturn:
+        rate = self._learning_rate(step - 1)
+        raise DivergedError(
+            f"diverged: epoch {self.at.epoch + 1}, step {step}: {what}, learning rate {rate:g}. "
+            f"train anew with a lower optimizer.lr; {self.run.folder} keeps what was saved before"
+        )
 
     def _stop(self, signal_number: int) -> None:
         self.save_checkpoint()
         raise StoppedError(
             f"stopped: epoch {self.at.epoch + 1}, step {self.at.step} is saved. "
-            f"resume with: tenk train --resume {self.run.folder}",
+            f"resume with: {resume_command(self.run.folder)}",
             signal_number,
         )
 

@@ -1,12 +1,28 @@
-"""Tables for the terminal, all of one look, narrow enough for 80 columns."""
+"""What all of tenk prints through: one look, narrow enough for 80 columns, and nothing that a terminal would obey."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """Return a console on standard output, or on standard error, that prints names as they are."""
+    return Console(stderr=stderr, highlight=False, emoji=False)
+
+
+def printable(text: str) -> str:
+    """Write out control characters and line ends, so that a name or a path shows as one harmless line."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def literal(text: str) -> str:
+    """Make a text printable, and keep its brackets from being read as markup."""
+    return escape(printable(text))
 
 
 def build_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
@@ -22,7 +38,7 @@ def build_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
             no_wrap=number == 0,
         )
     for row in rows:
-        table.add_row(*(escape(format_cell(value)) for value in row))
+        table.add_row(*(literal(format_cell(value)) for value in row))
     return table
 
 
