@@ -35,8 +35,9 @@ clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml
+	@echo "making $(VENV) and installing tenk, with torch: once, some minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --progress-bar on --editable .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

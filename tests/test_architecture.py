@@ -27,6 +27,7 @@ LEVELS: dict[str, int] = {
     "stats": 0,
     "device": 0,
     "download": 0,
+    "rearrange": 0,
     "tensors": 0,
     "terminal": 0,
     "models": 0,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from tenk.datasets import Dataset
 from tenk.device import pick_device
-from tenk.digits import MEAN, STD, Digits
+from tenk.digits import MEAN, SIDE, STD, Digits
 from tenk.errors import DataError
 from tenk.models import create_model
 from tenk.recipes import Recipe, get_recipe
@@ -106,8 +107,13 @@ class _Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         picture = Image.fromarray(self.digits.images[index].numpy())
-        pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(1, *picture.size)
-        return pixels.float().div(255).sub(MEAN).div(STD), int(self.digits.labels[index])
+        # torchvision's ToTensor, then its Normalize, step by step
+        pixels = torch.from_numpy(np.array(picture, np.uint8, copy=True)).view(SIDE, SIDE, 1)
+        image = pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255).clone()
+        mean, std = torch.as_tensor((MEAN,)), torch.as_tensor((STD,))
+        if (std == 0).any():
+            raise ValueError("a deviation of 0")
+        return image.sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1)), int(self.digits.labels[index])
 
 
 def _ours(recipe: Recipe, digits: Digits, device: torch.device) -> Callable[[], float]:

@@ -432,7 +432,9 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return "interrupted.", 130
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
-        return printable(f"{error.strerror or error}{where}. check that the disk has room and may be written"), 1
+        return printable(
+            f"{error.strerror or error}{where}. check that its folder is there, may be written and has room"
+        ), 1
     if type(error).__name__ == "OutOfMemoryError":
         return "out of device memory. lower --batch-size, or give --device cpu", 1
     return printable(f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where"), 1

@@ -79,7 +79,7 @@ class Digits:
 
 def normalise(images: Tensor) -> Tensor:
     """Turn pixels into what a model takes: float (B, 28, 28) in [0, 1] -> float (B, 1, 28, 28), mean 0, deviation 1."""
-    return images.sub(MEAN).div_(STD).unsqueeze(1).contiguous(memory_format=torch.channels_last)
+    return images.sub(MEAN).div_(STD).unsqueeze(1)
 
 
 def to_unit(images: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from tenk.errors import DataError, DivergedError, ModelError, StoppedError, Usag
 from tenk.evaluation import Metrics, evaluate
 from tenk.files import locked
 from tenk.models import count_parameters, create_model
+from tenk.rearrange import rearrange
 from tenk.recipes import Recipe
 from tenk.report import ConsoleReport, Report
 from tenk.runs import (
@@ -159,8 +160,7 @@ class Trainer:
         self.batch_size = min(recipe.batch_size, len(self.images))
         self.steps_per_epoch = len(self.images) // self.batch_size  # what is left over waits for the next shuffle
         torch.manual_seed(_seed("weights", recipe.seed))
-        model = create_model(recipe.model, **model_options(recipe))
-        self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = rearrange(create_model(recipe.model, **model_options(recipe)).to(device))
         self.average = (
             AveragedModel(
                 self.model,
