@@ -183,6 +183,13 @@ def test_no_locale_and_no_home_do_no_harm(tmp_path: Path) -> None:
 # --- training ------------------------------------------------------------------------------------------------------
 
 
+def test_train_alone_trains_the_default_recipe_on_whatever_data_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("tenk.training.train", lambda *given, **_: asked.extend(given))
+    main(["train"])
+    assert asked == [get_recipe("default"), "auto", None, False]
+
+
 def test_any_field_of_a_recipe_is_an_option(
     data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -402,7 +402,7 @@ def _base_recipe(arguments: Sequence[str]) -> Recipe:
     from tenk.runs import Run
 
     named = arguments[0] if arguments and not arguments[0].startswith("-") else None
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in itertools.pairwise([*arguments, ""]):
         option, _, value = argument.partition("=")
         if option == "--resume" and (value or following):
             if named:
