@@ -381,7 +381,7 @@ def _parse(function: Callable[..., None], verb: str, arguments: list[str]) -> Ca
         if stop.code in (0, None):
             raise
         raise UsageError(f"{_one_line(complaint.getvalue())} see: tenk {verb} --help") from None
-    if verb == "train" and call.args and call.args[0] not in ("default", arguments[0]):
+    if verb == "train" and call.args and call.args[0] not in ("default", *arguments[:1]):
         raise UsageError(
             f"recipe named behind the options: {call.args[0]}. write: tenk train {call.args[0]} --OPTION ..."
         )
