@@ -169,7 +169,11 @@ def documented_gap() -> Recipe:
 
 
 def default() -> Recipe:
-    """Our own training, good for both networks."""
+    """Our own training, good for both networks.
+
+    On MNIST, protocol `fixed`, 2 CPU cores: `gap` 99.38 % after 3 epochs (n = 3) and 99.55 % after 14 (n = 1, 205 s),
+    `transition` 99.32 % and 99.40 %. docs/results.md has the intervals and the commands.
+    """
     return Recipe(
         name="default",
         model="gap",
