@@ -142,4 +142,5 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 500) -> T
 def evaluate(model: nn.Module, digits: Digits) -> Metrics:
     """Score a model on labelled digits, which lie on the model's device or are moved there."""
     device = next(model.parameters()).device
-    return Metrics(predict_logits(model, digits.images.to(device)).clone(), digits.labels.cpu())
+    logits = predict_logits(model, digits.images.to(device)).clone()  # a copy that autograd may touch again
+    return Metrics(logits, digits.labels.cpu())

@@ -183,14 +183,12 @@ class Run:
 
     def write_history(self, epochs: list[Epoch]) -> None:
         """Replace all of `metrics.jsonl`."""
-        write_atomically(
-            self._metrics_file, "".join(json.dumps(asdict(epoch), allow_nan=False) + "\n" for epoch in epochs)
-        )
+        write_atomically(self._metrics_file, "".join(map(_metrics_line, epochs)))
 
     def append_epoch(self, epoch: Epoch) -> None:
         """Add one line to `metrics.jsonl`, flushed, so that it can be followed while the run goes on."""
         with self._metrics_file.open("a") as file:
-            file.write(json.dumps(asdict(epoch), allow_nan=False) + "\n")
+            file.write(_metrics_line(epoch))
             file.flush()
 
     def write_result(self, result: Result) -> None:
@@ -249,6 +247,10 @@ class Run:
         return value
 
 
+def _metrics_line(epoch: Epoch) -> str:
+    return json.dumps(asdict(epoch), allow_nan=False) + "\n"
+
+
 def create_run_folder(recipe: Recipe, folder: Path | None) -> Path:
     """Make the folder of a new run: the one asked for, or the first free `runs/<recipe>-s<seed>`.
 
@@ -298,15 +300,16 @@ def _next_free(parent: Path, name: str) -> Path:
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
     """Return what a result may depend on besides recipe and data."""
+    processor = _processor()
     return {
         "tenk": tenk.__version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor,
         "device": device.type,
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else processor,
         "threads": torch.get_num_threads(),
         "git_commit": _git_commit(),
     }

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tenk.digits import SIDE
+from tenk.models import count_parameters
 from tenk.models.blocks import GlobalAveragePool
 from tenk.terminal import format_cell
 
@@ -103,7 +104,7 @@ class _Tracer:
     def note(self, part: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
         """Take down one layer: a forward hook."""
         if isinstance(part, nn.BatchNorm2d):
-            self.layers[-1].batch_norm = _count(part)
+            self.layers[-1].batch_norm = count_parameters(part)
             return
         described = self._describe(part, inputs[0])
         if described is None:
@@ -116,7 +117,7 @@ class _Tracer:
         if isinstance(part, nn.Conv2d | nn.Linear):
             macs = part.weight.numel() * (output[0, 0].numel() if output.dim() == 4 else 1)
         shapes = tuple(inputs[0].shape[1:]), tuple(output.shape[1:])
-        self.layers.append(Layer(name, size, *shapes, _count(part), 0, macs, min(self._field, SIDE)))
+        self.layers.append(Layer(name, size, *shapes, count_parameters(part), 0, macs, min(self._field, SIDE)))
 
     def _describe(self, part: nn.Module, x: Tensor) -> tuple[str, int, int, int] | None:
         """Return name, window, stride and padding; None for what changes no shape and learns nothing."""
@@ -142,7 +143,3 @@ def _cells(layer: Layer) -> tuple[str | int | None, ...]:
 
 def _side(value: Any) -> int:
     return int(value[0] if isinstance(value, tuple) else value)
-
-
-def _count(part: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in part.parameters())

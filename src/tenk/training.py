@@ -177,14 +177,14 @@ class Trainer:
 
     def fit(self, signals: StopSignals | None = None) -> None:
         """Train until the last epoch, the target, or the end of patience."""
-        recipe, at = self.recipe, self.at
+        recipe, at, strengths = self.recipe, self.at, asdict(self.recipe.augment)
         while at.epoch < recipe.epochs and not self._enough():
             self.model.train()
             order = _shuffled(len(self.images), recipe.seed, at.epoch).to(self.device)
             while at.step < self.steps_per_epoch:
                 self._seed_step()
                 batch = order[at.step * self.batch_size : (at.step + 1) * self.batch_size]
-                pixels = augment(to_unit(self.images.images[batch]), self.generator, **asdict(recipe.augment))
+                pixels = augment(to_unit(self.images.images[batch]), self.generator, **strengths)
                 labels = self.images.labels[batch]
                 rate = self._learning_rate(at.step)
                 for group in self.optimizer.param_groups:
