@@ -103,6 +103,7 @@ def test_watched_scores_the_test_set_each_epoch_and_keeps_the_best_weights(datas
     accuracies = [epoch.accuracy or 0 for epoch in history]
     assert result.test_accuracy == max(accuracies)
     assert result.kept_epoch == 1 + accuracies.index(max(accuracies))
+    assert result.last_accuracy == accuracies[-1]
 
 
 def test_held_out_never_trains_on_the_validation_images(dataset: Dataset, tmp_path: Path) -> None:
@@ -130,6 +131,7 @@ def test_fixed_scores_nothing_on_the_way_and_keeps_the_last_weights(dataset: Dat
     assert [epoch.accuracy for epoch in Run(tmp_path / "run").history()] == [None] * 3
     assert result.kept_epoch == result.epochs == 3
     assert result.validation_accuracy is None
+    assert result.last_accuracy is None
 
 
 def test_a_reached_target_stops_the_run_and_is_reported(dataset: Dataset, tmp_path: Path) -> None:

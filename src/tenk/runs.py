@@ -67,6 +67,8 @@ class Result:
     """The first epoch whose scored accuracy reached the target; None if none did."""
     validation_accuracy: float | None = None
     """Of the kept weights, under `held-out`."""
+    last_accuracy: float | None = None
+    """On the scored set after the last epoch, whichever was kept; None under `fixed`, which scores none on the way."""
     test_accuracy: float
     """Of the kept weights, a fraction."""
     test_interval_95: tuple[float, float]

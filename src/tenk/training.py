@@ -249,6 +249,7 @@ class Trainer:
             target_accuracy=recipe.target_accuracy,
             target_epoch=self._target_epoch(),
             validation_accuracy=at.best_accuracy if recipe.protocol == "held-out" else None,
+            last_accuracy=at.history[-1].accuracy,
             test_accuracy=metrics.accuracy,
             test_interval_95=(metrics.interval.low, metrics.interval.high),
             test_errors=metrics.errors,
