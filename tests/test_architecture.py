@@ -32,6 +32,7 @@ LEVELS: dict[str, int] = {
     "terminal": 0,
     "models": 0,
     "models.blocks": 0,
+    "models.early": 0,
     "models.gap": 0,
     "models.transition": 0,
     # descriptions and measurements

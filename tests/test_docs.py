@@ -25,8 +25,10 @@ SNIPPETS = [
 ]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/networks.md"])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [*(("docs/networks.md", name) for name in list_models()), ("README.md", "gap"), ("README.md", "transition")],
+)
 def test_the_layer_tables_are_those_that_summary_prints(page: str, name: str) -> None:
     assert tenk.summarise(tenk.create_model(name), name).to_markdown() in (ROOT / page).read_text()
 

@@ -25,6 +25,13 @@ GAP_MACS = [
     16 * 16 * 9 * 5 * 5,
     10 * 16 * 9 * 3 * 3,
 ]
+EARLY_MACS = [
+    16 * 1 * 25 * 24 * 24,
+    16 * 16 * 9 * 10 * 10,
+    16 * 16 * 9 * 8 * 8,
+    16 * 16 * 9 * 4 * 4,
+    10 * 16 * 9 * 2 * 2,
+]
 TRANSITION_MACS = [
     14 * 1 * 9 * 26 * 26,
     30 * 14 * 9 * 24 * 24,
@@ -59,7 +66,7 @@ def test_a_residual_connection_changes_no_row(name: str, head: str, residual: bo
     assert summary_of(name, head, residual) == summary_of(name, head)
 
 
-@pytest.mark.parametrize(("name", "macs"), [("gap", GAP_MACS), ("transition", TRANSITION_MACS)])
+@pytest.mark.parametrize(("name", "macs"), [("early", EARLY_MACS), ("gap", GAP_MACS), ("transition", TRANSITION_MACS)])
 def test_multiply_accumulates_are_those_counted_by_hand(name: str, macs: list[int]) -> None:
     summary = summary_of(name)
     assert [layer.macs for layer in summary.layers if layer.name == "convolution"] == macs
@@ -96,6 +103,8 @@ def test_each_layer_takes_what_the_one_before_it_gives(name: str, head: str, res
     ("name", "head", "fields"),
     [
         # 3x3 adds 2 strides, a pool of 2 adds 1 and doubles the stride; 28 is all there is
+        ("early", "pool", [5, 6, 10, 14, 16, 24, 28, 28]),
+        ("early", "linear", [5, 6, 10, 14, 16, 24, 24, 28]),
         ("gap", "pool", [3, 5, 6, 10, 14, 16, 24, 28, 28]),
         ("gap", "linear", [3, 5, 6, 10, 14, 16, 24, 24, 28]),
         ("transition", "pool", [3, 5, 5, 6, 10, 14, 18, 28, 28, 28]),
@@ -126,8 +135,13 @@ def influence(parts: list[nn.Module], x: Tensor) -> tuple[int, int]:
 
 def averaging(model: nn.Module) -> list[nn.Module]:
     """The model's stages, its max pools (which pass one gradient of four) as average pools over the same windows."""
-    parts = list(positive(model).children())
-    return [nn.AvgPool2d(2) if isinstance(part, nn.MaxPool2d) else part for part in parts]
+    stages: list[nn.Module] = []
+    for part in positive(model).children():
+        if isinstance(part, nn.Sequential) and isinstance(part[1], nn.MaxPool2d):  # pooled at once: two layers
+            stages += [part[0], nn.Sequential(nn.AvgPool2d(2), *list(part.children())[2:])]
+        else:
+            stages.append(nn.AvgPool2d(2) if isinstance(part, nn.MaxPool2d) else part)
+    return stages
 
 
 @of_each_variant

@@ -9,10 +9,11 @@ from typing import Any
 from torch import nn
 
 from tenk.errors import UsageError, unknown_name
+from tenk.models.early import early
 from tenk.models.gap import gap
 from tenk.models.transition import transition
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"gap": gap, "transition": transition}
+MODELS: dict[str, Callable[..., nn.Module]] = {"early": early, "gap": gap, "transition": transition}
 
 PARAMETER_LIMIT = 10_000
 """What the project is named for: each network, in each variant, has fewer parameters than this."""
@@ -26,7 +27,7 @@ def list_models() -> list[str]:
 def create_model(name: str, **options: Any) -> nn.Module:
     """Build a network by name, with fresh weights drawn from torch's global generator.
 
-    Options are the architecture's own; both documented networks take `dropout` (a rate in 0..1), `residual` (bool) and
+    Options are the architecture's own; all networks here take `dropout` (a rate in 0..1), `residual` (bool) and
     `head` ("pool" or "linear"). The model takes normalised float32 (B, 1, 28, 28) and returns logits float32 (B, 10).
 
     Raises:

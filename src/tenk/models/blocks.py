@@ -12,15 +12,19 @@ Head = Literal["pool", "linear"]
 connected layer, which still sees where on the map a feature lies."""
 
 
-def block(inputs: int, outputs: int, kernel: int, *, padding: int = 0, dropout: float, norm_first: bool) -> nn.Module:
+def block(
+    inputs: int, outputs: int, kernel: int, *, padding: int = 0, pool: bool = False, dropout: float, norm_first: bool
+) -> nn.Module:
     """Build a convolution without bias, then batch norm and ReLU in the order asked for, then dropout.
 
     The bias is left out since batch norm subtracts it again. Dropout at a rate of 0 is left out altogether: its random
-    numbers cost more than the convolution.
+    numbers cost more than the convolution. `pool` puts a max pool of 2 right behind the convolution, so that all else
+    works on a quarter of the values.
     """
     norm, relu = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False),
+        *([nn.MaxPool2d(2)] if pool else []),
         *((norm, relu) if norm_first else (relu, norm)),
     ]
     return nn.Sequential(*layers, *([nn.Dropout(dropout)] if dropout else []))
