@@ -28,25 +28,38 @@ def augment(
     if not any((rotation_degrees, shift_pixels, scale, shear, elastic_pixels)):
         return images
     draws = torch.rand(6, len(images), device=images.device, generator=generator) * 2 - 1
-    maps = _affine_maps(
+    grid = affine_grid(
+        images,
         angle=draws[0] * math.radians(rotation_degrees),
         scale_x=1 + draws[1] * scale,
         scale_y=1 + draws[2] * scale,
         shear=draws[3] * shear,
-        shift=draws[4:] * shift_pixels * 2 / images.shape[-1],
+        shift_pixels=draws[4:] * shift_pixels,
     )
-    grid = F.affine_grid(maps, [len(images), 1, *images.shape[1:]], align_corners=False)
     if elastic_pixels:
         grid = grid + _displacements(images, elastic_pixels, generator)
-    return F.grid_sample(images.unsqueeze(1), grid, padding_mode="zeros", align_corners=False).squeeze(1)
+    return resample(images, grid)
 
 
-def _affine_maps(angle: Tensor, scale_x: Tensor, scale_y: Tensor, shear: Tensor, shift: Tensor) -> Tensor:
-    """Return the maps (B, 2, 3) from output to input coordinates, both -1..1 across the image."""
+def affine_grid(
+    images: Tensor, *, angle: Tensor, scale_x: Tensor, scale_y: Tensor, shear: Tensor, shift_pixels: Tensor
+) -> Tensor:
+    """Return where each pixel of the result is taken from: (B, 28, 28, 2), -1..1 across the image.
+
+    One value for each image (B), two (2, B) for `shift_pixels`; `angle` is in radians, the scales are factors, `shear`
+    is in pixels sideways for each pixel of height.
+    """
     cos, sin = torch.cos(angle), torch.sin(angle)
+    shift = shift_pixels * 2 / images.shape[-1]
     row_x = torch.stack((cos / scale_x, (shear * cos - sin) / scale_y, shift[0]), dim=1)
     row_y = torch.stack((sin / scale_x, (shear * sin + cos) / scale_y, shift[1]), dim=1)
-    return torch.stack((row_x, row_y), dim=1)
+    maps = torch.stack((row_x, row_y), dim=1)
+    return F.affine_grid(maps, [len(images), 1, *images.shape[1:]], align_corners=False)
+
+
+def resample(images: Tensor, grid: Tensor) -> Tensor:
+    """Take each pixel of float (B, 28, 28) from where the grid says, between four others; outside there is 0."""
+    return F.grid_sample(images.unsqueeze(1), grid, padding_mode="zeros", align_corners=False).squeeze(1)
 
 
 def _displacements(images: Tensor, pixels: float, generator: Generator) -> Tensor:
