@@ -22,6 +22,7 @@ LEVELS: dict[str, int] = {
     "files": 0,
     "digits": 0,
     "augment": 0,
+    "corruptions": 0,
     "preprocess": 0,
     "schedule": 0,
     "stats": 0,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tenk.datasets import Dataset, load_digits
     from tenk.digits import Digits
     from tenk.errors import TenkError
-    from tenk.evaluation import Metrics, evaluate
+    from tenk.evaluation import Metrics, evaluate, evaluate_corruptions
     from tenk.models import create_model, list_models
     from tenk.recipes import Recipe
     from tenk.runs import Result, load_model
@@ -34,6 +34,7 @@ __all__ = [
     "TenkError",
     "create_model",
     "evaluate",
+    "evaluate_corruptions",
     "list_models",
     "load_digits",
     "load_model",
@@ -51,6 +52,7 @@ _HOMES = {
     "TenkError": "errors",
     "create_model": "models",
     "evaluate": "evaluation",
+    "evaluate_corruptions": "evaluation",
     "list_models": "models",
     "load_digits": "datasets",
     "load_model": "runs",

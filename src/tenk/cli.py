@@ -25,9 +25,11 @@ from tenk.terminal import build_table, literal, open_console, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from torch import nn
 
+    from tenk.datasets import Dataset
     from tenk.digits import Digits
-    from tenk.evaluation import Metrics
+    from tenk.evaluation import CorruptionScore, Metrics
 
 RecipeName = Annotated[str, Positional, arg(constructor=tyro.extras.literal_type_from_choices(list_recipes()))]
 
@@ -75,6 +77,7 @@ def evaluate(
     data: str | None = None,
     device: str = "auto",
     out: Path | None = None,
+    corruptions: bool = False,
     json: bool = False,
 ) -> None:
     """Score a trained network on the test images: accuracy, confusion, calibration, the misread digits.
@@ -83,7 +86,8 @@ def evaluate(
         weights: A run folder or a weights file.
         data: A known name or a folder; by default what the run was trained on.
         device: cpu, cuda or mps; auto takes the fastest there is.
-        out: Folder for confusion.png, misread.png and metrics.json; by default RUN/evaluation, or WEIGHTS-evaluation.
+        out: Folder for metrics.json and the pictures; by default RUN/evaluation, or WEIGHTS-evaluation.
+        corruptions: Score it on shifted, turned, blurred, noisy and otherwise worse images too.
         json: Print all figures as JSON.
     """
     from tenk.datasets import load_digits
@@ -94,30 +98,25 @@ def evaluate(
     model, facts = load_weights(weights)
     digits = load_digits(data or _recorded_data(weights))
     metrics = score(model.to(pick_device(device)), digits.test)
-    disputed = metrics.without_disputed(digits.test)
+    scores = _score_corruptions(model, digits.test) if corruptions else []
     protocol = facts.get("protocol") if facts.get("data_sha256") == digits.sha256() else None
-    figures = {
-        "data": digits.name,
-        "note": digits.note,
-        "protocol": protocol,
-        **metrics.to_dict(),
-        "without_disputed": disputed and disputed.to_dict(),
-    }
-    if json:
-        _print_json(figures)
-    else:
-        _print_metrics(metrics, disputed, digits.name, protocol)
+    figures = _evaluation_figures(metrics, scores, digits, protocol)
     folder = out or (weights / "evaluation" if weights.is_dir() else Path(f"{weights.stem}-evaluation"))
-    try:
-        _save_evaluation(folder, figures, metrics, digits.test)
+    saved = True
+    try:  # before anything is printed: `head` may close the pipe on us
+        _save_evaluation(folder, figures, metrics, scores, digits.test)
     except OSError as error:
         if out:
             raise
+        saved = False
         print(f"no pictures: {printable(str(folder))} ({error.strerror}). give --out FOLDER", file=sys.stderr)
-    else:
-        if not json:
-            _print(f"\npictures and figures: {literal(str(folder))}")
-            _print(literal(digits.note))
+    if json:
+        _print_json(figures)
+        return
+    _print_metrics(metrics, metrics.without_disputed(digits.test), digits.name, protocol)
+    _print_corruptions(scores)
+    _print(f"\npictures and figures: {literal(str(folder))}" if saved else "")
+    _print(literal(digits.note))
 
 
 def summary(
@@ -463,14 +462,68 @@ def _print_rows(title: str, columns: tuple[str, ...], rows: Sequence[Sequence[ob
         _print(build_table(title, columns, rows))
 
 
-def _save_evaluation(folder: Path, figures: dict[str, Any], metrics: Metrics, test: Digits) -> None:
+def _score_corruptions(model: nn.Module, test: Digits) -> list[CorruptionScore]:
+    """Score a model under all corruptions, with a bar on standard error where that is a terminal."""
+    from rich.progress import track
+
+    from tenk.corruptions import CORRUPTIONS
+    from tenk.evaluation import evaluate_corruptions
+
+    console = open_console(stderr=True)
+    names = track(CORRUPTIONS, "corruptions", console=console, transient=True, disable=not console.is_terminal)
+    return evaluate_corruptions(model, test, names)
+
+
+def _evaluation_figures(
+    metrics: Metrics, scores: Sequence[CorruptionScore], digits: Dataset, protocol: str | None
+) -> dict[str, Any]:
+    from tenk.evaluation import mean_corruption_accuracy
+
+    disputed = metrics.without_disputed(digits.test)
+    return {
+        "data": digits.name,
+        "note": digits.note,
+        "protocol": protocol,
+        **metrics.to_dict(),
+        "without_disputed": disputed and disputed.to_dict(),
+        "mean_corruption_accuracy": mean_corruption_accuracy(scores) if scores else None,
+        "corruptions": [score.to_dict() for score in scores] or None,
+    }
+
+
+def _save_evaluation(
+    folder: Path, figures: dict[str, Any], metrics: Metrics, scores: Sequence[CorruptionScore], test: Digits
+) -> None:
     from tenk.files import write_json
-    from tenk.plots import save_confusion, save_misread
+    from tenk.plots import save_confusion, save_corruption_examples, save_corruptions, save_misread
 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", figures)
     save_confusion(metrics, folder / "confusion.png")
     save_misread(metrics, test, folder / "misread.png")
+    if scores:
+        save_corruptions(metrics.interval, scores, folder / "corruptions.png")
+        save_corruption_examples(test.images[0], folder / "corruptions-examples.png")
+
+
+def _print_corruptions(scores: Sequence[CorruptionScore]) -> None:
+    from tenk.evaluation import mean_corruption_accuracy
+
+    if not scores:
+        return
+    rows = [
+        (
+            score.corruption.name,
+            score.corruption.unit,
+            *(
+                f"{strength:>3g}: {100 * accuracy.value:4.1f}"
+                for strength, accuracy in zip(score.corruption.strengths, score.accuracies, strict=True)
+            ),
+        )
+        for score in scores
+    ]
+    title = f"\ncorrupted images, strength: accuracy %; mean of all {100 * mean_corruption_accuracy(scores):.2f}"
+    _print(build_table(title, ("corruption", "unit", "mildest", "", "", "", "hardest"), rows))
 
 
 def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, protocol: str | None) -> None:

@@ -1,8 +1,10 @@
-"""From logits to what is reported: loss, accuracy, confusion, calibration."""
+"""From logits to what is reported: loss, accuracy, confusion, calibration; and accuracy on corrupted pictures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tenk.corruptions import CORRUPTIONS, Corruption, corrupt, get_corruption
 from tenk.digits import CLASSES, Digits, normalise, to_unit
 from tenk.stats import Interval, wilson_interval
 
@@ -124,6 +127,32 @@ class Metrics:
         }
 
 
+@dataclass(frozen=True)
+class CorruptionScore:
+    """How well a network reads pictures under one corruption."""
+
+    corruption: Corruption
+    accuracies: tuple[Interval, ...]
+    """Accuracy at each of the corruption's strengths, with its 95 % Wilson interval."""
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean over the strengths, a fraction."""
+        return statistics.fmean(accuracy.value for accuracy in self.accuracies)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        return {
+            "corruption": self.corruption.name,
+            "unit": self.corruption.unit,
+            "mean_accuracy": self.mean_accuracy,
+            "strengths": [
+                {"strength": strength, "accuracy": accuracy.value, "interval_95": [accuracy.low, accuracy.high]}
+                for strength, accuracy in zip(self.corruption.strengths, self.accuracies, strict=True)
+            ],
+        }
+
+
 @torch.inference_mode()
 def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
     """Run a model over images: uint8 (N, 28, 28) on the model's device -> logits float32 (N, 10) on the CPU.
@@ -144,3 +173,32 @@ def evaluate(model: nn.Module, digits: Digits) -> Metrics:
     device = next(model.parameters()).device
     logits = predict_logits(model, digits.images.to(device)).clone()  # a copy that autograd may touch again
     return Metrics(logits, digits.labels.cpu())
+
+
+def evaluate_corruptions(
+    model: nn.Module, digits: Digits, names: Iterable[str] = tuple(CORRUPTIONS), seed: int = 0
+) -> list[CorruptionScore]:
+    """Score a model on labelled digits under each corruption at each of its strengths.
+
+    Chance starts from `seed` each time: a digit is pushed the same way at each strength, only further, and a score does
+    not depend on which others are asked for.
+
+    Raises:
+        UsageError: no corruption has one of the names.
+    """
+    device = next(model.parameters()).device
+    digits = digits.to(device)
+
+    def score(name: str, strength: float) -> Interval:
+        images = corrupt(digits.images, name, strength, torch.Generator(device).manual_seed(seed))
+        return evaluate(model, replace(digits, images=images)).interval
+
+    return [
+        CorruptionScore(corruption, tuple(score(corruption.name, strength) for strength in corruption.strengths))
+        for corruption in map(get_corruption, names)
+    ]
+
+
+def mean_corruption_accuracy(scores: Sequence[CorruptionScore]) -> float:
+    """Return the mean accuracy over all corruptions and strengths, a fraction: each corruption counts the same."""
+    return statistics.fmean(score.mean_accuracy for score in scores)

@@ -15,11 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 from torch import Tensor
 
+from tenk.corruptions import CORRUPTIONS, corrupt
 from tenk.digits import CLASSES, Digits
 from tenk.errors import UsageError
-from tenk.evaluation import Metrics
+from tenk.evaluation import CorruptionScore, Metrics, mean_corruption_accuracy
 from tenk.files import write_atomically
 from tenk.runs import Run
+from tenk.stats import Interval
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home folder it cannot write is none of our users' concern
 
@@ -104,6 +106,69 @@ def save_sheet(images: Tensor, titles: Sequence[str], path: Path, heading: str, 
             axes.set_title(titles[index] if titles else "", fontsize=7)
     figure.suptitle(heading, fontsize=11)
     _save(figure, path)
+
+
+def save_corruptions(clean: Interval, scores: Sequence[CorruptionScore], path: Path) -> None:
+    """Draw accuracy over strength, a small plot a corruption, from the `clean` accuracy at strength 0 on."""
+    columns = 4
+    rows = -(-len(scores) // columns)
+    figure = Figure(figsize=(11, 2.35 * rows + 0.6), layout="constrained")
+    plots = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in plots.flat[len(scores) :]:
+        axes.set_axis_off()
+    for axes, score in zip(plots.flat, scores, strict=False):
+        _draw_score(axes, clean, score)
+    for axes in plots[:, 0]:
+        axes.set_ylabel("accuracy (%)")
+    figure.suptitle(
+        f"{clean.value:.2%} on clean pictures, {mean_corruption_accuracy(scores):.2%} on corrupted ones (mean of all)"
+    )
+    _save(figure, path)
+
+
+def save_corruption_examples(image: Tensor, path: Path, seed: int = 0) -> None:
+    """Draw one digit, uint8 (28, 28), under each corruption at each of its strengths."""
+    across, strengths = 2, 5
+    rows = -(-len(CORRUPTIONS) // across)
+    figure = Figure(figsize=(11, 1.05 * rows + 0.5), layout="constrained")
+    cells = figure.subplots(
+        rows, across * (1 + strengths), squeeze=False, width_ratios=across * [1.35, *strengths * [1.0]]
+    )
+    for axes in cells.flat:
+        axes.set_axis_off()
+    for corruption, (name, *shown) in zip(
+        CORRUPTIONS.values(), cells.reshape(rows * across, 1 + strengths), strict=False
+    ):
+        name.text(0.08, 0.6, corruption.name, va="center", weight="bold", fontsize=10)
+        name.text(0.08, 0.4, corruption.unit, va="center", fontsize=8)
+        for axes, strength in zip(shown, corruption.strengths, strict=True):
+            generator = torch.Generator(image.device).manual_seed(seed)
+            worse = corrupt(image.unsqueeze(0), corruption.name, strength, generator).squeeze(0)
+            axes.imshow(worse.cpu().numpy(), cmap="gray", vmin=0, vmax=255)
+            axes.set_title(f"{strength:g}", fontsize=8, pad=2)
+    figure.suptitle("one digit under each corruption, each picture below its strength", fontsize=11)
+    _save(figure, path)
+
+
+def _draw_score(axes: Axes, clean: Interval, score: CorruptionScore) -> None:
+    strengths = (0.0, *score.corruption.strengths)
+    accuracies = (clean, *score.accuracies)
+    axes.fill_between(
+        strengths,
+        [100 * accuracy.low for accuracy in accuracies],
+        [100 * accuracy.high for accuracy in accuracies],
+        color=_COLOURS[0],
+        alpha=0.25,
+        linewidth=0,
+    )
+    axes.plot(strengths, [100 * accuracy.value for accuracy in accuracies], color=_COLOURS[0], marker="o", markersize=4)
+    axes.axhline(100 * clean.value, color="gray", linestyle=":", linewidth=1)
+    axes.set(xticks=strengths, ylim=(0, 103))
+    axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.set_title(score.corruption.name, fontsize=10, weight="bold")
+    axes.set_xlabel(score.corruption.unit, fontsize=9)
+    axes.grid(visible=True, alpha=0.3)
 
 
 def _draw_run(loss: Axes, accuracy: Axes, run: Run, number: int, *, alone: bool) -> None:

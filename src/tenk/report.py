@@ -115,7 +115,7 @@ class ConsoleReport(Report):
         """Print; where the output is gone, a closed pipe or a full disk, go on training in silence."""
         try:
             self.console.print(what, soft_wrap=isinstance(what, str))
-        except (OSError, SystemExit):  # rich turns a broken pipe into SystemExit
+        except OSError:
             self.console = Console(file=io.StringIO())
 
 

@@ -10,9 +10,15 @@ from rich.markup import escape
 from rich.table import Table
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the error be one: rich would end the process, with exit code 1, where `head` has seen enough."""
+        raise BrokenPipeError
+
+
 def open_console(*, stderr: bool = False) -> Console:
     """Return a console on standard output, or on standard error, that prints names as they are."""
-    return Console(stderr=stderr, highlight=False, emoji=False)
+    return _Console(stderr=stderr, highlight=False, emoji=False)
 
 
 def printable(text: str) -> str:
