@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import tenk
 from conftest import write_digits
 from short_runs import KilledError, StopAt, kill, small
 from tenk.cli import VERBS, main
+from tenk.corruptions import CORRUPTIONS
 from tenk.datasets import Dataset
 from tenk.recipes import RECIPES, Optimizer, get_recipe
 from tenk.runs import Run
@@ -380,11 +383,13 @@ def test_evaluate_reports_everything_and_draws_the_pictures(
     assert figures["errors"] == len(figures["misread"])
     assert sum(map(sum, figures["confusion"])) == 96
     assert figures["without_disputed"] is None
+    assert figures["corruptions"] is None
     assert {path.name for path in (tmp_path / "e").iterdir()} == {"metrics.json", "confusion.png", "misread.png"}
     main(arguments)
     out = capsys.readouterr().out
     for fact in ("95 % interval", "expected calibration error", "precision", "confusion"):
         assert fact in out
+    assert "corrupted" not in out
 
 
 def test_evaluate_takes_a_weights_file_and_draws_even_a_perfect_score(
@@ -393,6 +398,49 @@ def test_evaluate_takes_a_weights_file_and_draws_even_a_perfect_score(
     monkeypatch.chdir(tmp_path)
     main(["evaluate", str(finished_run / "model.safetensors"), "--data", str(data_folder)])
     assert (tmp_path / "model-evaluation" / "misread.png").exists()
+
+
+def test_evaluate_scores_corrupted_images_where_asked(
+    finished_run: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", str(finished_run), "--data", str(data_folder), "--out", str(tmp_path), "--corruptions"]
+    main([*arguments, "--json"])
+    captured = capsys.readouterr()
+    figures = json.loads(captured.out)
+    assert captured.err == "", "no bar where there is no terminal"
+    assert figures == json.loads((tmp_path / "metrics.json").read_text())
+    assert [row["corruption"] for row in figures["corruptions"]] == list(CORRUPTIONS)
+    means = [row["mean_accuracy"] for row in figures["corruptions"]]
+    assert figures["mean_corruption_accuracy"] == pytest.approx(sum(means) / len(means))
+    for name in "corruptions.png", "corruptions-examples.png":
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_of_corruptions_fits_80_columns(
+    finished_run: Path, data_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("tenk.cli._save_evaluation", lambda *_: None)
+    main(["evaluate", str(finished_run), "--data", str(data_folder), "--corruptions"])
+    table = capsys.readouterr().out.partition("corrupted images")[2].splitlines()[3:]
+    assert len(table) > len(CORRUPTIONS)
+    for line, corruption in zip(table, CORRUPTIONS.values(), strict=False):
+        name, rest = line[:10].strip(), line[10:]
+        assert name == corruption.name, "a row is one line"
+        assert corruption.unit in rest
+        assert [float(strength) for strength in re.findall(r"([\d.]+):", rest)] == list(corruption.strengths)
+
+
+def test_evaluate_saves_its_pictures_though_nobody_reads_what_it_prints(
+    finished_run: Path, data_folder: Path, tmp_path: Path
+) -> None:
+    command = shlex.join(
+        [sys.executable, "-m", "tenk", "evaluate", str(finished_run), f"--data={data_folder}", f"--out={tmp_path}"]
+    )
+    script = f"{command} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in tmp_path.iterdir()} >= {"metrics.json", "confusion.png", "misread.png"}
 
 
 def test_plot_lays_runs_over_each_other(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

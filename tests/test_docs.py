@@ -12,6 +12,7 @@ import pytest
 import tenk
 import tenk.cli
 from tenk.cli import VERBS
+from tenk.corruptions import CORRUPTIONS
 from tenk.datasets import Dataset
 from tenk.models import list_models
 from tenk.recipes import Optimizer
@@ -31,6 +32,15 @@ SNIPPETS = [
 )
 def test_the_layer_tables_are_those_that_summary_prints(page: str, name: str) -> None:
     assert tenk.summarise(tenk.create_model(name), name).to_markdown() in (ROOT / page).read_text()
+
+
+def test_the_table_of_corruptions_is_the_registry() -> None:
+    lines = (ROOT / "docs" / "robustness.md").read_text().splitlines()
+    rows = [
+        f"| `{c.name}` | {c.about} | {c.unit} | {', '.join(f'{strength:g}' for strength in c.strengths)} |"
+        for c in CORRUPTIONS.values()
+    ]
+    assert [line for line in lines if line.startswith("| `")] == rows
 
 
 def test_there_are_examples_to_run() -> None:

@@ -9,10 +9,19 @@ import torch
 from PIL import Image
 
 from short_runs import KilledError, StopAt, kill, small
+from tenk.corruptions import CORRUPTIONS
 from tenk.datasets import Dataset
-from tenk.evaluation import Metrics
-from tenk.plots import save_class_sheet, save_confusion, save_curves, save_misread
+from tenk.evaluation import CorruptionScore, Metrics
+from tenk.plots import (
+    save_class_sheet,
+    save_confusion,
+    save_corruption_examples,
+    save_corruptions,
+    save_curves,
+    save_misread,
+)
 from tenk.recipes import Protocol
+from tenk.stats import wilson_interval
 from tenk.training import train
 
 
@@ -66,6 +75,22 @@ def test_confusion_and_misread_are_drawn_for_any_number_of_mistakes(
 def test_a_sheet_shows_classes_that_are_there(dataset: Dataset, tmp_path: Path) -> None:
     save_class_sheet(dataset.test[:3], tmp_path / "sheet.png", "three digits")
     assert is_picture(tmp_path / "sheet.png")
+
+
+@pytest.mark.parametrize("count", [1, 5, len(CORRUPTIONS)])
+@pytest.mark.parametrize("right", [0, 10])
+def test_scores_of_any_number_of_corruptions_are_drawn(count: int, right: int, tmp_path: Path) -> None:
+    interval = wilson_interval(right, 10)
+    scores = [CorruptionScore(corruption, (interval,) * 5) for corruption in list(CORRUPTIONS.values())[:count]]
+    save_corruptions(wilson_interval(10, 10), scores, tmp_path / "corruptions.png")
+    assert is_picture(tmp_path / "corruptions.png")
+
+
+def test_a_digit_is_drawn_under_each_corruption_the_same_way_each_time(dataset: Dataset, tmp_path: Path) -> None:
+    for name in "one.png", "again.png":
+        save_corruption_examples(dataset.test.images[0], tmp_path / name)
+    assert is_picture(tmp_path / "one.png")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "again.png").read_bytes()
 
 
 def test_a_failed_drawing_leaves_the_old_picture(

@@ -49,6 +49,8 @@ def corrupt(images: Tensor, name: str, strength: float, generator: Generator) ->
     effect = get_corruption(name).effect
     if not 0 <= strength < math.inf:
         raise UsageError(f"strength of {name} out of range: {strength}. give a number from 0 up")
+    if not len(images):
+        return images.clone()
     worse = [effect(to_unit(part), strength, generator) for part in torch.split(images, CHUNK)]
     return torch.cat(worse).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
 
