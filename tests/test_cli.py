@@ -431,6 +431,19 @@ def test_the_table_of_corruptions_fits_80_columns(
         assert [float(strength) for strength in re.findall(r"([\d.]+):", rest)] == list(corruption.strengths)
 
 
+def test_figures_that_cannot_be_saved_are_still_printed(
+    finished_run: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", str(finished_run), "--data", str(data_folder), "--out", str(tmp_path / "file"), "--json"])
+    captured = capsys.readouterr()
+    assert ended.value.code == 1
+    assert json.loads(captured.out)["images"] == 96
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+
+
 def test_evaluate_saves_its_pictures_though_nobody_reads_what_it_prints(
     finished_run: Path, data_folder: Path, tmp_path: Path
 ) -> None:

@@ -224,6 +224,14 @@ def test_thin_takes_ink_away_and_thick_adds_it_everywhere_and_ever_more(images: 
         assert (sign * (steps[1].int() - images.int()) >= 0).all()
 
 
+def test_thick_makes_a_dot_a_disc_without_holes() -> None:
+    dot = torch.zeros(1, 28, 28, dtype=torch.uint8)
+    dot[0, 14, 14] = 255
+    disc, radius = worse(dot, "thick", 6)[0], ((COLUMNS - 0.5) ** 2 + (ROWS - 0.5) ** 2).sqrt()
+    assert (disc[radius <= 3] > 128).all()
+    assert not disc[radius >= 4.5].any()
+
+
 def test_thin_wipes_out_a_stroke_of_less_width() -> None:
     assert float(ink(worse(stroke(1), "thin", 2.5))) < 0.01 * float(ink(stroke(1)))
 
@@ -261,6 +269,15 @@ def test_occlusion_wipes_out_exactly_one_whole_square(side: int) -> None:
     assert (gone.any(dim=2).sum(dim=1) == side).all()
     if side < 28:
         assert len({image.numpy().tobytes() for image in gone}) > 20, "at a random place"
+
+
+def test_an_occlusion_larger_than_the_picture_wipes_out_all_of_it(images: Tensor) -> None:
+    assert not worse(images, "occlusion", 40).any()
+
+
+@pytest.mark.parametrize("percent", [100, 150])
+def test_what_shrinks_by_all_its_size_is_gone(percent: float, images: Tensor) -> None:
+    assert not worse(images, "shrink", percent).any()
 
 
 def test_occlusion_falls_on_the_ink() -> None:

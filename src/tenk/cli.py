@@ -102,21 +102,23 @@ def evaluate(
     protocol = facts.get("protocol") if facts.get("data_sha256") == digits.sha256() else None
     figures = _evaluation_figures(metrics, scores, digits, protocol)
     folder = out or (weights / "evaluation" if weights.is_dir() else Path(f"{weights.stem}-evaluation"))
-    saved = True
+    trouble: OSError | None = None
     try:  # before anything is printed: `head` may close the pipe on us
         _save_evaluation(folder, figures, metrics, scores, digits.test)
     except OSError as error:
-        if out:
-            raise
-        saved = False
-        print(f"no pictures: {printable(str(folder))} ({error.strerror}). give --out FOLDER", file=sys.stderr)
+        trouble = error
     if json:
         _print_json(figures)
-        return
-    _print_metrics(metrics, metrics.without_disputed(digits.test), digits.name, protocol)
-    _print_corruptions(scores)
-    _print(f"\npictures and figures: {literal(str(folder))}" if saved else "")
-    _print(literal(digits.note))
+    else:
+        _print_metrics(metrics, metrics.without_disputed(digits.test), digits.name, protocol)
+        _print_corruptions(scores)
+    if trouble and out:
+        raise trouble
+    if trouble:
+        print(f"no pictures: {printable(str(folder))} ({trouble.strerror}). give --out FOLDER", file=sys.stderr)
+    elif not json:
+        _print(f"\npictures and figures: {literal(str(folder))}")
+        _print(literal(digits.note))
 
 
 def summary(
@@ -464,14 +466,14 @@ def _print_rows(title: str, columns: tuple[str, ...], rows: Sequence[Sequence[ob
 
 def _score_corruptions(model: nn.Module, test: Digits) -> list[CorruptionScore]:
     """Score a model under all corruptions, with a bar on standard error where that is a terminal."""
-    from rich.progress import track
+    from rich.progress import Progress
 
     from tenk.corruptions import CORRUPTIONS
     from tenk.evaluation import evaluate_corruptions
 
     console = open_console(stderr=True)
-    names = track(CORRUPTIONS, "corruptions", console=console, transient=True, disable=not console.is_terminal)
-    return evaluate_corruptions(model, test, names)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        return evaluate_corruptions(model, test, progress.track(CORRUPTIONS, description="corruptions"))
 
 
 def _evaluation_figures(

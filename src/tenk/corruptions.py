@@ -1,4 +1,4 @@
-"""Pictures made worse at set strengths, to learn how far from its training data a network still reads.
+"""Images made worse at set strengths, to learn how far from its training data a network still reads.
 
 The idea, and most of the list, are those of MNIST-C (Mu and Gilmer, 2019, arXiv 1906.02337); here each strength is a
 quantity with a unit, so the numbers are not those of its files.
@@ -24,7 +24,7 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way in which the picture of a digit gets worse, and how far it is taken."""
+    """One way in which the image of a digit gets worse, and how far it is taken."""
 
     name: str
     about: str
@@ -32,13 +32,13 @@ class Corruption:
     unit: str
     """What its strengths count."""
     strengths: tuple[float, ...]
-    """Five of them, growing; 0 would be the picture itself."""
+    """Five of them, growing; 0 would be the image itself."""
     effect: Callable[[Tensor, float, Generator], Tensor]
     """Float (B, 28, 28) in [0, 1], strength, generator -> the same, where values may stray out of [0, 1]."""
 
 
 def corrupt(images: Tensor, name: str, strength: float, generator: Generator) -> Tensor:
-    """Make pictures worse: uint8 (N, 28, 28) -> a new uint8 (N, 28, 28), on the same device.
+    """Make images worse: uint8 (N, 28, 28) -> a new uint8 (N, 28, 28), on the same device.
 
     `strength` is in the corruption's own unit, and 0 changes nothing. `generator` lives on the images' device and is
     the only source of chance.
@@ -104,7 +104,7 @@ def _signs(images: Tensor, generator: Generator) -> Tensor:
 
 
 def _occlude(images: Tensor, side_pixels: float, generator: Generator) -> Tensor:
-    side = min(round(side_pixels), SIDE)
+    side = round(side_pixels)
     odds = images.flatten(1) + 1e-6  # any place will do where there is no ink
     centre = torch.multinomial(odds, 1, generator=generator).squeeze(1)
     first = (torch.stack((centre // SIDE, centre % SIDE)) - side // 2).clamp(0, SIDE - side)[..., None]
@@ -122,9 +122,9 @@ def _thicken(images: Tensor, pixels: float, _: Generator) -> Tensor:
 
 
 def _discs(images: Tensor, diameter_pixels: float) -> Tensor:
-    """Read the picture, between its pixels too, at points all over a disc about each pixel: (B, points, 28, 28).
+    """Read each image, between its pixels too, at points all over a disc about each pixel: (B, points, 28, 28).
 
-    Its least or greatest value there is the picture eroded or dilated by the disc, which moves each edge by the radius.
+    The least or greatest value there is the image eroded or dilated by the disc, which moves each edge by the radius.
     """
     radius, device = diameter_pixels / 2, images.device
     rings = torch.linspace(0, radius, math.ceil(2 * radius) + 1, device=device)[1:]  # at most half a pixel apart

@@ -1,4 +1,4 @@
-"""From logits to what is reported: loss, accuracy, confusion, calibration; and accuracy on corrupted pictures."""
+"""From logits to what is reported: loss, accuracy, confusion, calibration; and accuracy on corrupted images."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class CorruptionScore:
-    """How well a network reads pictures under one corruption."""
+    """How well a network reads images under one corruption."""
 
     corruption: Corruption
     accuracies: tuple[Interval, ...]

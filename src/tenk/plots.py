@@ -121,7 +121,7 @@ def save_corruptions(clean: Interval, scores: Sequence[CorruptionScore], path: P
     for axes in plots[:, 0]:
         axes.set_ylabel("accuracy (%)")
     figure.suptitle(
-        f"{clean.value:.2%} on clean pictures, {mean_corruption_accuracy(scores):.2%} on corrupted ones (mean of all)"
+        f"{clean.value:.2%} on clean images, {mean_corruption_accuracy(scores):.2%} on corrupted ones (mean of all)"
     )
     _save(figure, path)
 
@@ -146,7 +146,7 @@ def save_corruption_examples(image: Tensor, path: Path, seed: int = 0) -> None:
             worse = corrupt(image.unsqueeze(0), corruption.name, strength, generator).squeeze(0)
             axes.imshow(worse.cpu().numpy(), cmap="gray", vmin=0, vmax=255)
             axes.set_title(f"{strength:g}", fontsize=8, pad=2)
-    figure.suptitle("one digit under each corruption, each picture below its strength", fontsize=11)
+    figure.suptitle("one digit under each corruption, each image below its strength", fontsize=11)
     _save(figure, path)
 
 
