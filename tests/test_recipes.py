@@ -23,6 +23,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "dropout": (0, 0.99),
     "epochs": (1, 100_000),
     "batch_size": (2, 1_000_000),
+    "skip_easy": (0, 0.5),
     "optimizer.lr": (5e-324, 1e12),
     "optimizer.momentum": (0, 0.9999),
     "optimizer.weight_decay": (0, 1e6),

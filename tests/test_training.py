@@ -26,7 +26,7 @@ from tenk.evaluation import evaluate
 from tenk.files import locked, write_atomically
 from tenk.recipes import RECIPES, Optimizer, get_recipe
 from tenk.report import Report
-from tenk.runs import Epoch, Result, Run, load_model
+from tenk.runs import Epoch, Position, Result, Run, load_model
 from tenk.training import train
 
 # --- what a run leaves behind --------------------------------------------------------------------------------------
@@ -174,6 +174,7 @@ RESUMED = [
     small(epochs=3, dropout=0.1),
     small(epochs=3, dropout=0.1, protocol="watched", optimizer=Optimizer("adam", lr=0.01)),
     small(epochs=3, averaging=0.0, protocol="held-out", optimizer=Optimizer("adamw", lr=0.01)),
+    small(epochs=3, skip_easy=0.3),
 ]
 
 
@@ -353,6 +354,27 @@ def test_a_stop_on_the_last_step_of_an_epoch_records_the_same_learning_rates(dat
     train(small(), dataset, tmp_path / "whole", reports=[])
     rates = [[e.learning_rate for e in Run(tmp_path / name).history()] for name in ("run", "whole")]
     assert rates[0] == rates[1]
+
+
+def test_a_stop_within_an_epoch_forgets_no_loss_that_images_are_skipped_by(dataset: Dataset, tmp_path: Path) -> None:
+    recipe = small(epochs=3, skip_easy=0.4)
+    with pytest.raises(StoppedError):
+        train(recipe, dataset, tmp_path / "run", reports=[StopAt(1, 2, lambda: os.kill(os.getpid(), signal.SIGINT))])
+    train(recipe, dataset, tmp_path / "run", resume=True, reports=[])
+    train(recipe, dataset, tmp_path / "whole", reports=[])
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_skipping_easy_images_shortens_each_epoch_but_the_first(dataset: Dataset, tmp_path: Path) -> None:
+    counts: dict[int, int] = {}
+
+    class Count(Report):
+        def step(self, position: Position, batch_size: int) -> None:
+            counts[position.epoch] = position.step * batch_size
+
+    train(small(epochs=3, batch_size=20, skip_easy=0.5), dataset, tmp_path / "run", reports=[Count()])
+    whole = len(dataset.train)
+    assert counts == {0: whole // 20 * 20, 1: whole // 2 // 20 * 20, 2: whole // 2 // 20 * 20}
 
 
 @pytest.mark.parametrize(("protocol", "count"), [("fixed", 1), ("held-out", 2)])

@@ -91,6 +91,8 @@ class Recipe(_Typed):
     """Passes over the training images; the most, where the run may stop early."""
     batch_size: int = 128
     """Images a step."""
+    skip_easy: float = 0.0
+    """Share of the images that each epoch but the first leaves out, drawn from the easiest, twice as many; 0 to 0.5."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """How the weights move."""
     schedule: Schedule = field(default_factory=Schedule)
@@ -185,10 +187,27 @@ def default() -> Recipe:
     )
 
 
+def fast() -> Recipe:
+    """As soon as possible at 99.41 %."""
+    return Recipe(
+        name="fast",
+        model="early",
+        epochs=6,
+        batch_size=256,
+        skip_easy=0.4,
+        optimizer=Optimizer("sgd", lr=0.5, momentum=0.9, nesterov=True),
+        schedule=Schedule("one-cycle"),
+        augment=Augment(rotation_degrees=10, shift_pixels=1.5, scale=0.1, shear=0.1),
+        averaging=0.99,
+        label_smoothing=0.1,
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "default": default,
     "documented-gap": documented_gap,
     "documented-transition": documented_transition,
+    "fast": fast,
 }
 
 
@@ -219,6 +238,7 @@ def _check_ranges(recipe: Recipe) -> None:
         ("dropout", recipe.dropout, 0, 0.99),
         ("epochs", recipe.epochs, 1, 100_000),
         ("batch_size", recipe.batch_size, 2, 1_000_000),
+        ("skip_easy", recipe.skip_easy, 0, 0.5),
         ("optimizer.lr", recipe.optimizer.lr, positive, 1e12),
         ("optimizer.momentum", recipe.optimizer.momentum, 0, 0.9999),
         ("optimizer.weight_decay", recipe.optimizer.weight_decay, 0, 1e6),

@@ -20,10 +20,8 @@ from tenk.terminal import build_table, literal, open_console
 class Report:
     """Is told what happens in a training, and by itself does nothing with it."""
 
-    def start(
-        self, recipe: Recipe, environment: dict[str, Any], steps_per_epoch: int, position: Position, folder: Path
-    ) -> None:
-        """Training is about to begin, or to go on, at `position`."""
+    def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
+        """Training of so many `steps` in all is about to begin, or to go on, at `position`."""
 
     def step(self, position: Position, batch_size: int) -> None:
         """A step has ended."""
@@ -45,13 +43,10 @@ class ConsoleReport(Report):
         self.console = console or open_console()
         self._progress: Progress | None = None
         self._epochs = 0
-        self._steps_per_epoch = 1
 
-    def start(
-        self, recipe: Recipe, environment: dict[str, Any], steps_per_epoch: int, position: Position, folder: Path
-    ) -> None:
+    def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
         """Say what is trained on what, then show the bar."""
-        self._epochs, self._steps_per_epoch = recipe.epochs, steps_per_epoch
+        self._epochs = recipe.epochs
         data = environment["data"]
         if data["note"]:
             self._say(f"[bold yellow]{literal(data['note'])}[/]")
@@ -68,7 +63,7 @@ class ConsoleReport(Report):
                 self._print_epoch(epoch, best=epoch.epoch == position.best_epoch)
         if self.console.is_terminal:
             self._progress = _create_progress(self.console)
-            self._progress.add_task("", total=recipe.epochs * steps_per_epoch, completed=self._steps(position))
+            self._progress.add_task("", total=steps, completed=position.total_steps)
             self._progress.start()
 
     def step(self, position: Position, batch_size: int) -> None:
@@ -76,7 +71,7 @@ class ConsoleReport(Report):
         if self._progress:
             self._progress.update(
                 self._progress.task_ids[0],
-                completed=self._steps(position),
+                completed=position.total_steps,
                 description=f"epoch {position.epoch + 1}/{self._epochs}",
                 loss=position.loss_sum / position.step,
                 accuracy=position.correct / (position.step * batch_size),
@@ -99,9 +94,6 @@ class ConsoleReport(Report):
         if self._progress:
             self._progress.stop()
             self._progress = None
-
-    def _steps(self, position: Position) -> int:
-        return position.epoch * self._steps_per_epoch + position.step
 
     def _print_epoch(self, epoch: Epoch, best: bool) -> None:
         number = f"{epoch.epoch:>{len(str(self._epochs))}}/{self._epochs}"
@@ -129,9 +121,7 @@ class TensorBoardReport(Report):
             raise UsageError("tensorboard is not installed. run: pip install 'tenk[tensorboard]'") from None
         self._create_writer = SummaryWriter
 
-    def start(
-        self, recipe: Recipe, environment: dict[str, Any], steps_per_epoch: int, position: Position, folder: Path
-    ) -> None:
+    def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
         """Open the event file; what a killed process wrote beyond the checkpoint is hidden by TensorBoard's purge."""
         self._writer = self._create_writer(str(folder / "tensorboard"), purge_step=position.epoch + 1)
 

@@ -97,6 +97,8 @@ class Position:
     """Epochs finished."""
     step: int = 0
     """Steps finished in the epoch under way."""
+    total_steps: int = 0
+    """Steps finished in all epochs."""
     loss_sum: float = 0.0
     """Sum of the losses of the steps so far in the epoch."""
     correct: int = 0

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tenk.allocator import keep_freed_memory
 from tenk.augment import augment
+from tenk.averaging import Average
 from tenk.datasets import Dataset, load_digits
 from tenk.device import pick_device
 from tenk.digits import Digits, normalise, to_unit
@@ -42,6 +43,7 @@ from tenk.runs import (
     resume_command,
 )
 from tenk.schedule import one_cycle
+from tenk.selection import skip_easy
 
 
 def train(
@@ -71,6 +73,7 @@ def train(
     """
     started = time.perf_counter()
     chosen = pick_device(device)
+    keep_freed_memory()
     with torch.random.fork_rng(devices=[]):  # an unknown model is refused before anything is written
         create_model(recipe.model, **model_options(recipe))
     reports = [ConsoleReport()] if reports is None else reports
@@ -158,20 +161,15 @@ class Trainer:
         self.at = Position()
         self.images, self.scored_set, self.scored_images = self._split()
         self.batch_size = min(recipe.batch_size, len(self.images))
-        self.steps_per_epoch = len(self.images) // self.batch_size  # what is left over waits for the next shuffle
+        self.steps = sum(map(self._steps, range(recipe.epochs)))
         torch.manual_seed(_seed("weights", recipe.seed))
         self.model = rearrange(create_model(recipe.model, **model_options(recipe)).to(device))
-        self.average = (
-            AveragedModel(
-                self.model,
-                multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging),  # type: ignore[no-untyped-call]
-                use_buffers=True,
-            )
-            if recipe.averaging
-            else None
-        )
-        self.scored: nn.Module = self.average.module if self.average else self.model
+        self.average = Average(self.model, recipe.averaging) if recipe.averaging else None
+        self.scored: nn.Module = self.average.model if self.average else self.model
         self.best: dict[str, Tensor] = {}
+        # by image, when it was last trained on: as the epoch under way began, and as it stands
+        self.losses_before = torch.full((len(self.images),), math.inf, device=device)
+        self.losses = self.losses_before.clone()
         self.optimizer = _create_optimizer(recipe, self.model)
         self.generator = torch.Generator(device)
 
@@ -180,24 +178,26 @@ class Trainer:
         recipe, at, strengths = self.recipe, self.at, asdict(self.recipe.augment)
         while at.epoch < recipe.epochs and not self._enough():
             self.model.train()
-            order = _shuffled(len(self.images), recipe.seed, at.epoch).to(self.device)
-            while at.step < self.steps_per_epoch:
+            order = self._order()
+            while at.step < self._steps(at.epoch):
                 self._seed_step()
                 batch = order[at.step * self.batch_size : (at.step + 1) * self.batch_size]
                 pixels = augment(to_unit(self.images.images[batch]), self.generator, **strengths)
                 labels = self.images.labels[batch]
-                rate = self._learning_rate(at.step)
+                rate = self._learning_rate(at.total_steps)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
 
                 logits = self.model(normalise(pixels))
-                loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+                losses = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="none")
+                self.losses[batch] = losses.detach()
+                loss = losses.mean()
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 self._record_step(loss, logits, labels)
                 self.optimizer.step()
                 if self.average:
-                    self.average.update_parameters(self.model)
+                    self.average.update(first=at.total_steps == 1)
 
                 self._spend("train")
                 for report in self.reports:
@@ -229,7 +229,7 @@ class Trainer:
         self.run.write_history(self.at.history)
         self._spend("load")
         for report in self.reports:
-            report.start(self.recipe, environment, self.steps_per_epoch, self.at, self.run.folder)
+            report.start(self.recipe, environment, self.steps, self.at, self.run.folder)
 
     def finish(self) -> Result:
         """Score the kept weights on the test set, write them and the result, and draw the curves."""
@@ -282,7 +282,9 @@ class Trainer:
         """Save everything that the rest of the training depends on."""
         parts: dict[str, dict[str, Tensor]] = {"model": self.model.state_dict(), "best": self.best}
         if self.average:
-            parts["average"] = self.average.state_dict()
+            parts["average"] = self.average.model.state_dict()
+        if self.recipe.skip_easy:
+            parts["losses"] = {"before": self.losses_before, "now": self.losses}
         for index, state in self.optimizer.state_dict()["state"].items():
             parts[f"optimizer/{index}"] = state
         tensors = {
@@ -304,7 +306,10 @@ class Trainer:
         where = f"checkpoint of {self.run.folder}"
         restore(self.model, parts.pop("model", {}), where)
         if self.average:
-            restore(self.average, parts.pop("average", {}), where)
+            restore(self.average.model, parts.pop("average", {}), where)
+        if self.recipe.skip_easy:
+            losses = parts.pop("losses", {})
+            self.losses_before, self.losses = (losses[name].to(self.device) for name in ("before", "now"))
         self.best = parts.pop("best", {})
         state = {int(part.removeprefix("optimizer/")): named for part, named in parts.items()}
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
@@ -334,17 +339,26 @@ class Trainer:
             return None
         return next((e.epoch for e in self.at.history if e.accuracy is not None and e.accuracy >= target), None)
 
+    def _steps(self, epoch: int) -> int:
+        """How many steps an epoch, counted from 0, has; what is left over waits for the next shuffle."""
+        skipped = int(len(self.images) * self.recipe.skip_easy) if epoch > 0 else 0
+        return max(1, (len(self.images) - skipped) // self.batch_size)
+
+    def _order(self) -> Tensor:
+        """In which order the epoch takes the images: a pure function of seed, epoch and the losses at its beginning."""
+        order = _shuffled(len(self.images), self.recipe.seed, self.at.epoch).to(self.device)
+        return skip_easy(order, self.losses_before, self.recipe.skip_easy) if self.at.epoch > 0 else order
+
     def _seed_step(self) -> None:
         """Make all chance of a step, dropout's and the augmentation's, a pure function of seed, epoch and step."""
         chance = _seed("step", self.recipe.seed, self.at.epoch, self.at.step)
-        torch.manual_seed(chance)
         self.generator.manual_seed(chance)
+        if self.recipe.dropout:  # the only one to draw from torch's own generators, whose seeding takes its time
+            torch.manual_seed(chance)
 
-    def _learning_rate(self, step_of_epoch: int) -> float:
-        step = self.at.epoch * self.steps_per_epoch + step_of_epoch
-        steps = self.recipe.epochs * self.steps_per_epoch
+    def _learning_rate(self, step: int) -> float:
         schedule, peak = self.recipe.schedule, self.recipe.optimizer.lr
-        return one_cycle(step, steps, peak=peak, warmup=schedule.warmup) if schedule.name == "one-cycle" else peak
+        return one_cycle(step, self.steps, peak=peak, warmup=schedule.warmup) if schedule.name == "one-cycle" else peak
 
     def _record_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a step to the epoch's sums; stop, before the update, where loss or gradient is not finite."""
@@ -357,6 +371,7 @@ class Trainer:
         at.loss_sum += loss_value
         at.correct += int(correct)
         at.step += 1
+        at.total_steps += 1
 
     def _spend(self, what: str) -> None:
         """Book the time since the last call under `load`, `train` or `evaluate`."""
@@ -370,7 +385,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         """Score the epoch where the protocol says so, keep what is best, save, and record."""
         at = self.at
-        rate = self._learning_rate(self.steps_per_epoch - 1)
+        rate, steps = self._learning_rate(at.total_steps - 1), self._steps(at.epoch)
         self._refuse_broken_weights()
         metrics = self._score(self.scored_images) if self.scored_images else None
         at.epoch, at.step = at.epoch + 1, 0
@@ -379,8 +394,8 @@ class Trainer:
             self.best = {name: tensor.detach().clone() for name, tensor in self.scored.state_dict().items()}
         epoch = Epoch(
             epoch=at.epoch,
-            train_loss=at.loss_sum / self.steps_per_epoch,
-            train_accuracy=at.correct / (self.steps_per_epoch * self.batch_size),
+            train_loss=at.loss_sum / steps,
+            train_accuracy=at.correct / (steps * self.batch_size),
             scored_set=self.scored_set,
             loss=metrics.loss if metrics else None,
             accuracy=metrics.accuracy if metrics else None,
@@ -389,6 +404,7 @@ class Trainer:
         )
         at.history.append(epoch)
         at.loss_sum, at.correct, at.epoch_seconds = 0.0, 0, 0.0
+        self.losses_before = self.losses.clone()
         self.save_checkpoint()
         self.run.append_epoch(epoch)
         for report in self.reports:
@@ -408,7 +424,7 @@ class Trainer:
                 self._diverge("weights that are not finite", self.at.step)
 
     def _diverge(self, what: str, step: int) -> NoReturn:
-        rate = self._learning_rate(step - 1)
+        rate = self._learning_rate(self.at.total_steps - self.at.step + step - 1)
         raise DivergedError(
             f"diverged: epoch {self.at.epoch + 1}, step {step}: {what}, learning rate {rate:g}. "
             f"train anew with a lower optimizer.lr; {self.run.folder} keeps what was saved before"
