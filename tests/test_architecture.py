@@ -28,6 +28,7 @@ LEVELS: dict[str, int] = {
     "preprocess": 0,
     "schedule": 0,
     "selection": 0,
+    "sgd": 0,
     "stats": 0,
     "device": 0,
     "download": 0,

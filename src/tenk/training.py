@@ -44,6 +44,7 @@ from tenk.runs import (
 )
 from tenk.schedule import one_cycle
 from tenk.selection import skip_easy
+from tenk.sgd import SGD
 
 
 def train(
@@ -475,10 +476,10 @@ def _shuffled(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(_seed("order", seed, epoch)))
 
 
-def _create_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+def _create_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer | SGD:
     given = recipe.optimizer
-    common: dict[str, Any] = {"lr": given.lr, "weight_decay": given.weight_decay, "foreach": True}
+    common: dict[str, Any] = {"lr": given.lr, "weight_decay": given.weight_decay}
     if given.name == "sgd":
-        return torch.optim.SGD(model.parameters(), momentum=given.momentum, nesterov=given.nesterov, **common)
+        return SGD(model.parameters(), momentum=given.momentum, nesterov=given.nesterov, **common)
     kind = torch.optim.AdamW if given.name == "adamw" else torch.optim.Adam
-    return kind(model.parameters(), betas=(given.momentum, 0.999), **common)
+    return kind(model.parameters(), betas=(given.momentum, 0.999), foreach=True, **common)
