@@ -101,7 +101,7 @@ def _train_missing(study: Study, dataset: Dataset, means: Means, report: StudyRe
                     report.outcome(outcome, study)
             if signals.received and len(study.outcomes) < study.planned:
                 raise StoppedError(
-                    f"stopped: {len(study.outcomes)} of {study.planned} runs have ended, the others are saved. "
+                    f"stopped: {len(study.outcomes)} of {study.planned} runs have ended. "
                     f"resume with: {means.resume_command(study.folder)}",
                     signals.received,
                 )
