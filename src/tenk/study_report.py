@@ -174,7 +174,7 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
         )
         for found in comparisons
     ]
-    title = f"\ndifference to {comparisons[0].reference}, in points, paired by seed"
+    title = "\ndifference to the first, in points, paired by seed"
     return build_table(title, ("recipe", "pairs", "difference", "95 % interval", "p"), cells, wrap_first=True)
 
 
