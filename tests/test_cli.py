@@ -463,7 +463,7 @@ def test_the_tables_of_a_study_fit_the_terminal(columns: str, finished_study: Pa
     )
     tables, _, remarks = done.stdout.partition("watched: ")
     assert max(map(len, tables.splitlines()[3:])) <= int(columns)
-    figures = ("std dev", "95 % interval", "best", "worst", "median epoch", "reached", "difference")
+    figures = ("std dev", "95 % interval", "best", "worst", "median epoch", "0 of 2", "difference")
     assert all(figure in tables for figure in figures), tables
     assert "keeping the best epoch" in remarks
 

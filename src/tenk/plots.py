@@ -136,29 +136,24 @@ def save_strip(panels: Mapping[str, Points], path: Path) -> None:
 
 def save_tradeoff(panels: Mapping[str, Points], path: Path) -> None:
     """Draw accuracy against seconds a run, means with their 95 % intervals; a panel a kind of score."""
-    figure = Figure(figsize=(9, 4.2 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(9, 3.8 * len(panels)), layout="constrained")
     for axes, (quantity, points) in zip(_panels(figure, [1] * len(panels)), panels.items(), strict=True):
         for number, (label, runs) in enumerate(points.items()):
-            seconds, scores = (
-                mean_interval(values) for values in zip(*((s, 100 * score) for s, score in runs), strict=True)
-            )
-            axes.errorbar(
-                seconds.value,
-                scores.value,
-                xerr=[[seconds.value - seconds.low], [seconds.high - seconds.value]] if len(runs) > 1 else None,
-                yerr=[[scores.value - scores.low], [scores.high - scores.value]] if len(runs) > 1 else None,
-                color=_COLOURS[number % len(_COLOURS)],
-                marker=_MARKERS[number % len(_MARKERS)],
-                markersize=8,
-                capsize=4,
-                linestyle="none",
-                label=f"{_wrap(label)} (n = {len(runs)})",
-            )
+            x = mean_interval([seconds for seconds, _ in runs])
+            y = mean_interval([100 * score for _, score in runs])
+            colour = _COLOURS[number % len(_COLOURS)]
+            if len(runs) > 1:
+                axes.plot([x.low, x.high], [y.value, y.value], color=colour, marker="|")
+                axes.plot([x.value, x.value], [y.low, y.high], color=colour, marker="_")
+            marker = _MARKERS[number % len(_MARKERS)]
+            name = f"{_wrap(label)} (n = {len(runs)})"
+            axes.plot(x.value, y.value, color=colour, marker=marker, markersize=8, linestyle="none", label=name)
         axes.set(xlabel="seconds a run", ylabel=quantity)
-        axes.set_xlim(left=0)
+        axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
         axes.yaxis.set_major_formatter(FormatStrFormatter("%.6g"))
         axes.grid(visible=True, alpha=0.3)
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.suptitle("means with their 95 % intervals", fontsize=10)
     _save(figure, path)
 
 

@@ -150,17 +150,17 @@ def _effort_table(rows: Sequence[Row]) -> Table:
     columns = ["recipe", "parameters", "seconds a run"]
     cells: list[list[object]] = [[row.variant, row.parameters, _tenths(row.mean_seconds)] for row in rows]
     if any(row.target_accuracy is not None for row in rows):
-        columns += ["target %", "median epoch", "reached"]
+        columns += ["target %", "median epoch"]
         for row, cell in zip(rows, cells, strict=True):
-            cell += _target_cells(row)
+            cell += [_percent(row.target_accuracy, 2), _target_epoch(row)]
     return build_table("\nwhat it takes", columns, cells, wrap_first=True)
 
 
-def _target_cells(row: Row) -> list[object]:
-    if row.target_accuracy is None:
-        return ["", "", ""]
-    epoch = f"{row.median_target_epoch:g}" if row.median_target_epoch is not None else "not reached"
-    return [_percent(row.target_accuracy, 2), epoch if row.n else "", f"{row.reached} of {row.n}"]
+def _target_epoch(row: Row) -> str:
+    if row.target_accuracy is None or not row.n:
+        return ""
+    epoch = "none" if row.median_target_epoch is None else f"{row.median_target_epoch:g}"
+    return f"{epoch} ({row.reached} of {row.n})"
 
 
 def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
@@ -182,6 +182,8 @@ def _remarks(study: Study) -> Iterator[str]:
     yield ""
     for protocol in dict.fromkeys(row.protocol for row in study.rows):
         yield f"{protocol}: {SCORE_NOTES[protocol]}"
+    if any(row.target_accuracy is not None for row in study.rows):
+        yield "median epoch: of reaching the target, as so many runs did; one that did not counts as later than any"
     for row in study.rows:
         if row.best_minus_last is not None:
             gain = f"{100 * row.best_minus_last:+.3f} points"
