@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 import tenk
 from tenk.errors import DataError, TenkError, UsageError, unknown_name
@@ -206,6 +206,61 @@ def bench(
     _print_rows(title, columns, rows, json)
 
 
+def study(
+    recipes: Annotated[tuple[str, ...], Positional] = (),
+    /,
+    seeds: int | None = None,
+    override: Annotated[tuple[tuple[str, ...], ...], UseAppendAction] = (),
+    data: str | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+    engine: Literal["processes", "serial", "ray"] = "processes",
+    workers: int | None = None,
+    threads: int | None = None,
+    address: str | None = None,
+    json: bool = False,
+) -> None:
+    """Train recipes under many seeds, and say what their differences are worth; a stopped study goes on.
+
+    Args:
+        recipes: Recipes to train; the first is what the others are compared with. None: those of the study in --out.
+        seeds: How many, from seed 0 on; 20 where neither this nor the study in --out says.
+        override: Fields and their values, each in every combination, such as optimizer.lr=0.1,0.3 residual=false,true.
+        data: A known name or a folder; by default that of the study in --out, else auto.
+        device: cpu, cuda or mps; auto takes the fastest there is.
+        out: Study folder, to make or to go on with; by default studies/RECIPES.
+        engine: Where runs are trained: in worker processes, in this process, or on a Ray cluster.
+        workers: Runs at a time; by default as many as there are cores for.
+        threads: Threads of each run; by default 1, with --engine serial all.
+        address: The Ray cluster's, such as head:6379; by default Ray is started here.
+        json: Print study.json; all else goes to standard error.
+    """
+    from tenk.plan import parse_overrides
+    from tenk.study import run_study
+    from tenk.study_report import StudyReport
+
+    done = run_study(
+        recipes,
+        seeds,
+        data,
+        out,
+        overrides=parse_overrides([text for texts in override for text in texts]),
+        device=device,
+        engine=engine,
+        workers=workers,
+        threads=threads,
+        address=address,
+        report=StudyReport(open_console(stderr=json)),
+    )
+    if json:
+        _print_json(done.to_dict())
+    if done.failures:
+        raise TenkError(
+            f"{len(done.failures)} of {done.planned} runs failed: {done.folder}. the table tells why; "
+            f"the same command tries them again"
+        )
+
+
 def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | None = None, json: bool = False) -> None:
     """List the known data sets, or look into one.
 
@@ -295,6 +350,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "summary": summary,
     "plot": plot,
     "bench": bench,
+    "study": study,
     "datasets": datasets,
     "models": models,
     "recipes": recipes,

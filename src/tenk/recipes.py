@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -229,6 +229,32 @@ def get_recipe(name: str, /, **changes: Any) -> Recipe:
         if change not in known:
             raise unknown_name("recipe field", change, known)
     return replace(RECIPES[name](), **changes)
+
+
+def override(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with fields replaced that are named as on the command line, such as `optimizer.lr`.
+
+    Raises:
+        UsageError: a field is unknown, or a value of a wrong type or out of range.
+    """
+    changed = dataclasses.asdict(recipe)
+    for name, value in fields.items():
+        *parts, last = name.split(".")
+        place: Any = changed
+        for part in parts:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            raise unknown_name("recipe field", name, _field_names(changed))
+        place[last] = value
+    return Recipe(**changed)
+
+
+def _field_names(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _field_names(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
 def _check_ranges(recipe: Recipe) -> None:
