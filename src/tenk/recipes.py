@@ -194,7 +194,7 @@ def fast() -> Recipe:
         model="early",
         epochs=6,
         batch_size=256,
-        skip_easy=0.4,
+        skip_easy=0.45,
         optimizer=Optimizer("sgd", lr=0.5, momentum=0.9, nesterov=True),
         schedule=Schedule("one-cycle"),
         augment=Augment(rotation_degrees=10, shift_pixels=1.5, scale=0.1, shear=0.1),
