@@ -54,6 +54,11 @@ LEVELS: dict[str, int] = {
     "training": 3,
     # many runs
     "bench": 4,
+    "bench.inference": 4,
+    "bench.loading": 4,
+    "bench.plain": 4,
+    "bench.timing": 4,
+    "bench.training": 4,
     # the command line
     "cli": 5,
 }
