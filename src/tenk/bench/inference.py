@@ -43,7 +43,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class InferenceRow:
-    """One network, read with one way."""
+    """One network, reading digits in one way."""
 
     model: str
     way: str
@@ -96,7 +96,7 @@ def bench_inference(
         [
             "plain: a picture at a time through PIL, tensor, normalisation and network",
             "times as fast: as plain on the same network, with least and most of the rounds",
-            "batches: of 500; one, 1 thread: one image, torch kept to one thread",
+            "batches: of 500 images, as tenk evaluate reads them",
             "ms: for one image, the median and what 95 % of all stay within",
         ],
     )

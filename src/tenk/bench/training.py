@@ -105,7 +105,7 @@ def bench_training(
 
     Steps are timed in turn, `rounds` times; reading the data, scoring and saving are left out on both sides. The
     recipes that promise to take less than a minute, all together, are then trained once, each in a process of its own.
-    The plain loop profits from what ours asks of the allocator (`tenk.allocator`): that holds for the whole process.
+    What our trainer asks of the allocator (`tenk.allocator`) holds for the process, and so for the plain loop too.
 
     Raises:
         UsageError: a recipe or the device is unknown.
