@@ -60,6 +60,11 @@ LEVELS: dict[str, int] = {
     "cluster": 4,
     "study": 4,
     "study_report": 4,
+    "bench.inference": 4,
+    "bench.loading": 4,
+    "bench.plain": 4,
+    "bench.timing": 4,
+    "bench.training": 4,
     # the command line
     "cli": 5,
 }

@@ -477,13 +477,6 @@ def test_plot_of_a_folder_that_is_no_run_fails(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "x.png").exists()
 
 
-def test_bench_tells_ratios_to_the_plain_loop(capsys: pytest.CaptureFixture[str], data_folder: Path) -> None:
-    main(["bench", "default", "--rounds", "1", "--data", str(data_folder), "--json"])
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["training"] for row in rows] == ["plain loop", "default"]
-    assert rows[0]["of plain"] == 1
-
-
 STUDY = ["study", "default", "--engine", "serial", "--override", "epochs=1", "batch_size=192"]
 
 

@@ -10,7 +10,7 @@ import json as jsonlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import nn
 
+    from tenk.bench.timing import Track
     from tenk.datasets import Dataset
     from tenk.digits import Digits
     from tenk.evaluation import CorruptionScore, Metrics
@@ -172,38 +173,46 @@ def plot(runs: Annotated[list[Path], Positional], /, out: Path = Path("curves.pn
 
 
 def bench(
-    recipes: Annotated[tuple[str, ...], Positional] = ("default",),
+    what: Annotated[Literal["train", "infer", "load"], Positional] = "train",
+    names: Annotated[tuple[str, ...], Positional] = (),
     /,
     data: str = "auto",
     device: str = "auto",
     rounds: int = 5,
     json: bool = False,
 ) -> None:
-    """Time training here, as ratios to the plain loop of tutorials in the same run.
+    """Time training, reading digits or loading here, as ratios to the plain way in the same run.
 
     Args:
-        recipes: Recipes to time.
+        what: train: recipes, by the epoch and whole; infer: networks; load: data, weights and program.
+        names: Recipes to train, or networks to read with; by default all that are of interest.
         data: A known name or a folder.
         device: cpu, cuda or mps; auto takes the fastest there is.
         rounds: How often each is timed, in turn.
         json: Print as JSON.
     """
-    from tenk.bench import bench_training
-    from tenk.datasets import load_digits
-    from tenk.device import pick_device
-    from tenk.runs import describe_environment
+    from tenk.bench.inference import bench_inference
+    from tenk.bench.loading import bench_loading
+    from tenk.bench.training import bench_training
 
-    if rounds < 1:
-        raise UsageError(f"rounds out of range: {rounds}. give at least 1")
-    timings = bench_training(load_digits(data).train, recipes, device, rounds=rounds)
-    rows = [
-        (t.name, t.epoch_seconds(60_000), round(1 / t.epoch_seconds(1)), t.ratio, min(t.ratios), max(t.ratios))
-        for t in timings
-    ]
-    where = describe_environment(pick_device(device))
-    columns = ("training", "seconds for 60,000", "images/s", "of plain", "least", "most")
-    title = f"{where['device_name']}, {where['threads']} threads, torch {where['torch']}; median of {rounds} rounds"
-    _print_rows(title, columns, rows, json)
+    if not 1 <= rounds <= 1000:
+        raise UsageError(f"rounds out of range: {rounds}. give at least 1 and at most 1,000")
+    if what == "load" and (names or device != "auto"):
+        raise UsageError(f"load takes no names and no device: {' '.join(names) or device}. leave that out")
+    with _bar() as track:
+        if what == "load":
+            found = bench_loading(data, rounds=rounds, track=track)
+        else:
+            run = bench_training if what == "train" else bench_inference
+            found = run(names, data, device, rounds=rounds, track=track)
+    if json:
+        _print_json(found.to_dict())
+        return
+    for line in found.heading():
+        _print(literal(line))
+    for table in found.tables:
+        _print(build_table(*table))
+    _print("\n" + "\n".join(map(literal, found.notes)))
 
 
 def study(
@@ -518,6 +527,16 @@ def _print_rows(title: str, columns: tuple[str, ...], rows: Sequence[Sequence[ob
         _print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         _print(build_table(title, columns, rows))
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Track]:
+    """Show a bar on standard error where that is a terminal, drawn between two pieces of work and never in one."""
+    from rich.progress import Progress
+
+    console = open_console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal, auto_refresh=False) as progress:
+        yield progress.track
 
 
 def _score_corruptions(model: nn.Module, test: Digits) -> list[CorruptionScore]:
