@@ -472,6 +472,18 @@ def test_plot_lays_runs_over_each_other(finished_run: Path, tmp_path: Path, caps
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_plot_lays_studies_side_by_side(
+    finished_study: Path, finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["plot", str(finished_study), str(finished_study), "--out", str(tmp_path / "studies.png")])
+    assert "2 studies drawn" in capsys.readouterr().out
+    assert (tmp_path / "studies.png").read_bytes()[1:4] == b"PNG"
+    mixed = ["plot", str(finished_study), str(finished_run), "--out", str(tmp_path / "mixed.png")]
+    assert "runs and studies together" in fails(capsys, 2, *mixed)
+    (tmp_path / "plan.json").write_text("{}")
+    assert "no study to read" in fails(capsys, 4, "plot", str(tmp_path), "--out", str(tmp_path / "none.png"))
+
+
 def test_plot_of_a_folder_that_is_no_run_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not a run folder" in fails(capsys, 4, "plot", str(tmp_path), "--out", str(tmp_path / "x.png"))
     assert not (tmp_path / "x.png").exists()

@@ -157,19 +157,30 @@ def summary(
         _print(build_table(f"{model}: {found.parameters:,} parameters, {found.macs:,} MACs", COLUMNS, found.rows()))
 
 
-def plot(runs: Annotated[list[Path], Positional], /, out: Path = Path("curves.png")) -> None:
-    """Draw the curves of one run, or of several over each other.
+def plot(folders: Annotated[list[Path], Positional], /, out: Path = Path("curves.png")) -> None:
+    """Draw the curves of runs over each other, or the accuracy of studies against their seconds.
 
     Args:
-        runs: Run folders.
+        folders: Run folders, or study folders.
         out: Picture to write.
     """
-    from tenk.plots import save_curves
+    from tenk.plots import save_curves, save_tradeoff
+    from tenk.study import read_points
 
-    if not runs:
+    if not folders:
         raise UsageError("nothing to plot: no run folder was given. write: tenk plot runs/default-s0")
-    save_curves(runs, out)
-    _print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} drawn: {literal(str(out))}")
+    studies = [folder for folder in folders if (folder / "plan.json").is_file()]
+    if not studies:
+        save_curves(folders, out)
+    elif len(studies) == len(folders):
+        save_tradeoff(read_points(studies), out)
+    else:
+        raise UsageError(
+            "runs and studies together: they have nothing to share in one picture. plot one kind at a time"
+        )
+    kind = "study" if studies else "run"
+    kinds = kind if len(folders) == 1 else {"study": "studies", "run": "runs"}[kind]
+    _print(f"{len(folders)} {kinds} drawn: {literal(str(out))}")
 
 
 def bench(

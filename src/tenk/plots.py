@@ -213,7 +213,12 @@ def save_tradeoff(panels: Mapping[str, Points], path: Path) -> None:
             name = f"{_wrap(label)} (n = {len(runs)})"
             axes.plot(x.value, y.value, color=colour, marker=marker, markersize=8, linestyle="none", label=name)
         axes.set(xlabel="seconds a run", ylabel=quantity)
-        axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
+        means = [mean_interval([seconds for seconds, _ in runs]).value for runs in points.values()]
+        if max(means) > 10 * min(means):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        else:
+            axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
         axes.yaxis.set_major_formatter(FormatStrFormatter("%.6g"))
         axes.grid(visible=True, alpha=0.3)
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

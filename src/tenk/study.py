@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -271,11 +272,7 @@ class Study:
             described = _describe(self.outcomes[key])
             table.writerow({**(described["result"] or {}), **described, "seconds": described["seconds"]})
         write_atomically(self.folder / "study.csv", text.getvalue())
-        panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
-        for row in self.rows:
-            points = [(result.seconds["total"], score(result)) for result in self.results(row.variant).values()]
-            if points:
-                panels.setdefault(f"{row.scored} accuracy (%), protocol {row.protocol}", {})[row.variant] = points
+        panels = _gather_points(_describe(self.outcomes[key]) for key in self._ended())
         if panels:
             save_strip(panels, self.folder / "study.png")
             save_tradeoff(panels, self.folder / "tradeoff.png")
@@ -284,6 +281,31 @@ class Study:
         """Variant and seed of the runs that have ended, in the order of the table."""
         every = itertools.product(self.plan.variants, range(self.plan.seeds))
         return (key for key in every if key in self.outcomes)
+
+
+def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Return seconds and score of each finished run of several studies: by kind of score, then by variant.
+
+    Raises:
+        ModelError: a folder holds no study, or a damaged one.
+    """
+    runs: list[dict[str, Any]] = []
+    for folder in studies:
+        try:
+            runs += json.loads((folder / "study.json").read_text())["runs"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"no study to read: {folder / 'study.json'} ({error}). give a study's folder") from None
+    return _gather_points(runs)
+
+
+def _gather_points(runs: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for run in runs:
+        if run["score"] is not None:
+            scored = "validation" if run["protocol"] == "held-out" else "test"
+            panel = panels.setdefault(f"{scored} accuracy (%), protocol {run['protocol']}", {})
+            panel.setdefault(run["variant"], []).append((run["seconds"], run["score"]))
+    return panels
 
 
 _CSV_COLUMNS = (
