@@ -144,13 +144,13 @@ def _time(reading: Reading, digits: Digits) -> list[float]:
     """Make the calls of one round, each on the next images, and return the seconds of each."""
     seconds = []
     with _threads(reading.threads):
-        for call in range(-1, reading.calls):  # the first starts the threads, and is not counted
-            first = max(call, 0) * reading.images % len(digits)
+        reading.predict(digits[:1])  # starts the threads, which the other ways may have stopped
+        for call in range(reading.calls):
+            first = call * reading.images % len(digits)
             few = digits[first : first + reading.images]
             started = time.perf_counter()
             reading.predict(few)
-            if call >= 0:
-                seconds.append(time.perf_counter() - started)
+            seconds.append(time.perf_counter() - started)
     return seconds
 
 
