@@ -99,6 +99,13 @@ def test_every_combination_of_overridden_fields_is_a_variant() -> None:
     assert chosen.optimizer.momentum == get_recipe("documented-gap").optimizer.momentum
 
 
+def test_a_variant_has_one_label_however_it_is_written() -> None:
+    one = expand(["default"], {"optimizer.lr": [1], "residual": [True]})
+    other = expand(["default"], {"residual": [True], "optimizer.lr": [1.0]})
+    assert list(one) == list(other) == ["default optimizer.lr=1 residual=true"]
+    assert one == other
+
+
 def test_fields_that_only_go_together_are_set_together() -> None:
     variants = expand(["default"], {"protocol": ["held-out"], "target_accuracy": [0.99]})
     assert next(iter(variants.values())).target_accuracy == 0.99
@@ -127,6 +134,7 @@ def test_overrides_are_read_as_they_are_written() -> None:
         ({"seed": [1]}, "--seeds"),
         ({"name": ["other"]}, "cannot override name"),
         ({"epochs": [2, 2]}, "twice"),
+        ({"optimizer.lr": [1, 1.0]}, "twice"),
     ],
 )
 def test_an_override_that_cannot_be_is_refused_by_name(overrides: dict[str, list[Any]], hint: str) -> None:
@@ -474,6 +482,7 @@ def test_threads_are_given_back_and_stay_those_of_the_study(
         ({"workers": 0}, "workers out of range"),
         ({"threads": -1}, "threads out of range"),
         ({"address": "head:6379"}, "--engine ray"),
+        ({"address": "head:6379", "engine": "ray", "workers": 2}, "as many as it has room for"),
         ({"device": "tpu"}, "unknown device"),
     ],
 )
@@ -503,7 +512,7 @@ def test_a_cluster_that_does_not_answer_is_one_line_after_a_bounded_wait(
 # --- killed, stopped, gone on with ---------------------------------------------------------------------------------
 
 LONGER = {"epochs": [8], "batch_size": [64]}
-NAME = "default-epochs=8-batch_size=64"
+NAME = "default-batch_size=64-epochs=8"
 
 
 @pytest.fixture(scope="module")
@@ -516,7 +525,7 @@ def longer(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Study:
 def start(folder: Path, data: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     """Give the same study to the command line, in a process that a test may kill."""
     overrides = [f"{name}={value}" for name, (value,) in LONGER.items()]
-    command = ["study", "default", "--override", *overrides, "--seeds", "2", "--workers", "1", *options]
+    command = ["study", "default", "--override", *overrides, "--seeds", "2", *options]
     return subprocess.Popen(
         [sys.executable, "-m", "tenk", *command, "--data", str(data), "--out", str(folder)],
         stdout=subprocess.PIPE,
@@ -586,7 +595,7 @@ def test_a_killed_study_leaves_no_worker_behind_and_goes_on_to_the_same_table(
     longer: Study, data_folder: Path, tmp_path: Path
 ) -> None:
     first, second = (tmp_path / "s" / "runs" / f"{NAME}-s{seed}" for seed in (0, 1))
-    driver = start(tmp_path / "s", data_folder)
+    driver = start(tmp_path / "s", data_folder, "--workers", "1")
     worker = wait_for(lambda: who_is_in_the_middle_of(second), driver)
     driver.kill()
     driver.wait()
@@ -602,7 +611,7 @@ def test_a_killed_study_leaves_no_worker_behind_and_goes_on_to_the_same_table(
 
 def test_ctrl_c_saves_what_is_under_way_and_tells_how_to_go_on(data_folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "s" / "runs" / f"{NAME}-s0"
-    driver = start(tmp_path / "s", data_folder)
+    driver = start(tmp_path / "s", data_folder, "--workers", "1")
     worker = wait_for(lambda: who_is_in_the_middle_of(run), driver)
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
     _, error = driver.communicate(timeout=WAIT_SECONDS)
@@ -693,7 +702,7 @@ def test_a_cluster_that_loses_a_worker_finds_what_one_process_finds(
     os.kill(worker, signal.SIGKILL)
     out, error = driver.communicate(timeout=WAIT_SECONDS)
     assert (driver.returncode, error) == (0, "")
-    assert "2 runs at a time" in out, "one on each node"
+    assert "1 thread a run, 2 at a time" in out, "one on each node"
     check_equals(tmp_path / "s", longer)
     result = json.loads((tmp_path / "s" / "study.json").read_text())["runs"][0]["result"]
     assert result["run_dir"] == str(tmp_path / "s" / "runs" / f"{NAME}-s0")

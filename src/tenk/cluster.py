@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 30.0
 """Longest wait for a cluster to answer; Ray itself would wait for a quarter of an hour."""
 
+START_SECONDS = 120.0
+"""Longest wait for a Ray of this machine to start."""
+
 Files = dict[str, bytes]
 """The files of a run folder by their names."""
 
@@ -67,7 +70,9 @@ class RayEngine:
         self._process.start()
         theirs.close()
         try:
-            answer = self._pipe.recv() if self._pipe.poll(ANSWER_SECONDS) else self._last_words()
+            self._pipe.recv()  # its libraries are loaded
+            answered = self._pipe.poll(ANSWER_SECONDS if address else START_SECONDS)
+            answer = self._pipe.recv() if answered else self._last_words()
         except (EOFError, OSError):
             answer = self._last_words()
         if isinstance(answer, str):
@@ -132,6 +137,7 @@ def _drive(pipe: Connection, needs: _Needs, log: str) -> None:
         os.setpgrp()  # Ctrl-C reaches the study alone
     os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), 2)
     with suppress(EOFError, OSError):  # the pipe has ended: the study is stopped, or gone
+        pipe.send(None)
         try:
             ray = _connect(needs)
             slots = _count_slots(ray, needs)
@@ -146,7 +152,6 @@ def _drive(pipe: Connection, needs: _Needs, log: str) -> None:
 def _connect(needs: _Needs) -> Any:
     """Return the module `ray`, connected."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # else Ray warns of a change to come
     options: dict[str, Any] = {}
     if needs.address is None:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # without clusters, Ray listens on loopback alone

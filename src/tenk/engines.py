@@ -152,19 +152,18 @@ class ProcessEngine:
 
     def run(self, jobs: Sequence[Job], dataset: Dataset, signals: StopSignals) -> Outcomes:
         """Train the jobs, in their order, as workers come free."""
-        waiting, deaths = deque(jobs), Counter[Path]()
-        hired: list[_Worker] = []
-
-        def hire(job: Job) -> None:
-            hired.append(_Worker(job, dataset, self.threads))
-
+        waiting, deaths, hired = deque(jobs), Counter[Path](), list[_Worker]()
         try:
-            while waiting and len(hired) < self.slots:
-                hire(waiting.popleft())
-            while (busy := [worker for worker in hired if worker.job]) and not signals.received:
+            while not signals.received:
+                busy = [worker for worker in hired if worker.job]
+                while waiting and len(busy) < self.slots:
+                    busy.append(_Worker(waiting.popleft(), dataset, self.threads))
+                    hired.append(busy[-1])
+                if not busy:
+                    return
                 ready = wait([worker.pipe for worker in busy], POLL_SECONDS)
                 for worker in (worker for worker in busy if worker.pipe in ready):
-                    job = worker.job
+                    job, outcome = worker.job, None
                     assert job
                     try:
                         outcome = worker.receive()
@@ -172,16 +171,14 @@ class ProcessEngine:
                         worker.job = None
                         deaths[job.folder] += 1
                         if deaths[job.folder] <= MOST_DEATHS:
-                            hire(job)
-                            continue
-                        outcome = Outcome(job, error=f"{worker.autopsy()}, {deaths[job.folder]} times in a row")
-                        if waiting:
-                            hire(waiting.popleft())
+                            waiting.appendleft(job)
+                        else:
+                            outcome = Outcome(job, error=f"{worker.autopsy()}, {deaths[job.folder]} times in a row")
                     else:
-                        if outcome is None:
-                            continue
-                        worker.give(waiting.popleft() if waiting else None)
-                    yield outcome
+                        if outcome:
+                            worker.give(waiting.popleft() if waiting else None)
+                    if outcome:
+                        yield outcome
         finally:
             _dismiss(hired)
 
