@@ -32,7 +32,7 @@ from tenk.datasets import Dataset
 from tenk.engines import Job, Outcome, run_one
 from tenk.errors import BusyError, DivergedError, ModelError, StoppedError, UsageError
 from tenk.files import locked
-from tenk.plan import expand, parse_overrides, read_plan
+from tenk.plan import Plan, expand, parse_overrides, read_plan
 from tenk.recipes import Recipe, get_recipe
 from tenk.runs import Result, Run
 from tenk.scores import compare, score, summarise_runs
@@ -334,6 +334,12 @@ def test_a_plan_read_back_is_the_plan(undisturbed: Study) -> None:
     assert read_plan(undisturbed.folder) == undisturbed.plan
 
 
+def test_a_recipe_that_a_study_has_under_another_label_keeps_that_label(tmp_path: Path) -> None:
+    recipe = expand(["default"], {"epochs": [3]})["default epochs=3"]
+    known = Plan({"once called so": recipe}, 2, 1, {"name": "few", "sha256": "0"})
+    assert known.grown(replace(known, variants={"default epochs=3": recipe}), tmp_path) == known
+
+
 def test_a_second_driver_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     with locked(tmp_path / "s"), pytest.raises(BusyError):
@@ -609,19 +615,32 @@ def test_a_killed_study_leaves_no_worker_behind_and_goes_on_to_the_same_table(
     check_equals(tmp_path / "s", longer)
 
 
-def test_ctrl_c_saves_what_is_under_way_and_tells_how_to_go_on(data_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_study_saves_what_is_under_way_and_tells_how_to_go_on(
+    number: int, code: int, data_folder: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "s" / "runs" / f"{NAME}-s0"
     driver = start(tmp_path / "s", data_folder, "--workers", "1")
     worker = wait_for(lambda: who_is_in_the_middle_of(run), driver)
-    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(driver.pid, number)  # driver and workers, as a terminal and a service manager do
     _, error = driver.communicate(timeout=WAIT_SECONDS)
-    assert driver.returncode == 130
+    assert driver.returncode == code
     assert error.count("\n") == 1
     assert f"resume with: tenk study --out {tmp_path}/s --workers 1" in error
     assert is_gone(worker)
     checkpoint = Run(run).load_checkpoint()
     assert checkpoint
     assert checkpoint[1]["position"]["step"] > 0, "saved where it was, not only where the epoch began"
+
+
+def test_ctrl_c_while_workers_come_up_is_one_line(data_folder: Path, tmp_path: Path) -> None:
+    driver = start(tmp_path / "s", data_folder)
+    assert driver.stdout
+    driver.stdout.readline()
+    os.killpg(driver.pid, signal.SIGINT)
+    _, error = driver.communicate(timeout=WAIT_SECONDS)
+    assert driver.returncode == 130
+    assert error.count("\n") == 1
 
 
 def test_a_terminated_study_in_one_process_goes_on_where_it_stood(

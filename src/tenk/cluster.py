@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import multiprocessing
 import os
 import re
 import secrets
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tenk.datasets import Dataset
-from tenk.engines import MOST_DEATHS, POLL_SECONDS, STOP_SECONDS, Job, Outcome, Outcomes, pack, run_one, unpack
+from tenk.engines import MOST_DEATHS, POLL_SECONDS, STOP_SECONDS, Job, Outcome, Outcomes, pack, run_one, spawn, unpack
 from tenk.errors import StoppedError, UsageError
 from tenk.files import locked, write_atomically
 from tenk.runs import Run
@@ -63,12 +62,7 @@ class RayEngine:
         """
         self._name = f"the Ray cluster at {address}" if address else "the Ray of this machine"
         self._log = tempfile.NamedTemporaryFile(prefix="tenk-ray-")  # noqa: SIM115 (closed with the process)
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        needs = _Needs(workers, threads, address, gpu)
-        self._process = context.Process(target=_drive, args=(theirs, needs, self._log.name), daemon=True)
-        self._process.start()
-        theirs.close()
+        self._process, self._pipe = spawn(_drive, _Needs(workers, threads, address, gpu), self._log.name)
         try:
             self._pipe.recv()  # its libraries are loaded
             answered = self._pipe.poll(ANSWER_SECONDS if address else START_SECONDS)
@@ -134,7 +128,7 @@ class _Needs:
 def _drive(pipe: Connection, needs: _Needs, log: str) -> None:
     """Hand jobs out to Ray and outcomes back, until all are done or the pipe ends; all that Ray's process does."""
     if sys.platform != "win32":
-        os.setpgrp()  # Ctrl-C reaches the study alone
+        os.setpgrp()  # what Ray starts must not hear Ctrl-C either
     os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), 2)
     with suppress(EOFError, OSError):  # the pipe has ended: the study is stopped, or gone
         pipe.send(None)

@@ -54,7 +54,8 @@ class Plan:
             changes.append((f"its runs have other threads, {self.threads} each", f"give --threads {self.threads}"))
         for change, remedy in changes:
             raise UsageError(f"another study: {folder}: {change}. {remedy}, or choose another --out")
-        return replace(self, variants=self.variants | wanted.variants, seeds=max(self.seeds, wanted.seeds))
+        new = {label: recipe for label, recipe in wanted.variants.items() if recipe not in self.variants.values()}
+        return replace(self, variants=self.variants | new, seeds=max(self.seeds, wanted.seeds))
 
 
 def read_plan(folder: Path) -> Plan | None:
