@@ -32,7 +32,7 @@ from tenk.datasets import Dataset
 from tenk.engines import Job, Outcome, run_one
 from tenk.errors import BusyError, DivergedError, ModelError, StoppedError, UsageError
 from tenk.files import locked
-from tenk.plan import expand, parse_overrides, read_plan
+from tenk.plan import Plan, expand, parse_overrides, read_plan
 from tenk.recipes import Recipe, get_recipe
 from tenk.runs import Result, Run
 from tenk.scores import compare, score, summarise_runs
@@ -99,6 +99,13 @@ def test_every_combination_of_overridden_fields_is_a_variant() -> None:
     assert chosen.optimizer.momentum == get_recipe("documented-gap").optimizer.momentum
 
 
+def test_a_variant_has_one_label_however_it_is_written() -> None:
+    one = expand(["default"], {"optimizer.lr": [1], "residual": [True]})
+    other = expand(["default"], {"residual": [True], "optimizer.lr": [1.0]})
+    assert list(one) == list(other) == ["default optimizer.lr=1 residual=true"]
+    assert one == other
+
+
 def test_fields_that_only_go_together_are_set_together() -> None:
     variants = expand(["default"], {"protocol": ["held-out"], "target_accuracy": [0.99]})
     assert next(iter(variants.values())).target_accuracy == 0.99
@@ -127,6 +134,7 @@ def test_overrides_are_read_as_they_are_written() -> None:
         ({"seed": [1]}, "--seeds"),
         ({"name": ["other"]}, "cannot override name"),
         ({"epochs": [2, 2]}, "twice"),
+        ({"optimizer.lr": [1, 1.0]}, "twice"),
     ],
 )
 def test_an_override_that_cannot_be_is_refused_by_name(overrides: dict[str, list[Any]], hint: str) -> None:
@@ -326,6 +334,12 @@ def test_a_plan_read_back_is_the_plan(undisturbed: Study) -> None:
     assert read_plan(undisturbed.folder) == undisturbed.plan
 
 
+def test_a_recipe_that_a_study_has_under_another_label_keeps_that_label(tmp_path: Path) -> None:
+    recipe = expand(["default"], {"epochs": [3]})["default epochs=3"]
+    known = Plan({"once called so": recipe}, 2, 1, {"name": "few", "sha256": "0"})
+    assert known.grown(replace(known, variants={"default epochs=3": recipe}), tmp_path) == known
+
+
 def test_a_second_driver_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     with locked(tmp_path / "s"), pytest.raises(BusyError):
@@ -474,6 +488,7 @@ def test_threads_are_given_back_and_stay_those_of_the_study(
         ({"workers": 0}, "workers out of range"),
         ({"threads": -1}, "threads out of range"),
         ({"address": "head:6379"}, "--engine ray"),
+        ({"address": "head:6379", "engine": "ray", "workers": 2}, "as many as it has room for"),
         ({"device": "tpu"}, "unknown device"),
     ],
 )
@@ -503,7 +518,7 @@ def test_a_cluster_that_does_not_answer_is_one_line_after_a_bounded_wait(
 # --- killed, stopped, gone on with ---------------------------------------------------------------------------------
 
 LONGER = {"epochs": [8], "batch_size": [64]}
-NAME = "default-epochs=8-batch_size=64"
+NAME = "default-batch_size=64-epochs=8"
 
 
 @pytest.fixture(scope="module")
@@ -516,7 +531,7 @@ def longer(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Study:
 def start(folder: Path, data: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     """Give the same study to the command line, in a process that a test may kill."""
     overrides = [f"{name}={value}" for name, (value,) in LONGER.items()]
-    command = ["study", "default", "--override", *overrides, "--seeds", "2", "--workers", "1", *options]
+    command = ["study", "default", "--override", *overrides, "--seeds", "2", *options]
     return subprocess.Popen(
         [sys.executable, "-m", "tenk", *command, "--data", str(data), "--out", str(folder)],
         stdout=subprocess.PIPE,
@@ -586,7 +601,7 @@ def test_a_killed_study_leaves_no_worker_behind_and_goes_on_to_the_same_table(
     longer: Study, data_folder: Path, tmp_path: Path
 ) -> None:
     first, second = (tmp_path / "s" / "runs" / f"{NAME}-s{seed}" for seed in (0, 1))
-    driver = start(tmp_path / "s", data_folder)
+    driver = start(tmp_path / "s", data_folder, "--workers", "1")
     worker = wait_for(lambda: who_is_in_the_middle_of(second), driver)
     driver.kill()
     driver.wait()
@@ -600,19 +615,32 @@ def test_a_killed_study_leaves_no_worker_behind_and_goes_on_to_the_same_table(
     check_equals(tmp_path / "s", longer)
 
 
-def test_ctrl_c_saves_what_is_under_way_and_tells_how_to_go_on(data_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_study_saves_what_is_under_way_and_tells_how_to_go_on(
+    number: int, code: int, data_folder: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "s" / "runs" / f"{NAME}-s0"
-    driver = start(tmp_path / "s", data_folder)
+    driver = start(tmp_path / "s", data_folder, "--workers", "1")
     worker = wait_for(lambda: who_is_in_the_middle_of(run), driver)
-    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(driver.pid, number)  # driver and workers, as a terminal and a service manager do
     _, error = driver.communicate(timeout=WAIT_SECONDS)
-    assert driver.returncode == 130
+    assert driver.returncode == code
     assert error.count("\n") == 1
     assert f"resume with: tenk study --out {tmp_path}/s --workers 1" in error
     assert is_gone(worker)
     checkpoint = Run(run).load_checkpoint()
     assert checkpoint
     assert checkpoint[1]["position"]["step"] > 0, "saved where it was, not only where the epoch began"
+
+
+def test_ctrl_c_while_workers_come_up_is_one_line(data_folder: Path, tmp_path: Path) -> None:
+    driver = start(tmp_path / "s", data_folder)
+    assert driver.stdout
+    driver.stdout.readline()
+    os.killpg(driver.pid, signal.SIGINT)
+    _, error = driver.communicate(timeout=WAIT_SECONDS)
+    assert driver.returncode == 130
+    assert error.count("\n") == 1
 
 
 def test_a_terminated_study_in_one_process_goes_on_where_it_stood(
@@ -693,7 +721,7 @@ def test_a_cluster_that_loses_a_worker_finds_what_one_process_finds(
     os.kill(worker, signal.SIGKILL)
     out, error = driver.communicate(timeout=WAIT_SECONDS)
     assert (driver.returncode, error) == (0, "")
-    assert "2 runs at a time" in out, "one on each node"
+    assert "1 thread a run, 2 at a time" in out, "one on each node"
     check_equals(tmp_path / "s", longer)
     result = json.loads((tmp_path / "s" / "study.json").read_text())["runs"][0]["result"]
     assert result["run_dir"] == str(tmp_path / "s" / "runs" / f"{NAME}-s0")

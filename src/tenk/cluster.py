@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import multiprocessing
 import os
 import re
 import secrets
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tenk.datasets import Dataset
-from tenk.engines import MOST_DEATHS, POLL_SECONDS, STOP_SECONDS, Job, Outcome, Outcomes, pack, run_one, unpack
+from tenk.engines import MOST_DEATHS, POLL_SECONDS, STOP_SECONDS, Job, Outcome, Outcomes, pack, run_one, spawn, unpack
 from tenk.errors import StoppedError, UsageError
 from tenk.files import locked, write_atomically
 from tenk.runs import Run
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 30.0
 """Longest wait for a cluster to answer; Ray itself would wait for a quarter of an hour."""
+
+START_SECONDS = 120.0
+"""Longest wait for a Ray of this machine to start."""
 
 Files = dict[str, bytes]
 """The files of a run folder by their names."""
@@ -60,14 +62,11 @@ class RayEngine:
         """
         self._name = f"the Ray cluster at {address}" if address else "the Ray of this machine"
         self._log = tempfile.NamedTemporaryFile(prefix="tenk-ray-")  # noqa: SIM115 (closed with the process)
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        needs = _Needs(workers, threads, address, gpu)
-        self._process = context.Process(target=_drive, args=(theirs, needs, self._log.name), daemon=True)
-        self._process.start()
-        theirs.close()
+        self._process, self._pipe = spawn(_drive, _Needs(workers, threads, address, gpu), self._log.name)
         try:
-            answer = self._pipe.recv() if self._pipe.poll(ANSWER_SECONDS) else self._last_words()
+            self._pipe.recv()  # its libraries are loaded
+            answered = self._pipe.poll(ANSWER_SECONDS if address else START_SECONDS)
+            answer = self._pipe.recv() if answered else self._last_words()
         except (EOFError, OSError):
             answer = self._last_words()
         if isinstance(answer, str):
@@ -129,9 +128,10 @@ class _Needs:
 def _drive(pipe: Connection, needs: _Needs, log: str) -> None:
     """Hand jobs out to Ray and outcomes back, until all are done or the pipe ends; all that Ray's process does."""
     if sys.platform != "win32":
-        os.setpgrp()  # Ctrl-C reaches the study alone
+        os.setpgrp()  # what Ray starts must not hear Ctrl-C either
     os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), 2)
     with suppress(EOFError, OSError):  # the pipe has ended: the study is stopped, or gone
+        pipe.send(None)
         try:
             ray = _connect(needs)
             slots = _count_slots(ray, needs)
@@ -146,7 +146,6 @@ def _drive(pipe: Connection, needs: _Needs, log: str) -> None:
 def _connect(needs: _Needs) -> Any:
     """Return the module `ray`, connected."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # else Ray warns of a change to come
     options: dict[str, Any] = {}
     if needs.address is None:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # without clusters, Ray listens on loopback alone

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +28,7 @@ from tenk.training import StopSignals, train
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 MOST_DEATHS = 3
 """How often a run is given to another worker after its own has died."""
@@ -152,19 +154,18 @@ class ProcessEngine:
 
     def run(self, jobs: Sequence[Job], dataset: Dataset, signals: StopSignals) -> Outcomes:
         """Train the jobs, in their order, as workers come free."""
-        waiting, deaths = deque(jobs), Counter[Path]()
-        hired: list[_Worker] = []
-
-        def hire(job: Job) -> None:
-            hired.append(_Worker(job, dataset, self.threads))
-
+        waiting, deaths, hired = deque(jobs), Counter[Path](), list[_Worker]()
         try:
-            while waiting and len(hired) < self.slots:
-                hire(waiting.popleft())
-            while (busy := [worker for worker in hired if worker.job]) and not signals.received:
+            while not signals.received:
+                busy = [worker for worker in hired if worker.job]
+                while waiting and len(busy) < self.slots:
+                    busy.append(_Worker(waiting.popleft(), dataset, self.threads))
+                    hired.append(busy[-1])
+                if not busy:
+                    return
                 ready = wait([worker.pipe for worker in busy], POLL_SECONDS)
                 for worker in (worker for worker in busy if worker.pipe in ready):
-                    job = worker.job
+                    job, outcome = worker.job, None
                     assert job
                     try:
                         outcome = worker.receive()
@@ -172,18 +173,30 @@ class ProcessEngine:
                         worker.job = None
                         deaths[job.folder] += 1
                         if deaths[job.folder] <= MOST_DEATHS:
-                            hire(job)
-                            continue
-                        outcome = Outcome(job, error=f"{worker.autopsy()}, {deaths[job.folder]} times in a row")
-                        if waiting:
-                            hire(waiting.popleft())
+                            waiting.appendleft(job)
+                        else:
+                            outcome = Outcome(job, error=f"{worker.autopsy()}, {deaths[job.folder]} times in a row")
                     else:
-                        if outcome is None:
-                            continue
-                        worker.give(waiting.popleft() if waiting else None)
-                    yield outcome
+                        if outcome:
+                            worker.give(waiting.popleft() if waiting else None)
+                    if outcome:
+                        yield outcome
         finally:
             _dismiss(hired)
+
+
+def spawn(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
+    """Start a process that is given one end of a pipe and the arguments, and return it with the other end.
+
+    It never hears Ctrl-C, which a terminal sends to all: it is for the driver to end it in order, by closing the pipe.
+    """
+    context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in the middle of their work
+    ours, theirs = context.Pipe()
+    process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
+    with _blocked(signal.SIGINT):
+        process.start()
+    theirs.close()  # or the pipe would not end with the process
+    return process, ours
 
 
 class _Worker:
@@ -192,12 +205,8 @@ class _Worker:
     def __init__(self, job: Job, dataset: Dataset, threads: int) -> None:
         self.job: Job | None = job
         self._dataset = dataset
-        context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in the middle of their work
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
-        with _environment({"OMP_NUM_THREADS": str(threads)}):
-            self.process.start()
-        theirs.close()  # or the pipe would not end with the worker
+        with _environment("OMP_NUM_THREADS", str(threads)):
+            self.process, self.pipe = spawn(_serve, threads)
 
     def receive(self) -> Outcome | None:
         """Return the outcome of the job; None where the worker has only come up, and gets its data and the job."""
@@ -238,8 +247,6 @@ def _dismiss(workers: Sequence[_Worker]) -> None:
 
 def _serve(pipe: Connection, threads: int) -> None:
     """Train what comes through the pipe until it ends; the whole life of a worker process."""
-    if sys.platform != "win32":
-        os.setpgrp()  # Ctrl-C reaches the driver alone, which ends its workers in order
     torch.set_num_threads(threads)
     with suppress(EOFError, OSError):  # the pipe has ended: the driver closed it, or is gone
         pipe.send(None)
@@ -253,16 +260,15 @@ def _serve(pipe: Connection, threads: int) -> None:
 
 
 class _Tether(Report):
-    """Ends a training as SIGTERM would, saved, once the driver's end of the pipe is closed; a killed driver's is."""
+    """Stops a training, saved, once the driver's end of the pipe is closed, as that of a killed driver is."""
 
     def __init__(self, pipe: Connection) -> None:
-        self.pipe, self.cut = pipe, False
+        self.pipe = pipe
 
     def step(self, position: Position, batch_size: int) -> None:
         """Feel whether the driver is still there."""
-        if not self.cut and self.pipe.poll():
-            self.cut = True
-            signal.raise_signal(signal.SIGTERM)
+        if self.pipe.poll():
+            StopSignals.request()
 
 
 def pack(dataset: Dataset) -> dict[str, Any]:
@@ -278,15 +284,28 @@ def unpack(packed: dict[str, Any]) -> Dataset:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for the processes started meanwhile."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable for the processes started meanwhile."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _blocked(number: signal.Signals) -> Iterator[None]:
+    """Hold a signal back, for good from the processes started meanwhile; Windows has no such thing."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # which the first process to start would start, and so unblock all signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

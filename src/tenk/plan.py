@@ -51,10 +51,11 @@ class Plan:
         if self.data["sha256"] != wanted.data["sha256"]:
             changes.append((f"its data was {self.data['name']}, of other content", "give that"))
         if self.threads != wanted.threads:
-            changes.append((f"its runs were begun with {self.threads} threads each", f"give --threads {self.threads}"))
+            changes.append((f"its runs have other threads, {self.threads} each", f"give --threads {self.threads}"))
         for change, remedy in changes:
             raise UsageError(f"another study: {folder}: {change}. {remedy}, or choose another --out")
-        return replace(self, variants=self.variants | wanted.variants, seeds=max(self.seeds, wanted.seeds))
+        new = {label: recipe for label, recipe in wanted.variants.items() if recipe not in self.variants.values()}
+        return replace(self, variants=self.variants | new, seeds=max(self.seeds, wanted.seeds))
 
 
 def read_plan(folder: Path) -> Plan | None:
@@ -67,6 +68,8 @@ def read_plan(folder: Path) -> Plan | None:
     try:
         plan = json.loads(path.read_text())
         variants = {str(label): Recipe.from_json(json.dumps(recipe)) for label, recipe in plan["variants"].items()}
+        if not variants:
+            raise ValueError("it has no recipe")
         data = {key: str(plan["data"][key]) for key in ("name", "sha256")}
         return Plan(variants, int(plan["seeds"]), int(plan["threads"]), data)
     except (FileNotFoundError, NotADirectoryError):
@@ -89,7 +92,7 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
         for values in itertools.product(*overrides.values()):
             fields = dict(zip(overrides, values, strict=True))
             recipe = override(replace(recipe_of(given), seed=0), fields)
-            label = " ".join([recipe.name, *(f"{name}={_write_value(value)}" for name, value in fields.items())])
+            label = " ".join([recipe.name, *sorted(f"{name}={_write_value(value)}" for name, value in fields.items())])
             if label in variants or recipe in variants.values():
                 raise UsageError(f"twice in one study: {label}. give each recipe and value once, recipes by own names")
             parameters_of(recipe)  # an unknown model is refused before anything is written
@@ -126,7 +129,8 @@ def _read_value(text: str) -> Any:
 
 
 def _write_value(value: Any) -> str:
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    """Write a value for a label: 1 and 1.0 alike, since a field takes both for the same."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value).removesuffix(".0")
 
 
 def recipe_of(given: str | Recipe) -> Recipe:

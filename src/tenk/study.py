@@ -89,9 +89,9 @@ def _train_missing(study: Study, dataset: Dataset, means: Means, report: StudyRe
     sweep_temporaries(study.folder)
     for note in study.take_finished():
         report.say_note(note)
-    jobs = [job for job in study.jobs(means.device) if (job.variant, job.recipe.seed) not in study.outcomes]
-    engine = means.create_engine(study.plan.threads) if jobs else None
     study.save_plan()
+    jobs = [job for job in study.jobs(means.run_device) if (job.variant, job.recipe.seed) not in study.outcomes]
+    engine = means.create_engine(study.plan.threads) if jobs else None
     report.start(study, dataset.note, engine.slots if engine else 0)
     try:
         if engine:
@@ -133,10 +133,17 @@ class Means:
                 raise UsageError(f"{name} out of range: {count}. give at least 1 and at most 1,024")
         if self.address and self.engine != "ray":
             raise UsageError(f"--address without Ray: {self.address}. give --engine ray")
+        if self.address and self.workers:
+            raise UsageError(f"--workers with --address: {self.workers}. a cluster trains as many as it has room for")
         if self.engine == "ray":
             check_installed()
         else:
             pick_device(self.device)
+
+    @property
+    def run_device(self) -> str:
+        """The device of each run; a Ray task has a GPU only where it was asked for."""
+        return "cpu" if self.engine == "ray" and self.device == "auto" else self.device
 
     def choose_threads(self, known: Plan | None) -> int:
         """Return the threads of each run: those asked for, else those that the study was begun with."""
@@ -148,11 +155,11 @@ class Means:
         """Start the engine, for runs of `threads` threads each."""
         if self.engine == "serial":
             return SerialEngine(threads)
-        on_gpu = self.device.startswith("cuda") if self.engine == "ray" else pick_device(self.device).type != "cpu"
-        workers = self.workers or (1 if on_gpu else max(1, _cores() // threads))
+        gpu = self.device.startswith("cuda") if self.engine == "ray" else pick_device(self.device).type != "cpu"
+        workers = self.workers or (1 if gpu else max(1, _cores() // threads))
         if self.engine == "processes":
             return ProcessEngine(workers, threads)
-        return RayEngine(workers, threads, self.address, on_gpu)
+        return RayEngine(workers, threads, self.address, gpu)
 
     def resume_command(self, folder: Path) -> str:
         """Return the command that goes on with a study, ready to be pasted into a shell."""
@@ -259,10 +266,7 @@ class Study:
 
     def save_all(self) -> None:
         """Write `study.json`, `study.csv` and the pictures."""
-        from tenk.plots import (
-            save_strip,
-            save_tradeoff,
-        )  # imported here: half a second that the first run need not wait
+        from tenk.plots import save_strip, save_tradeoff  # imported here: half a second that a run need not wait for
 
         self.save()
         text = io.StringIO()
@@ -270,7 +274,7 @@ class Study:
         table.writeheader()
         for key in self._ended():
             described = _describe(self.outcomes[key])
-            table.writerow({**(described["result"] or {}), **described, "seconds": described["seconds"]})
+            table.writerow({**(described["result"] or {}), **described})
         write_atomically(self.folder / "study.csv", text.getvalue())
         panels = _gather_points(_describe(self.outcomes[key]) for key in self._ended())
         if panels:

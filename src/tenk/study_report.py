@@ -39,9 +39,9 @@ class StudyReport:
         self.say_note(note)
         recipes = f"{len(plan.variants)} {'recipe' if len(plan.variants) == 1 else 'recipes'}"
         self.say(f"study [bold]{literal(str(study.folder))}[/]: {recipes} x {plan.seeds} seeds")
+        threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
         self.say(
-            f"data [bold]{literal(plan.data['name'])}[/]; {slots or 'no'} runs at a time, {plan.threads} "
-            f"{'thread' if plan.threads == 1 else 'threads'} each"
+            f"data [bold]{literal(plan.data['name'])}[/]; {threads} a run" + (f", {slots} at a time" if slots else "")
         )
         if done:
             self.say(f"{done} of {study.planned} runs are finished already")
