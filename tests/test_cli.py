@@ -466,8 +466,8 @@ def test_evaluate_saves_its_pictures_though_nobody_reads_what_it_prints(
     assert {path.name for path in tmp_path.iterdir()} >= {"metrics.json", "confusion.png", "misread.png"}
 
 
-@pytest.mark.parametrize(("given", "used"), [(None, "0"), ("500", "500")])
-def test_threads_sleep_while_they_wait_unless_told_otherwise(
+@pytest.mark.parametrize(("given", "used"), [(None, "100000"), ("500", "500")])
+def test_threads_soon_sleep_while_they_wait_unless_told_otherwise(
     given: str | None, used: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
