@@ -37,12 +37,10 @@ class StudyReport:
         """Say what is studied on what, and show the bar; `slots` runs go on at a time, none where all are finished."""
         plan, done = study.plan, len(study.outcomes)
         self.say_note(note)
-        recipes = f"{len(plan.variants)} {'recipe' if len(plan.variants) == 1 else 'recipes'}"
-        self.say(f"study [bold]{literal(str(study.folder))}[/]: {recipes} x {plan.seeds} seeds")
-        threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
-        self.say(
-            f"data [bold]{literal(plan.data['name'])}[/]; {threads} a run" + (f", {slots} at a time" if slots else "")
-        )
+        size = f"{_count(len(plan.variants), 'recipe')} x {_count(plan.seeds, 'seed')}"
+        self.say(f"study [bold]{literal(str(study.folder))}[/]: {size}")
+        share = f"{_count(plan.threads, 'thread')} a run" + (f", {slots} at a time" if slots else "")
+        self.say(f"data [bold]{literal(plan.data['name'])}[/]; {share}")
         if done:
             self.say(f"{done} of {study.planned} runs are finished already")
         self._slots = slots
@@ -202,6 +200,10 @@ def _percent(share: float | None, digits: int) -> str:
 
 def _tenths(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:,.1f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _duration(seconds: float) -> str:
