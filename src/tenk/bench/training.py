@@ -297,6 +297,8 @@ def _tables(
 
 def _notes(rows: Sequence[TrainingRow], processes: Sequence[ProcessRow], rate: float) -> list[str]:
     early = sorted({row.recipe for row in rows if row.stops_early})
+    whole = {row.recipe for row in processes}
+    left = [row.recipe for row in rows if row.way == "tenk" and row.recipe not in whole]
     return [
         f"matrix %: of {rate / 1e9:,.0f} GFLOP/s, this machine's rate at matrix products",
         f"times as fast: as {rows[0].recipe}, plain; least and most of the rounds",
@@ -307,4 +309,5 @@ def _notes(rows: Sequence[TrainingRow], processes: Sequence[ProcessRow], rate: f
             f"{row.test_accuracy:.2%}, {row.protocol} protocol"
             for row in processes
         ),
+        *([f"not run whole, which would take more than a minute in all: {', '.join(left)}"] if left else []),
     ]
