@@ -190,8 +190,8 @@ def default() -> Recipe:
 def fast() -> Recipe:
     """Our fastest to 99.41 %: a network made for it, batches of 256, and 45 % of the images skipped as easy.
 
-    On MNIST, protocol `fixed`: mean 99.46 % over 20 seeds (95 % interval 99.43 to 99.49, worst 99.34), in 12 s on 2 CPU
-    cores from process start to weights on disk, 52 times as fast as `documented-transition` in the plain loop.
+    On MNIST, protocol `fixed`: mean 99.46 % over 20 seeds (95 % interval 99.43 to 99.49, worst 99.34), in 14 s on 2 CPU
+    cores from process start to weights on disk, 40 times as fast as `documented-transition` in the plain loop.
     docs/speed.md has the commands, and each step on the way.
     """
     return Recipe(
