@@ -59,7 +59,10 @@ class Schedule(_Typed):
 
 @dataclass(frozen=True)
 class Augment(_Typed):
-    """How strongly training images are deformed, anew in each epoch; each amount is drawn evenly from -x to +x."""
+    """How strongly training images are deformed, anew in each epoch.
+
+    Amounts are drawn evenly from -x to +x unless it says otherwise.
+    """
 
     rotation_degrees: float = 0.0
     """Largest rotation, in degrees."""
@@ -71,6 +74,12 @@ class Augment(_Typed):
     """Largest slant, in pixels sideways for each pixel of height."""
     elastic_pixels: float = 0.0
     """Deviation of a smooth random displacement, in pixels."""
+    stroke_pixels: float = 0.0
+    """Largest change of the strokes' width, in pixels."""
+    cut_pixels: float = 0.0
+    """Widest strip wiped out along one side, in pixels; drawn evenly from 0."""
+    noise: float = 0.0
+    """Largest deviation of Gaussian noise, as a fraction of full brightness; drawn evenly from 0."""
 
 
 @dataclass(frozen=True)
@@ -279,6 +288,9 @@ def _check_ranges(recipe: Recipe) -> None:
         ("augment.scale", recipe.augment.scale, 0, 0.9),
         ("augment.shear", recipe.augment.shear, 0, 2),
         ("augment.elastic_pixels", recipe.augment.elastic_pixels, 0, 28),
+        ("augment.stroke_pixels", recipe.augment.stroke_pixels, 0, 2),
+        ("augment.cut_pixels", recipe.augment.cut_pixels, 0, 28),
+        ("augment.noise", recipe.augment.noise, 0, 1),
         ("averaging", recipe.averaging, 0, 0.999999),
         ("label_smoothing", recipe.label_smoothing, 0, 0.99),
         ("target_accuracy", recipe.target_accuracy, 0, 1),
