@@ -24,7 +24,7 @@ A network `{model}` of {parameters:,} parameters that reads one handwritten digi
 
 | | |
 |---|---|
-| recipe | `{recipe}`, {epochs} epochs, seed 0, protocol `{protocol}`: all of MNIST's training images, the last weights |
+| recipe | `{recipe}`, {epochs} epochs, seed 0, protocol `{protocol}`: all 60,000 training images, the last weights |
 | command | `OMP_NUM_THREADS={threads} tenk train {command} --data mnist` |
 | MNIST, these weights | {accuracy:.2%} of the 10,000 test images (95 % Wilson interval {low:.2%} to {high:.2%}) |
 | MNIST, the recipe | {mean} |
