@@ -16,7 +16,7 @@ def die(*_: object) -> None:
 
 
 class CountDown(Report):
-    """Kills this process at one of the moments that count: a step's end, or just before a call that changes the disk."""
+    """Kills this process at a moment that counts: a step's end, or just before a call that changes the disk."""
 
     def __init__(self, moments: int) -> None:
         self.left = moments
