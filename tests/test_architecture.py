@@ -25,6 +25,7 @@ LEVELS: dict[str, int] = {
     "augment": 0,
     "averaging": 0,
     "corruptions": 0,
+    "pictures": 0,
     "preprocess": 0,
     "schedule": 0,
     "selection": 0,
