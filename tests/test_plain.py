@@ -57,7 +57,9 @@ def test_a_max_pool_before_batch_norm_is_exact_at_any_scale(scale: float, relu: 
     norm = nn.BatchNorm2d(3)
     nn.init.constant_(norm.weight, scale)
     nn.init.constant_(norm.bias, 0.3)
-    model = nn.Sequential(nn.Conv2d(1, 3, 5), nn.MaxPool2d(2), norm, *([nn.ReLU()] if relu else []), nn.Flatten()).eval()
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 5), nn.MaxPool2d(2), norm, *([nn.ReLU()] if relu else []), nn.Flatten()
+    ).eval()
     layers = flatten(model)
     assert [type(layer) for layer in layers] == [Convolution, MaxPool, *([Affine] if scale < 0 else [])]
     found = run_plain(layers, digits.images.float() / 255)

@@ -1,0 +1,357 @@
+"""The C source of a network: one function a stage, two buffers, and every size a constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import indent, wrap
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tenk.digits import CLASSES, SIDE
+from tenk.export.int8 import IntegerStage
+from tenk.export.plain import INPUT, AveragePool, MaxPool, Shape
+from tenk.export.stages import Network, Stage
+
+MOST_ABREAST = 4
+"""Neighbours computed at once: each weight is loaded once for all of them, and their sums still fit in registers."""
+
+Table = tuple[str, str, NDArray[np.generic]]
+"""Type, name and values of a constant array."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The C code of a network, and what it takes."""
+
+    code: str
+    """Tables, buffers and functions."""
+    logit: str
+    """Type of a logit."""
+    weight_bytes: int
+    """All that convolutions multiply with."""
+    other_bytes: int
+    """The other constants: biases, scales."""
+    ram_bytes: int
+    """The two buffers; the stack holds some hundred bytes besides."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A stage about to be written: what float and int8 do not have in common."""
+
+    stage: Stage
+    value: str
+    """Type of what goes in."""
+    total: str
+    """Type of a sum."""
+    result: str
+    """Type of what comes out."""
+    lowest: str
+    """The least sum there is."""
+    border: str
+    """What stands around padded maps."""
+    tables: tuple[Table, ...]
+    finish: str
+    """Statements that turn `value`, the sum of channel `o`, into a result; `in` are the channels to add, if any."""
+
+    @property
+    def abreast(self) -> int:
+        """How many neighbours are computed at once: a divisor of the row, or of the pool's window."""
+        row = self.stage.pool.side if self.stage.pool else self.stage.output[2]
+        return max(count for count in range(1, MOST_ABREAST + 1) if row % count == 0)
+
+
+def write_float(network: Network) -> Source:
+    """Write a network in float."""
+    parts = [_float_part(number, stage) for number, stage in enumerate(network.stages, 1)]
+    return _write(parts, f"(float){_PIXEL} * {_literal(network.scale)} + {_literal(network.offset)}")
+
+
+def write_int8(stages: Sequence[IntegerStage]) -> Source:
+    """Write a quantised network in integers."""
+    return _write([_int8_part(number, stage) for number, stage in enumerate(stages, 1)], _PIXEL)
+
+
+_PIXEL = f"pixels[y * {SIDE} + x]"
+
+
+# --- what differs ------------------------------------------------------------------------------------------------
+
+
+def _float_part(number: int, stage: Stage) -> _Part:
+    tables, lines = [], []
+    if isinstance(stage.pool, AveragePool):
+        lines.append(f"value *= {_literal(1 / stage.pool.side**2)};")
+    if stage.affine:
+        tables = [("float", f"scale_{number}", stage.affine.scale), ("float", f"offset_{number}", stage.affine.offset)]
+        lines.append(f"value = value * scale_{number}[o] + offset_{number}[o];")
+        lines += ["value = value > 0 ? value : 0;"] if stage.affine.relu else []
+    if stage.skip:
+        lines.append(f"value += {_skipped(stage)};")
+    if stage.convolution:
+        tables = [
+            ("float", f"weights_{number}", _by_position(stage.convolution.weights)),
+            ("float", f"bias_{number}", stage.convolution.bias),
+            *tables,
+        ]
+    single = tuple((kind, name, values.astype(np.float32)) for kind, name, values in tables)
+    return _Part(stage, "float", "float", "float", "-3.4e38f", "0", single, "\n".join([*lines, "return value;"]))
+
+
+def _int8_part(number: int, integer: IntegerStage) -> _Part:
+    stage = integer.stage
+    tables: tuple[Table, ...] = ()
+    if stage.convolution is None:
+        count = stage.pool.side**2 if isinstance(stage.pool, AveragePool) else 1
+        finish = f"return (uint8_t)((value + {count // 2}) / {count});"
+    else:
+        tables = (
+            ("int8_t", f"weights_{number}", _by_position(integer.weights)),
+            ("int32_t", f"bias_{number}", integer.bias),
+            ("int32_t", f"multiplier_{number}", integer.multiplier),
+        )
+        added = f"INT64_C({integer.addend[0]})"
+        if (integer.addend != integer.addend[0]).any():
+            tables += (("int64_t", f"addend_{number}", integer.addend),)
+            added = f"addend_{number}[o]"
+        if stage.skip:
+            added += f" + (int64_t){integer.skip_multiplier} * ({_skipped(stage)})"
+        finish = f"const int64_t total = (int64_t)value * multiplier_{number}[o] + {added};\n"
+        finish += _LOGIT.format(integer.shift) if integer.is_last else _ACTIVATION.format(integer.shift)
+    result = "int32_t" if integer.is_last else "uint8_t"
+    return _Part(stage, "uint8_t", "int32_t", result, "INT32_MIN", str(integer.border), tables, finish)
+
+
+_LOGIT = "return (int32_t)(total < 0 ? -(-total >> {0}) : total >> {0});"
+_ACTIVATION = "return (uint8_t)(total <= 0 ? 0 : total >> {0} > 255 ? 255 : total >> {0});"
+
+
+def _skipped(stage: Stage) -> str:
+    inputs, outputs = stage.input[0], stage.output[0]
+    return "in[o]" if inputs == outputs else f"o < {inputs} ? in[o] : 0"
+
+
+def _by_position(weights: NDArray[np.generic]) -> NDArray[np.generic]:
+    """(outputs, inputs, height, width) -> (height, width * inputs, outputs): the order in which they are used."""
+    outputs, inputs, height, width = weights.shape
+    return weights.transpose(2, 3, 1, 0).reshape(height, width * inputs, outputs)
+
+
+# --- what is shared ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """Maps in a buffer: channels last, with a border."""
+
+    shape: Shape
+    border: int
+
+    @property
+    def row(self) -> int:
+        """Numbers in a row."""
+        return (self.shape[2] + 2 * self.border) * self.shape[0]
+
+    @property
+    def size(self) -> int:
+        """Numbers in all."""
+        return (self.shape[1] + 2 * self.border) * self.row
+
+    def at(self, y: str, x: str) -> str:
+        """Return where the channels of a position begin, counted from the corner of the maps inside the border."""
+        start = self.border * (self.row + self.shape[0])
+        return f"({y}) * {self.row} + ({x}) * {self.shape[0]}" + (f" + {start}" if start else "")
+
+    def clear(self, value: str) -> str:
+        """Return the statements that fill the buffer, for the sake of its border."""
+        return f"for (int i = 0; i < {self.size}; i++)\n    out[i] = {value};\n" if self.border else ""
+
+
+def _write(parts: Sequence[_Part], pixel: str) -> Source:
+    shapes = [INPUT, *(part.stage.output for part in parts)]
+    borders = [*(part.stage.padding for part in parts), 0]
+    maps = [_Maps(shape, border) for shape, border in zip(shapes, borders, strict=True)]
+    converts = pixel != _PIXEL or maps[0].border > 0  # else the first stage reads the pixels themselves
+    stored = [one.size if number or converts else 0 for number, one in enumerate(maps[:-1])]
+    sizes = [max(stored[parity::2], default=0) for parity in (0, 1)]
+    tables = [table for part in parts for table in part.tables]
+    value = parts[0].value
+    code = [_table(*table) for table in tables]
+    code += [f"static {value} {name}[{size}];\n" for name, size in zip(_BUFFERS, sizes, strict=True) if size]
+    code += [_load(value, maps[0], parts[0].border, pixel)] if converts else []
+    for number, part in enumerate(parts, 1):
+        border = parts[number].border if number < len(parts) else ""
+        code.append(_stage(number, part, maps[number - 1], maps[number], border))
+    code.append(_predict(parts, converts))
+    weights = sum(values.nbytes for _, name, values in tables if name.startswith("weights"))
+    others = sum(values.nbytes for _, _, values in tables) - weights
+    return Source("\n".join(code), parts[-1].result, weights, others, sum(sizes) * (4 if value == "float" else 1))
+
+
+_BUFFERS = ("even", "odd")
+"""Maps go from one buffer to the other and back."""
+
+
+def _load(value: str, maps: _Maps, border: str, pixel: str) -> str:
+    return f"""\
+static void load(const uint8_t *pixels, {value} *out)
+{{
+{indent(maps.clear(border), "    ")}\
+    for (int y = 0; y < {SIDE}; y++)
+        for (int x = 0; x < {SIDE}; x++)
+            out[{maps.at("y", "x")}] = {pixel};
+}}
+"""
+
+
+def _stage(number: int, part: _Part, before: _Maps, after: _Maps, border: str) -> str:
+    """Write the functions of a stage; `border` is the value around the maps it makes."""
+    stage = part.stage
+    skipped = f", const {part.value} *in" if stage.skip else ""
+    code = f"""\
+static {part.result} finish_{number}({part.total} value, int o{skipped})
+{{
+{"" if "o]" in part.finish else "    (void)o;" + chr(10)}\
+{indent(part.finish, "    ")}
+}}
+"""
+    if stage.convolution:
+        code += "\n" + _sums(number, part, before)
+    body = _pooled(number, part, before, after) if stage.pool else _plain(number, part, before, after)
+    return f"""{code}
+/* {_describe(stage)} */
+static void stage_{number}(const {part.value} *restrict in, {part.result} *restrict out)
+{{
+{indent(after.clear(border) + body, "    ")}}}
+"""
+
+
+def _sums(number: int, part: _Part, before: _Maps) -> str:
+    """Write the function that computes the sums of neighbouring positions."""
+    assert part.stage.convolution is not None
+    outputs, inputs, height, width = part.stage.convolution.weights.shape
+    cast = "" if part.total == part.value else f"({part.total})"
+    return f"""\
+static void sums_{number}(const {part.value} *restrict in, {part.total} sum[{part.abreast}][{outputs}])
+{{
+    for (int n = 0; n < {part.abreast}; n++)
+        for (int o = 0; o < {outputs}; o++)
+            sum[n][o] = bias_{number}[o];
+    for (int y = 0; y < {height}; y++)
+        for (int i = 0; i < {width * inputs}; i++)
+            for (int n = 0; n < {part.abreast}; n++)
+                for (int o = 0; o < {outputs}; o++)
+                    sum[n][o] += {cast}in[y * {before.row} + n * {inputs} + i] * weights_{number}[y][i][o];
+}}
+"""
+
+
+def _plain(number: int, part: _Part, before: _Maps, after: _Maps) -> str:
+    """Write the loops of a convolution without a pool."""
+    convolution, (outputs, height, width) = part.stage.convolution, part.stage.output
+    assert convolution is not None
+    inputs, middle = before.shape[0], convolution.weights.shape[-1] // 2
+    skipped = (
+        f", in + y * {before.row} + (x + n) * {inputs} + {middle * (before.row + inputs)}" if part.stage.skip else ""
+    )
+    return f"""\
+for (int y = 0; y < {height}; y++)
+    for (int x = 0; x < {width}; x += {part.abreast}) {{
+        {part.total} sum[{part.abreast}][{outputs}];
+        sums_{number}(in + y * {before.row} + x * {inputs}, sum);
+        for (int n = 0; n < {part.abreast}; n++)
+            for (int o = 0; o < {outputs}; o++) {{
+                const {part.total} value = {_cut(convolution.relu, "sum[n][o]")};
+                out[{after.at("y", "x + n")} + o] = finish_{number}(value, o{skipped});
+            }}
+    }}
+"""
+
+
+def _pooled(number: int, part: _Part, before: _Maps, after: _Maps) -> str:
+    """Write the loops of a pool, and of the convolution before it if there is one."""
+    stage, (outputs, height, width) = part.stage, part.stage.output
+    assert stage.pool is not None
+    inputs, side = before.shape[0], stage.pool.side
+    window = f"in + (y * {side} + v) * {before.row} + (x * {side} + u) * {inputs}"
+    sums = f"const {part.value} (*sum)[{outputs}] = (const {part.value} (*)[{outputs}])({window});"
+    if stage.convolution:
+        sums = f"{part.total} sum[{part.abreast}][{outputs}];\n" + " " * 16 + f"sums_{number}({window}, sum);"
+    relu = stage.convolution is not None and stage.convolution.relu
+    is_max = isinstance(stage.pool, MaxPool)
+    start = part.lowest if is_max else "0"
+    join = "pooled[o] = value > pooled[o] ? value : pooled[o];" if is_max else "pooled[o] += value;"
+    return f"""\
+for (int y = 0; y < {height}; y++)
+    for (int x = 0; x < {width}; x++) {{
+        {part.total} pooled[{outputs}];
+        for (int o = 0; o < {outputs}; o++)
+            pooled[o] = {start};
+        for (int v = 0; v < {side}; v++)
+            for (int u = 0; u < {side}; u += {part.abreast}) {{
+                {sums}
+                for (int n = 0; n < {part.abreast}; n++)
+                    for (int o = 0; o < {outputs}; o++) {{
+                        const {part.total} value = {_cut(relu, "sum[n][o]")};
+                        {join}
+                    }}
+            }}
+        for (int o = 0; o < {outputs}; o++)
+            out[{after.at("y", "x")} + o] = finish_{number}(pooled[o], o);
+    }}
+"""
+
+
+def _cut(relu: bool, value: str) -> str:
+    return f"{value} > 0 ? {value} : 0" if relu else value
+
+
+def _predict(parts: Sequence[_Part], converts: bool) -> str:
+    names = [_BUFFERS[number % 2] for number in range(len(parts))] + ["logits"]
+    calls = [f"load(pixels, {names[0]});"] if converts else []
+    names[0] = names[0] if converts else "pixels"
+    calls += [f"stage_{n}({names[n - 1]}, {names[n]});" for n in range(1, len(parts) + 1)]
+    return f"""\
+int @name@_predict(const uint8_t pixels[{SIDE * SIDE}], {parts[-1].result} logits[{CLASSES}])
+{{
+{indent(chr(10).join(calls), "    ")}
+    int digit = 0;
+    for (int i = 1; i < {CLASSES}; i++)
+        if (logits[i] > logits[digit])
+            digit = i;
+    return digit;
+}}
+"""
+
+
+def _describe(stage: Stage) -> str:
+    words = []
+    if stage.convolution:
+        _, _, height, width = stage.convolution.weights.shape
+        words += [f"convolution {height}x{width}", *(["ReLU"] if stage.convolution.relu else [])]
+    if stage.pool:
+        words.append(f"{'max' if isinstance(stage.pool, MaxPool) else 'average'} pool {stage.pool.side}")
+    if stage.affine:
+        words += ["scale and offset", *(["ReLU"] if stage.affine.relu else [])]
+    words += ["plus input"] if stage.skip else []
+    shapes = ("x".join(map(str, (height, width, channels))) for channels, height, width in (stage.input, stage.output))
+    return f"{', '.join(words)}: {' -> '.join(shapes)}"
+
+
+def _table(kind: str, name: str, values: NDArray[np.generic]) -> str:
+    sizes = "".join(f"[{size}]" for size in values.shape)
+    return f"static const {kind} {name}{sizes} = {_braces(values)};\n"
+
+
+def _braces(values: NDArray[np.generic]) -> str:
+    if values.ndim > 1:
+        return "{\n" + ",\n".join(map(_braces, values)) + "}"
+    return "{" + "\n".join(wrap(", ".join(map(_literal, values)), 118)) + "}"
+
+
+def _literal(value: float | np.generic) -> str:
+    if isinstance(value, np.int64):
+        return f"INT64_C({value})"
+    return str(value) if isinstance(value, np.integer) else f"{np.float32(value)}f"
