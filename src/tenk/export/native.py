@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from torch import Tensor
 
 from tenk.digits import CLASSES
 from tenk.errors import TenkError
-from tenk.files import sha256
 
 FLAGS = ("-std=c99", "-O3")
 
