@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import indent, wrap
 
 import numpy as np
@@ -14,8 +14,11 @@ from tenk.export.int8 import IntegerStage
 from tenk.export.plain import INPUT, AveragePool, MaxPool, Shape
 from tenk.export.stages import Network, Stage
 
-MOST_ABREAST = 4
-"""Neighbours computed at once: each weight is loaded once for all of them, and their sums still fit in registers."""
+ABREAST = 5
+"""In float, most neighbours computed at once: each weight is loaded once for all, their sums still fit in registers."""
+
+LANES = 16
+"""In float, filters of zeros fill up each convolution to a multiple of this: compilers then use vectors throughout."""
 
 Table = tuple[str, str, NDArray[np.generic]]
 """Type, name and values of a constant array."""
@@ -57,22 +60,50 @@ class _Part:
     """Statements that turn `value`, the sum of channel `o`, into a result; `in` are the channels to add, if any."""
 
     @property
-    def abreast(self) -> int:
-        """How many neighbours are computed at once: a divisor of the row, or of the pool's window."""
-        row = self.stage.pool.side if self.stage.pool else self.stage.output[2]
-        return max(count for count in range(1, MOST_ABREAST + 1) if row % count == 0)
+    def abreast(self) -> tuple[int, int]:
+        """How many neighbours, in rows and columns, are computed at once: parts of a pool's window, or of a row."""
+        side = self.stage.pool.side if self.stage.pool else self.stage.output[2]
+        if self.value != "float" or not self.stage.convolution:
+            return 1, 1  # in integers the code is to be small
+        if self.stage.pool and side**2 <= ABREAST:
+            return side, side
+        return 1, max(count for count in range(1, ABREAST + 1) if side % count == 0)
+
+    @property
+    def lanes(self) -> int:
+        """How many channels are computed at once: the outputs, and in float those that fill up."""
+        if not self.stage.convolution:
+            return self.stage.output[0]
+        return next(values.shape[0] for _, name, values in self.tables if name.startswith("bias"))
 
 
 def write_float(network: Network) -> Source:
     """Write a network in float."""
     parts = [_float_part(number, stage) for number, stage in enumerate(network.stages, 1)]
-    return _write(parts, f"(float){_PIXEL} * {_literal(network.scale)} + {_literal(network.offset)}")
+    source = _write(parts, f"(float){_PIXEL} * {_literal(network.scale)} + {_literal(network.offset)}")
+    return replace(source, code=_MACROS + source.code)
 
 
 def write_int8(stages: Sequence[IntegerStage]) -> Source:
     """Write a quantised network in integers."""
     return _write([_int8_part(number, stage) for number, stage in enumerate(stages, 1)], _PIXEL)
 
+
+_MACROS = """\
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) && defined(__gnu_linux__)
+/* A function for each width of vector registers; the program takes the widest that its processor has. */
+#define WIDEST __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define WIDEST
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+/* A loop that gcc must not unroll: from what is left it would make worse vectors, ten times slower. */
+#define AS_IT_IS _Pragma("GCC unroll 1")
+#else
+#define AS_IT_IS
+#endif
+
+"""
 
 _PIXEL = f"pixels[y * {SIDE} + x]"
 
@@ -92,8 +123,8 @@ def _float_part(number: int, stage: Stage) -> _Part:
         lines.append(f"value += {_skipped(stage)};")
     if stage.convolution:
         tables = [
-            ("float", f"weights_{number}", _by_position(stage.convolution.weights)),
-            ("float", f"bias_{number}", stage.convolution.bias),
+            ("float", f"weights_{number}", _fill(_by_position(stage.convolution.weights))),
+            ("float", f"bias_{number}", _fill(stage.convolution.bias)),
             *tables,
         ]
     single = tuple((kind, name, values.astype(np.float32)) for kind, name, values in tables)
@@ -137,6 +168,11 @@ def _by_position(weights: NDArray[np.generic]) -> NDArray[np.generic]:
     """(outputs, inputs, height, width) -> (height, width * inputs, outputs): the order in which they are used."""
     outputs, inputs, height, width = weights.shape
     return weights.transpose(2, 3, 1, 0).reshape(height, width * inputs, outputs)
+
+
+def _fill(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fill up the last axis with zeros to a multiple of the lanes."""
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, -values.shape[-1] % LANES)])
 
 
 # --- what is shared ----------------------------------------------------------------------------------------------
@@ -217,8 +253,7 @@ static {part.result} finish_{number}({part.total} value, int o{skipped})
 {indent(part.finish, "    ")}
 }}
 """
-    if stage.convolution:
-        code += "\n" + _sums(number, part, before)
+    code += "\n" + (_sums(number, part, before) if stage.convolution else _join(number, part))
     body = _pooled(number, part, before, after) if stage.pool else _plain(number, part, before, after)
     return f"""{code}
 /* {_describe(stage)} */
@@ -229,43 +264,74 @@ static void stage_{number}(const {part.value} *restrict in, {part.result} *restr
 
 
 def _sums(number: int, part: _Part, before: _Maps) -> str:
-    """Write the function that computes the sums of neighbouring positions."""
-    assert part.stage.convolution is not None
-    outputs, inputs, height, width = part.stage.convolution.weights.shape
-    cast = "" if part.total == part.value else f"({part.total})"
+    """Write the function that computes neighbouring sums: stored one behind the other, or joined in one pool."""
+    convolution, lanes, (rows, columns) = part.stage.convolution, part.lanes, part.abreast
+    assert convolution is not None
+    _, inputs, height, width = convolution.weights.shape
+    starts = [y * before.row + x * inputs for y in range(rows) for x in range(columns)]
+    each = range(len(starts))
+    cast, widest, loop = ("", "WIDEST ", "AS_IT_IS ") if part.value == "float" else (f"({part.total})", "", "")
+    clear = " = ".join(f"sum_{n}[o]" for n in each)
+    load = "\n".join(f"const {part.total} at_{n} = {cast}in[y * {before.row} + i + {start}];" for n, start in enumerate(starts))
+    add = "\n".join(f"sum_{n}[o] += at_{n} * weights_{number}[y][i][o];" for n in each)
+    store = "\n".join(_store(part, f"sum_{n}[o]", n) for n in each)
     return f"""\
-static void sums_{number}(const {part.value} *restrict in, {part.total} sum[{part.abreast}][{outputs}])
+{widest}static void sums_{number}(const {part.value} *restrict in, {part.total} *restrict sums)
 {{
-    for (int n = 0; n < {part.abreast}; n++)
-        for (int o = 0; o < {outputs}; o++)
-            sum[n][o] = bias_{number}[o];
+    {part.total} {", ".join(f"sum_{n}[{lanes}]" for n in each)};
+    {loop}for (int o = 0; o < {lanes}; o++)
+        {clear} = bias_{number}[o];
     for (int y = 0; y < {height}; y++)
-        for (int i = 0; i < {width * inputs}; i++)
-            for (int n = 0; n < {part.abreast}; n++)
-                for (int o = 0; o < {outputs}; o++)
-                    sum[n][o] += {cast}in[y * {before.row} + n * {inputs} + i] * weights_{number}[y][i][o];
+        for (int i = 0; i < {width * inputs}; i++) {{
+{indent(load, " " * 12)}
+            {loop}for (int o = 0; o < {lanes}; o++) {{
+{indent(add, " " * 16)}
+            }}
+        }}
+    {loop}for (int o = 0; o < {lanes}; o++) {{
+{indent(store, " " * 8)}
+    }}
 }}
 """
+
+
+def _join(number: int, part: _Part) -> str:
+    """Write the function that joins one position in a pool, where no convolution is computed along with it."""
+    return f"""\
+static void sums_{number}(const {part.value} *restrict in, {part.total} *restrict sums)
+{{
+    for (int o = 0; o < {part.lanes}; o++)
+        {_store(part, "in[o]", 0)}
+}}
+"""
+
+
+def _store(part: _Part, value: str, n: int) -> str:
+    """Return the statement that hands on the value of channel `o`, the n-th of neighbours."""
+    if part.stage.convolution and part.stage.convolution.relu:
+        value = f"({value} > 0 ? {value} : 0)"
+    if isinstance(part.stage.pool, MaxPool):
+        return f"sums[o] = {value} > sums[o] ? {value} : sums[o];"
+    if isinstance(part.stage.pool, AveragePool):
+        return f"sums[o] += {value};"
+    return f"sums[{n * part.lanes} + o] = {value};"
 
 
 def _plain(number: int, part: _Part, before: _Maps, after: _Maps) -> str:
     """Write the loops of a convolution without a pool."""
     convolution, (outputs, height, width) = part.stage.convolution, part.stage.output
     assert convolution is not None
-    inputs, middle = before.shape[0], convolution.weights.shape[-1] // 2
-    skipped = (
-        f", in + y * {before.row} + (x + n) * {inputs} + {middle * (before.row + inputs)}" if part.stage.skip else ""
-    )
+    inputs, (_, columns) = before.shape[0], part.abreast
+    middle = convolution.weights.shape[-1] // 2 * (before.row + inputs)
+    skipped = f", in + y * {before.row} + (x + n) * {inputs} + {middle}" if part.stage.skip else ""
     return f"""\
 for (int y = 0; y < {height}; y++)
-    for (int x = 0; x < {width}; x += {part.abreast}) {{
-        {part.total} sum[{part.abreast}][{outputs}];
-        sums_{number}(in + y * {before.row} + x * {inputs}, sum);
-        for (int n = 0; n < {part.abreast}; n++)
-            for (int o = 0; o < {outputs}; o++) {{
-                const {part.total} value = {_cut(convolution.relu, "sum[n][o]")};
-                out[{after.at("y", "x + n")} + o] = finish_{number}(value, o{skipped});
-            }}
+    for (int x = 0; x < {width}; x += {columns}) {{
+        {part.total} sums[{columns * part.lanes}];
+        sums_{number}(in + y * {before.row} + x * {inputs}, sums);
+        for (int n = 0; n < {columns}; n++)
+            for (int o = 0; o < {outputs}; o++)
+                out[{after.at("y", "x + n")} + o] = finish_{number}(sums[n * {part.lanes} + o], o{skipped});
     }}
 """
 
@@ -274,38 +340,22 @@ def _pooled(number: int, part: _Part, before: _Maps, after: _Maps) -> str:
     """Write the loops of a pool, and of the convolution before it if there is one."""
     stage, (outputs, height, width) = part.stage, part.stage.output
     assert stage.pool is not None
-    inputs, side = before.shape[0], stage.pool.side
-    window = f"in + (y * {side} + v) * {before.row} + (x * {side} + u) * {inputs}"
-    sums = f"const {part.value} (*sum)[{outputs}] = (const {part.value} (*)[{outputs}])({window});"
-    if stage.convolution:
-        sums = f"{part.total} sum[{part.abreast}][{outputs}];\n" + " " * 16 + f"sums_{number}({window}, sum);"
-    relu = stage.convolution is not None and stage.convolution.relu
-    is_max = isinstance(stage.pool, MaxPool)
-    start = part.lowest if is_max else "0"
-    join = "pooled[o] = value > pooled[o] ? value : pooled[o];" if is_max else "pooled[o] += value;"
+    side, (rows, columns) = stage.pool.side, part.abreast
+    window = f"in + (y * {side} + v) * {before.row} + (x * {side} + u) * {before.shape[0]}"
+    join = f"sums_{number}({window}, sums);"
     return f"""\
 for (int y = 0; y < {height}; y++)
     for (int x = 0; x < {width}; x++) {{
-        {part.total} pooled[{outputs}];
+        {part.total} sums[{part.lanes}];
+        for (int o = 0; o < {part.lanes}; o++)
+            sums[o] = {part.lowest if isinstance(stage.pool, MaxPool) else "0"};
+        for (int v = 0; v < {side}; v += {rows})
+            for (int u = 0; u < {side}; u += {columns})
+                {join}
         for (int o = 0; o < {outputs}; o++)
-            pooled[o] = {start};
-        for (int v = 0; v < {side}; v++)
-            for (int u = 0; u < {side}; u += {part.abreast}) {{
-                {sums}
-                for (int n = 0; n < {part.abreast}; n++)
-                    for (int o = 0; o < {outputs}; o++) {{
-                        const {part.total} value = {_cut(relu, "sum[n][o]")};
-                        {join}
-                    }}
-            }}
-        for (int o = 0; o < {outputs}; o++)
-            out[{after.at("y", "x")} + o] = finish_{number}(pooled[o], o);
+            out[{after.at("y", "x")} + o] = finish_{number}(sums[o], o);
     }}
 """
-
-
-def _cut(relu: bool, value: str) -> str:
-    return f"{value} > 0 ? {value} : 0" if relu else value
 
 
 def _predict(parts: Sequence[_Part], converts: bool) -> str:
