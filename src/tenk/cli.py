@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tenk.datasets import Dataset
     from tenk.digits import Digits
     from tenk.evaluation import CorruptionScore, Metrics
+    from tenk.export.proof import Exported
 
 RecipeName = Annotated[str, Positional, arg(constructor=tyro.extras.literal_type_from_choices(list_recipes()))]
 
@@ -171,6 +172,44 @@ def plot(runs: Annotated[list[Path], Positional], /, out: Path = Path("curves.pn
     _print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} drawn: {literal(str(out))}")
 
 
+def export(
+    weights: Annotated[Path, Positional],
+    /,
+    to: Literal["onnx", "c"],
+    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    int8: bool = False,
+    data: str | None = None,
+    json: bool = False,
+) -> None:
+    """Take a trained network elsewhere, and check there that it answers as PyTorch does.
+
+    Args:
+        weights: A run folder or a weights file.
+        to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies.
+        out: File or folder to write; by default model.onnx or c in the run folder, or beside the weights file.
+        int8: Write 8-bit integers instead of float.
+        data: A known name or a folder, to check with; by default what the run was trained on.
+        json: Print what was found as JSON.
+    """
+    from tenk.datasets import load_digits
+    from tenk.runs import load_weights
+
+    model, facts = load_weights(weights)
+    digits = load_digits(data or _recorded_data(weights))
+    kind: Literal["float", "int8"] = "int8" if int8 else "float"
+    suffix = "-int8" if int8 else ""
+    base = weights / "model" if weights.is_dir() else weights.with_suffix("")
+    if to == "onnx":
+        from tenk.export.onnx import export_onnx
+
+        found = export_onnx(model, facts, out or Path(f"{base}{suffix}.onnx"), kind, digits)
+    else:
+        from tenk.export.c import export_c
+
+        found = export_c(model, facts, out or Path(f"{base}{suffix}-c"), kind, digits)
+    _print_json(found.to_dict()) if json else _print_export(found, digits.note)
+
+
 def bench(
     recipes: Annotated[tuple[str, ...], Positional] = ("default",),
     /,
@@ -294,6 +333,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "summary": summary,
     "plot": plot,
+    "export": export,
     "bench": bench,
     "datasets": datasets,
     "models": models,
@@ -551,6 +591,23 @@ def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, protoc
     _print(build_table("\nby digit", ("digit", "images", "errors", "recall %", "precision %", "read as"), rows))
     matrix = [(true, *(count or None for count in row)) for true, row in enumerate(metrics.confusion.tolist())]
     _print(build_table("\nconfusion: true digits down, read digits across", ("", *map(str, range(10))), matrix))
+
+
+def _print_export(found: Exported, note: str) -> None:
+    facts = [(name, str(value)) for name, value in found.notes.items()]
+    if found.agreement is None:
+        facts.append(("checked", "no: there is no C compiler here. where there is one, run: make test"))
+    else:
+        checked = found.agreement
+        facts += [
+            ("checked on", f"{checked.images:,} test images of {checked.data}"),
+            ("largest difference of a logit", f"{checked.largest_difference:.2g}"),
+            ("read differently from PyTorch", f"{checked.differing:,}"),
+            ("accuracy", f"{checked.accuracy:.2%} (PyTorch: {checked.torch_accuracy:.2%})"),
+        ]
+    sizes = [(f"{name}, bytes", f"{size:,}") for name, size in found.sizes.items()]
+    _print(build_table(f"written: {found.path}", (), [*sizes, *facts]))
+    _print(literal(note))
 
 
 def _accuracy(metrics: Metrics) -> str:

@@ -77,30 +77,34 @@ class _Part:
         return next(values.shape[0] for _, name, values in self.tables if name.startswith("bias"))
 
 
-def write_float(network: Network) -> Source:
-    """Write a network in float."""
+def write_float(network: Network, name: str) -> Source:
+    """Write a network in float, as a function `NAME_predict`."""
     parts = [_float_part(number, stage) for number, stage in enumerate(network.stages, 1)]
-    source = _write(parts, f"(float){_PIXEL} * {_literal(network.scale)} + {_literal(network.offset)}")
-    return replace(source, code=_MACROS + source.code)
+    source = _write(name, parts, f"(float){_PIXEL} * {_literal(network.scale)} + {_literal(network.offset)}")
+    return replace(source, code=_WIDEST + source.code)
 
 
-def write_int8(stages: Sequence[IntegerStage]) -> Source:
-    """Write a quantised network in integers."""
-    return _write([_int8_part(number, stage) for number, stage in enumerate(stages, 1)], _PIXEL)
+def write_int8(stages: Sequence[IntegerStage], name: str) -> Source:
+    """Write a quantised network in integers, as a function `NAME_predict`."""
+    return _write(name, [_int8_part(number, stage) for number, stage in enumerate(stages, 1)], _PIXEL)
 
 
-_MACROS = """\
+_AS_IT_IS = """\
+#if defined(__GNUC__) && !defined(__clang__)
+/* A loop that gcc must not unroll: of what is left it would make worse code, larger and up to ten times slower. */
+#define AS_IT_IS _Pragma("GCC unroll 1")
+#else
+#define AS_IT_IS
+#endif
+
+"""
+
+_WIDEST = """\
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) && defined(__gnu_linux__)
 /* A function for each width of vector registers; the program takes the widest that its processor has. */
 #define WIDEST __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define WIDEST
-#endif
-#if defined(__GNUC__) && !defined(__clang__)
-/* A loop that gcc must not unroll: from what is left it would make worse vectors, ten times slower. */
-#define AS_IT_IS _Pragma("GCC unroll 1")
-#else
-#define AS_IT_IS
 #endif
 
 """
@@ -205,7 +209,7 @@ class _Maps:
         return f"for (int i = 0; i < {self.size}; i++)\n    out[i] = {value};\n" if self.border else ""
 
 
-def _write(parts: Sequence[_Part], pixel: str) -> Source:
+def _write(name: str, parts: Sequence[_Part], pixel: str) -> Source:
     shapes = [INPUT, *(part.stage.output for part in parts)]
     borders = [*(part.stage.padding for part in parts), 0]
     maps = [_Maps(shape, border) for shape, border in zip(shapes, borders, strict=True)]
@@ -215,15 +219,17 @@ def _write(parts: Sequence[_Part], pixel: str) -> Source:
     tables = [table for part in parts for table in part.tables]
     value = parts[0].value
     code = [_table(*table) for table in tables]
-    code += [f"static {value} {name}[{size}];\n" for name, size in zip(_BUFFERS, sizes, strict=True) if size]
+    code += [f"static {value} {buffer}[{size}];\n" for buffer, size in zip(_BUFFERS, sizes, strict=True) if size]
     code += [_load(value, maps[0], parts[0].border, pixel)] if converts else []
     for number, part in enumerate(parts, 1):
         border = parts[number].border if number < len(parts) else ""
         code.append(_stage(number, part, maps[number - 1], maps[number], border))
-    code.append(_predict(parts, converts))
+    code.append(_predict(name, parts, converts))
     weights = sum(values.nbytes for _, name, values in tables if name.startswith("weights"))
     others = sum(values.nbytes for _, _, values in tables) - weights
-    return Source("\n".join(code), parts[-1].result, weights, others, sum(sizes) * (4 if value == "float" else 1))
+    return Source(
+        _AS_IT_IS + "\n".join(code), parts[-1].result, weights, others, sum(sizes) * (4 if value == "float" else 1)
+    )
 
 
 _BUFFERS = ("even", "odd")
@@ -270,25 +276,27 @@ def _sums(number: int, part: _Part, before: _Maps) -> str:
     _, inputs, height, width = convolution.weights.shape
     starts = [y * before.row + x * inputs for y in range(rows) for x in range(columns)]
     each = range(len(starts))
-    cast, widest, loop = ("", "WIDEST ", "AS_IT_IS ") if part.value == "float" else (f"({part.total})", "", "")
+    cast, widest = ("", "WIDEST ") if part.value == "float" else (f"({part.total})", "")
     clear = " = ".join(f"sum_{n}[o]" for n in each)
-    load = "\n".join(f"const {part.total} at_{n} = {cast}in[y * {before.row} + i + {start}];" for n, start in enumerate(starts))
+    load = "\n".join(
+        f"const {part.total} at_{n} = {cast}in[y * {before.row} + i + {start}];" for n, start in enumerate(starts)
+    )
     add = "\n".join(f"sum_{n}[o] += at_{n} * weights_{number}[y][i][o];" for n in each)
     store = "\n".join(_store(part, f"sum_{n}[o]", n) for n in each)
     return f"""\
 {widest}static void sums_{number}(const {part.value} *restrict in, {part.total} *restrict sums)
 {{
     {part.total} {", ".join(f"sum_{n}[{lanes}]" for n in each)};
-    {loop}for (int o = 0; o < {lanes}; o++)
+    AS_IT_IS for (int o = 0; o < {lanes}; o++)
         {clear} = bias_{number}[o];
     for (int y = 0; y < {height}; y++)
         for (int i = 0; i < {width * inputs}; i++) {{
 {indent(load, " " * 12)}
-            {loop}for (int o = 0; o < {lanes}; o++) {{
+            AS_IT_IS for (int o = 0; o < {lanes}; o++) {{
 {indent(add, " " * 16)}
             }}
         }}
-    {loop}for (int o = 0; o < {lanes}; o++) {{
+    AS_IT_IS for (int o = 0; o < {lanes}; o++) {{
 {indent(store, " " * 8)}
     }}
 }}
@@ -358,13 +366,13 @@ for (int y = 0; y < {height}; y++)
 """
 
 
-def _predict(parts: Sequence[_Part], converts: bool) -> str:
+def _predict(name: str, parts: Sequence[_Part], converts: bool) -> str:
     names = [_BUFFERS[number % 2] for number in range(len(parts))] + ["logits"]
     calls = [f"load(pixels, {names[0]});"] if converts else []
     names[0] = names[0] if converts else "pixels"
     calls += [f"stage_{n}({names[n - 1]}, {names[n]});" for n in range(1, len(parts) + 1)]
     return f"""\
-int @name@_predict(const uint8_t pixels[{SIDE * SIDE}], {parts[-1].result} logits[{CLASSES}])
+int {name}_predict(const uint8_t pixels[{SIDE * SIDE}], {parts[-1].result} logits[{CLASSES}])
 {{
 {indent(chr(10).join(calls), "    ")}
     int digit = 0;
@@ -392,12 +400,12 @@ def _describe(stage: Stage) -> str:
 
 def _table(kind: str, name: str, values: NDArray[np.generic]) -> str:
     sizes = "".join(f"[{size}]" for size in values.shape)
-    return f"static const {kind} {name}{sizes} = {_braces(values)};\n"
+    return f"static const {kind} {name}{sizes} = {braces(values)};\n"
 
 
-def _braces(values: NDArray[np.generic]) -> str:
+def braces(values: NDArray[np.generic]) -> str:
     if values.ndim > 1:
-        return "{\n" + ",\n".join(map(_braces, values)) + "}"
+        return "{\n" + ",\n".join(map(braces, values)) + "}"
     return "{" + "\n".join(wrap(", ".join(map(_literal, values)), 118)) + "}"
 
 

@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from tenk.datasets import Dataset
 from tenk.digits import CLASSES, MEAN, SIDE, STD, to_unit
 from tenk.errors import UsageError
-from tenk.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, shape_after
+from tenk.evaluation import predict_logits
+from tenk.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, flatten, shape_after
+from tenk.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement
+from tenk.files import write_atomically
 
 OPSET = 17
 """Of 2022: old enough for the runtimes that are out there."""
@@ -159,3 +163,22 @@ def _require(library: str) -> Any:
         return importlib.import_module(library)
     except ImportError:
         raise UsageError(f"not installed: {library}. install it with: pip install 'tenk[export]'") from None
+
+
+def export_onnx(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, dataset: Dataset) -> Exported:
+    """Write a trained network as an ONNX file, after checking it on all test images.
+
+    Raises:
+        UsageError: onnx or onnxruntime is not installed, or the network cannot be exported.
+        TenkError: the check has failed; nothing is written.
+    """
+    content = build_onnx(flatten(model), facts)
+    if kind == "int8":
+        content = quantise_onnx(content, dataset.train.images[:CALIBRATION])
+    logits = run_onnx(content, dataset.test.images)
+    agreement = compare(logits, predict_logits(model, dataset.test.images), dataset.test.labels, dataset.name)
+    if kind == "float":
+        require_agreement(agreement)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, content)
+    return Exported(out, {out.name: len(content)}, {"type": kind, "opset": OPSET}, agreement)
