@@ -55,7 +55,9 @@ def test_int8_is_smaller_and_near(dataset: Dataset) -> None:
 @pytest.mark.parametrize("kind", ["float", "int8"])
 def test_an_export_is_checked_and_written(kind: str, dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "new folder" / "model.onnx"
-    found = export_onnx(random_network("early"), {"model": "early"}, out, "int8" if kind == "int8" else "float", dataset)
+    found = export_onnx(
+        random_network("early"), {"model": "early"}, out, "int8" if kind == "int8" else "float", dataset
+    )
     assert found.sizes == {"model.onnx": out.stat().st_size}
     assert found.agreement
     assert found.agreement.images == len(dataset.test)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def test_plain_layers_end_in_ten_numbers(name: str, residual: bool, head: str) -
 
 
 def test_batch_norm_is_folded_away_where_it_can_be() -> None:
-    def left(name: str, **options: object) -> int:
+    def left(name: str, **options: Any) -> int:
         return sum(isinstance(layer, Affine) for layer in walk(flatten(random_network(name, **options))))
 
     assert left("gap") == 1, "the normalisation: a border of zeros is not one of black pixels"

@@ -186,7 +186,7 @@ def export(
     Args:
         weights: A run folder or a weights file.
         to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies.
-        out: File or folder to write; by default model.onnx or c in the run folder, or beside the weights file.
+        out: File or folder to write; by default model.onnx or model-c, with -int8 where so, beside the weights.
         int8: Write 8-bit integers instead of float.
         data: A known name or a folder, to check with; by default what the run was trained on.
         json: Print what was found as JSON.

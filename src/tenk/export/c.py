@@ -127,8 +127,8 @@ def export_c(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, 
         UsageError: `out` holds something else, or the network cannot be exported.
         TenkError: the check has failed; nothing is written.
     """
-    built = build_c(model, facts, kind, dataset.train.images[:CALIBRATION])
     _refuse_foreign(out)
+    built = build_c(model, facts, kind, dataset.train.images[:CALIBRATION])
     agreement = check_c(built, model, dataset) if find_compiler() else None
     out.mkdir(parents=True, exist_ok=True)
     for name, text in built.files.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from textwrap import indent, wrap
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ class _Part:
         """How many channels are computed at once: the outputs, and in float those that fill up."""
         if not self.stage.convolution:
             return self.stage.output[0]
-        return next(values.shape[0] for _, name, values in self.tables if name.startswith("bias"))
+        return next(len(values) for _, name, values in self.tables if name.startswith("bias"))
 
 
 def write_float(network: Network, name: str) -> Source:
@@ -168,7 +169,7 @@ def _skipped(stage: Stage) -> str:
     return "in[o]" if inputs == outputs else f"o < {inputs} ? in[o] : 0"
 
 
-def _by_position(weights: NDArray[np.generic]) -> NDArray[np.generic]:
+def _by_position(weights: NDArray[Any]) -> NDArray[Any]:
     """(outputs, inputs, height, width) -> (height, width * inputs, outputs): the order in which they are used."""
     outputs, inputs, height, width = weights.shape
     return weights.transpose(2, 3, 1, 0).reshape(height, width * inputs, outputs)

@@ -152,7 +152,7 @@ def _check_range(integer: IntegerStage, count: int) -> None:
 def run_int8(stages: list[IntegerStage], images: Tensor, batch_size: int = 500) -> NDArray[np.int32]:
     """Run the integer network: uint8 (N, 28, 28) -> logits int32 (N, 10), in units of 2 ** -16."""
     parts = []
-    for maps in images.unsqueeze(1).double().split(batch_size):
+    for maps in torch.split(images.unsqueeze(1).double(), batch_size):
         for stage in stages:
             maps = _run_stage(stage, maps)
         parts.append(maps.flatten(1).numpy().astype(np.int32))
@@ -186,14 +186,15 @@ def _exact_kind(integer: IntegerStage) -> torch.dtype:
     float32 holds whole numbers below 2 ** 24, but only oneDNN is known to add up the products themselves: others may
     go through a transform that rounds.
     """
-    small = _largest_sums(integer).max() < 2**24
-    return torch.float32 if small and torch.backends.mkldnn.is_available() else torch.float64
+    has_one_dnn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return torch.float32 if has_one_dnn and _largest_sums(integer).max() < 2**24 else torch.float64
 
 
 def _largest_sums(integer: IntegerStage) -> NDArray[np.int64]:
     """Return the largest magnitude that each channel's sum of products and bias can have, whatever the image."""
     magnitudes = np.abs(integer.weights.astype(np.int64)).sum(axis=(1, 2, 3))
-    return _LARGEST * magnitudes + np.abs(integer.bias.astype(np.int64))
+    sums: NDArray[np.int64] = _LARGEST * magnitudes + np.abs(integer.bias.astype(np.int64))
+    return sums
 
 
 def _window_sums(maps: Tensor, side: int) -> Tensor:

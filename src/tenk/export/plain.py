@@ -163,7 +163,7 @@ def _layer(module: nn.Module, shape: Shape) -> Layer:
             scale = module.weight.double() / (variance.double() + module.eps).sqrt()
             return Affine(_numbers(scale), _numbers(module.bias.double() - mean.double() * scale))
         case nn.MaxPool2d():
-            return MaxPool(int(module.kernel_size))
+            return MaxPool(int(module.kernel_size))  # type: ignore[arg-type]
         case nn.AvgPool2d():
             return AveragePool(int(module.kernel_size))  # type: ignore[arg-type]
         case GlobalAveragePool():

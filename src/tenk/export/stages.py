@@ -51,9 +51,9 @@ def group(layers: Sequence[Layer]) -> Network:
     """
     rest = list(layers)
     scale, offset = 1.0, 0.0
-    if rest and isinstance(rest[0], Affine) and not rest[0].relu:
-        first = rest.pop(0)
-        scale, offset = float(first.scale[0]), float(first.offset[0])
+    normalisation = _take(rest, Affine)
+    if normalisation:
+        scale, offset = float(normalisation.scale[0]), float(normalisation.offset[0])
     stages: list[Stage] = []
     while rest:
         stages.append(_take_stage(rest, stages[-1].output if stages else INPUT))
