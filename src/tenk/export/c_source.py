@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from textwrap import indent, wrap
 from typing import Any
 
@@ -58,23 +59,22 @@ class _Part:
     """What stands around padded maps."""
     tables: tuple[Table, ...]
     finish: str
-    """Statements that turn `value`, the sum of channel `o`, into a result; `in` are the channels to add, if any."""
+    """Statements that turn `value`, the sum of channel `o`, into a result, with `in`, the channels to add, if there are
+    any; empty where the sum is the result."""
 
     @property
     def abreast(self) -> tuple[int, int]:
-        """How many neighbours, in rows and columns, are computed at once: parts of a pool's window, or of a row."""
-        side = self.stage.pool.side if self.stage.pool else self.stage.output[2]
+        """Rows and columns of neighbours computed at once: as many as divide the maps, or a pool's windows, evenly."""
         if self.value != "float" or not self.stage.convolution:
             return 1, 1  # in integers the code is to be small
-        if self.stage.pool and side**2 <= ABREAST:
-            return side, side
-        return 1, max(count for count in range(1, ABREAST + 1) if side % count == 0)
+        height, width = (self.stage.pool.side,) * 2 if self.stage.pool else self.stage.output[1:]
+        rows = [1] if self.finish and not self.stage.pool else range(1, ABREAST + 1)
+        blocks = [(y, x) for y in rows for x in range(1, ABREAST + 1) if height % y == 0 and width % x == 0]
+        return max((block for block in blocks if prod(block) <= ABREAST), key=prod)
 
     @property
     def lanes(self) -> int:
-        """How many channels are computed at once: the outputs, and in float those that fill up."""
-        if not self.stage.convolution:
-            return self.stage.output[0]
+        """How many sums a convolution makes at each position: one an output, and in float those that fill up."""
         return next(len(values) for _, name, values in self.tables if name.startswith("bias"))
 
 
@@ -133,7 +133,9 @@ def _float_part(number: int, stage: Stage) -> _Part:
             *tables,
         ]
     single = tuple((kind, name, values.astype(np.float32)) for kind, name, values in tables)
-    return _Part(stage, "float", "float", "float", "-3.4e38f", "0", single, "\n".join([*lines, "return value;"]))
+    return _Part(
+        stage, "float", "float", "float", "-3.4e38f", "0", single, "\n".join([*lines, "return value;"] if lines else [])
+    )
 
 
 def _int8_part(number: int, integer: IntegerStage) -> _Part:
@@ -203,7 +205,7 @@ class _Maps:
     def at(self, y: str, x: str) -> str:
         """Return where the channels of a position begin, counted from the corner of the maps inside the border."""
         start = self.border * (self.row + self.shape[0])
-        return f"({y}) * {self.row} + ({x}) * {self.shape[0]}" + (f" + {start}" if start else "")
+        return f"{y} * {self.row} + {x} * {self.shape[0]}" + (f" + {start}" if start else "")
 
     def clear(self, value: str) -> str:
         """Return the statements that fill the buffer, for the sake of its border."""
@@ -253,14 +255,15 @@ def _stage(number: int, part: _Part, before: _Maps, after: _Maps, border: str) -
     """Write the functions of a stage; `border` is the value around the maps it makes."""
     stage = part.stage
     skipped = f", const {part.value} *in" if stage.skip else ""
-    code = f"""\
+    code = _sums(number, part, before, after) if stage.convolution else _join(number, part)
+    if part.finish:
+        code += f"""
 static {part.result} finish_{number}({part.total} value, int o{skipped})
 {{
 {"" if "o]" in part.finish else "    (void)o;" + chr(10)}\
 {indent(part.finish, "    ")}
 }}
 """
-    code += "\n" + (_sums(number, part, before) if stage.convolution else _join(number, part))
     body = _pooled(number, part, before, after) if stage.pool else _plain(number, part, before, after)
     return f"""{code}
 /* {_describe(stage)} */
@@ -270,20 +273,22 @@ static void stage_{number}(const {part.value} *restrict in, {part.result} *restr
 """
 
 
-def _sums(number: int, part: _Part, before: _Maps) -> str:
+def _sums(number: int, part: _Part, before: _Maps, after: _Maps) -> str:
     """Write the function that computes neighbouring sums: stored one behind the other, or joined in one pool."""
     convolution, lanes, (rows, columns) = part.stage.convolution, part.lanes, part.abreast
     assert convolution is not None
     _, inputs, height, width = convolution.weights.shape
-    starts = [y * before.row + x * inputs for y in range(rows) for x in range(columns)]
-    each = range(len(starts))
+    block = [(y, x) for y in range(rows) for x in range(columns)]
+    starts = [y * before.row + x * inputs for y, x in block]
+    each = range(len(block))
     cast, widest = ("", "WIDEST ") if part.value == "float" else (f"({part.total})", "")
     clear = " = ".join(f"sum_{n}[o]" for n in each)
     load = "\n".join(
         f"const {part.total} at_{n} = {cast}in[y * {before.row} + i + {start}];" for n, start in enumerate(starts)
     )
     add = "\n".join(f"sum_{n}[o] += at_{n} * weights_{number}[y][i][o];" for n in each)
-    store = "\n".join(_store(part, f"sum_{n}[o]", n) for n in each)
+    targets = [y * after.row + x * after.shape[0] for y, x in block]
+    store = "\n".join(_store(part, f"sum_{n}[o]", target) for n, target in enumerate(targets))
     return f"""\
 {widest}static void sums_{number}(const {part.value} *restrict in, {part.total} *restrict sums)
 {{
@@ -297,7 +302,7 @@ def _sums(number: int, part: _Part, before: _Maps) -> str:
 {indent(add, " " * 16)}
             }}
         }}
-    AS_IT_IS for (int o = 0; o < {lanes}; o++) {{
+    AS_IT_IS for (int o = 0; o < {part.stage.output[0]}; o++) {{
 {indent(store, " " * 8)}
     }}
 }}
@@ -309,38 +314,41 @@ def _join(number: int, part: _Part) -> str:
     return f"""\
 static void sums_{number}(const {part.value} *restrict in, {part.total} *restrict sums)
 {{
-    for (int o = 0; o < {part.lanes}; o++)
+    AS_IT_IS for (int o = 0; o < {part.stage.output[0]}; o++)
         {_store(part, "in[o]", 0)}
 }}
 """
 
 
-def _store(part: _Part, value: str, n: int) -> str:
-    """Return the statement that hands on the value of channel `o`, the n-th of neighbours."""
+def _store(part: _Part, value: str, target: int) -> str:
+    """Return the statement that puts the value of channel `o` in its place, or joins it with others in a pool."""
+    if isinstance(part.stage.pool, MaxPool):  # a ReLU is in the 0 that the largest is begun with
+        return f"sums[o] = {value} > sums[o] ? {value} : sums[o];"
     if part.stage.convolution and part.stage.convolution.relu:
         value = f"({value} > 0 ? {value} : 0)"
-    if isinstance(part.stage.pool, MaxPool):
-        return f"sums[o] = {value} > sums[o] ? {value} : sums[o];"
     if isinstance(part.stage.pool, AveragePool):
         return f"sums[o] += {value};"
-    return f"sums[{n * part.lanes} + o] = {value};"
+    return f"sums[{target} + o] = {value};"
 
 
 def _plain(number: int, part: _Part, before: _Maps, after: _Maps) -> str:
     """Write the loops of a convolution without a pool."""
     convolution, (outputs, height, width) = part.stage.convolution, part.stage.output
     assert convolution is not None
-    inputs, (_, columns) = before.shape[0], part.abreast
+    inputs, (rows, columns) = before.shape[0], part.abreast
     middle = convolution.weights.shape[-1] // 2 * (before.row + inputs)
     skipped = f", in + y * {before.row} + (x + n) * {inputs} + {middle}" if part.stage.skip else ""
+    finish = f"""\
+for (int n = 0; n < {columns}; n++)
+    for (int o = 0; o < {outputs}; o++)
+        out[{after.at("y", "(x + n)")} + o] = finish_{number}(sums[n * {outputs} + o], o{skipped});
+"""
     return f"""\
-for (int y = 0; y < {height}; y++)
+for (int y = 0; y < {height}; y += {rows})
     for (int x = 0; x < {width}; x += {columns}) {{
-        {part.total} sums[{columns * part.lanes}];
+        {_place(part, after, columns * outputs)}
         sums_{number}(in + y * {before.row} + x * {inputs}, sums);
-        for (int n = 0; n < {columns}; n++)
-            for (int o = 0; o < {outputs}; o++)
-                out[{after.at("y", "x + n")} + o] = finish_{number}(sums[n * {part.lanes} + o], o{skipped});
+{indent(finish if part.finish else "", " " * 8)}\
     }}
 """
 
@@ -350,21 +358,30 @@ def _pooled(number: int, part: _Part, before: _Maps, after: _Maps) -> str:
     stage, (outputs, height, width) = part.stage, part.stage.output
     assert stage.pool is not None
     side, (rows, columns) = stage.pool.side, part.abreast
+    relu = stage.convolution is not None and stage.convolution.relu
+    start = part.lowest if isinstance(stage.pool, MaxPool) and not relu else "0"
     window = f"in + (y * {side} + v) * {before.row} + (x * {side} + u) * {before.shape[0]}"
-    join = f"sums_{number}({window}, sums);"
+    finish = f"""\
+for (int o = 0; o < {outputs}; o++)
+    out[{after.at("y", "x")} + o] = finish_{number}(sums[o], o);
+"""
     return f"""\
 for (int y = 0; y < {height}; y++)
     for (int x = 0; x < {width}; x++) {{
-        {part.total} sums[{part.lanes}];
-        for (int o = 0; o < {part.lanes}; o++)
-            sums[o] = {part.lowest if isinstance(stage.pool, MaxPool) else "0"};
+        {_place(part, after, outputs)}
+        for (int o = 0; o < {outputs}; o++)
+            sums[o] = {start};
         for (int v = 0; v < {side}; v += {rows})
             for (int u = 0; u < {side}; u += {columns})
-                {join}
-        for (int o = 0; o < {outputs}; o++)
-            out[{after.at("y", "x")} + o] = finish_{number}(sums[o], o);
+                sums_{number}({window}, sums);
+{indent(finish if part.finish else "", " " * 8)}\
     }}
 """
+
+
+def _place(part: _Part, after: _Maps, count: int) -> str:
+    """Declare where sums are put: straight into the output if nothing is to be done with them."""
+    return f"{part.total} sums[{count}];" if part.finish else f"{part.total} *sums = out + {after.at('y', 'x')};"
 
 
 def _predict(name: str, parts: Sequence[_Part], converts: bool) -> str:
