@@ -168,9 +168,10 @@ def test_the_static_memory_is_as_stated(kind: Kind, tmp_path: Path) -> None:
 
 @needs_make
 @pytest.mark.parametrize("kind", ["float", "int8"])
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("name", list_models())
-def test_make_test_passes_under_the_sanitizers(name: str, kind: Kind, tmp_path: Path) -> None:
-    place = write(built(name, kind, residual=True), tmp_path / "a folder")
+def test_make_test_passes_under_the_sanitizers(name: str, residual: bool, kind: Kind, tmp_path: Path) -> None:
+    place = write(built(name, kind, residual=residual), tmp_path / "a folder")
     done = make(place, "test", "CFLAGS=-O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("10 of 10 agree")
@@ -314,6 +315,23 @@ def test_without_a_compiler_the_export_is_written_unchecked(
 def test_an_export_that_computes_something_else_is_not_written(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(TenkError, match="the export is wrong: a logit differs"):
         check_c(built("early", "float"), random_network("early", seed=1), dataset)
+
+
+def test_what_a_weights_file_says_of_itself_cannot_become_code() -> None:
+    facts = {"model": "early", "recipe": "*/ int main(void)", "seed": "\n#include <x.h> //"}
+    header = build_c(network("early", False, "pool"), facts, "float").files["tenk_early.h"]
+    assert "?/ int main?void?" in header
+    assert "x.h" in header
+    assert "<x.h>" not in header
+
+
+def test_int8_without_images_and_a_network_without_an_end_are_refused() -> None:
+    with pytest.raises(UsageError, match="no calibration"):
+        build_c(network("early", False, "pool"), {"model": "early"}, "int8")
+    with pytest.raises(UsageError, match="does not end in"):
+        group(flatten(nn.Sequential(nn.Conv2d(1, 10, 27), nn.MaxPool2d(2), nn.MaxPool2d(1))))
+    with pytest.raises(UsageError, match="no stage begins with"):
+        group(flatten(nn.Sequential(nn.MaxPool2d(28), nn.BatchNorm2d(1), nn.BatchNorm2d(1)).eval()))
 
 
 @needs_compiler

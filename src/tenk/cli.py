@@ -186,7 +186,7 @@ def export(
     Args:
         weights: A run folder or a weights file.
         to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies.
-        out: File or folder to write; by default model.onnx or model-c, with -int8 where so, beside the weights.
+        out: File or folder to write; by default beside the weights: model.onnx or model-c, or with -int8 in it.
         int8: Write 8-bit integers instead of float.
         data: A known name or a folder, to check with; by default what the run was trained on.
         json: Print what was found as JSON.
@@ -606,7 +606,7 @@ def _print_export(found: Exported, note: str) -> None:
             ("accuracy", f"{checked.accuracy:.2%} (PyTorch: {checked.torch_accuracy:.2%})"),
         ]
     sizes = [(f"{name}, bytes", f"{size:,}") for name, size in found.sizes.items()]
-    _print(build_table(f"written: {found.path}", (), [*sizes, *facts]))
+    _print(build_table(f"written: {printable(str(found.path))}", (), [*sizes, *facts]))
     _print(literal(note))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,14 +55,16 @@ def build_c(model: nn.Module, facts: Mapping[str, Any], kind: Kind, calibration:
     `facts` are those saved beside the weights (`tenk.runs.load_weights`): `model` names the network.
 
     Raises:
-        UsageError: the network has a part that no export knows, or weights too large for integers.
+        UsageError: the network has a part that no export knows, or weights too large for integers; or there are no
+            images to calibrate with.
     """
     network = group(flatten(model))
     vectors = draw_digits(VECTORS, seed=0).images
     name = f"tenk_{facts['model']}"
     integer = None
     if kind == "int8":
-        assert calibration is not None
+        if calibration is None:
+            raise UsageError("no calibration: int8 needs images to find its ranges on. give some training images")
         integer = quantise(network, calibration)
         source, logits = write_int8(integer, name), run_int8(integer, vectors)
     else:
@@ -153,7 +156,7 @@ def _refuse_foreign(out: Path) -> None:
 
 def _origin(facts: Mapping[str, Any], kind: Kind) -> str:
     known = "".join(f"{name} {facts[name]}, " for name in ("recipe", "seed") if name in facts)
-    return f"{known}{kind}"
+    return re.sub(r"[^\w ,.-]", "?", f"{known}{kind}")  # a weights file may come from anyone, and this goes into C
 
 
 def _fill_in(template: str, words: Mapping[str, str]) -> str:

@@ -228,7 +228,7 @@ def _write(name: str, parts: Sequence[_Part], pixel: str) -> Source:
         border = parts[number].border if number < len(parts) else ""
         code.append(_stage(number, part, maps[number - 1], maps[number], border))
     code.append(_predict(name, parts, converts))
-    weights = sum(values.nbytes for _, name, values in tables if name.startswith("weights"))
+    weights = sum(values.nbytes for _, table, values in tables if table.startswith("weights"))
     others = sum(values.nbytes for _, _, values in tables) - weights
     return Source(
         _AS_IT_IS + "\n".join(code), parts[-1].result, weights, others, sum(sizes) * (4 if value == "float" else 1)

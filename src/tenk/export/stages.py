@@ -57,6 +57,8 @@ def group(layers: Sequence[Layer]) -> Network:
     stages: list[Stage] = []
     while rest:
         stages.append(_take_stage(rest, stages[-1].output if stages else INPUT))
+    if not stages or stages[-1].convolution is None or stages[-1].affine:
+        raise UsageError("cannot export to C: the network does not end in a convolution or a fully connected layer")
     return Network(scale / 255, offset, tuple(stages))
 
 
