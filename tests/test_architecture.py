@@ -48,6 +48,7 @@ LEVELS: dict[str, int] = {
     "summary": 1,
     # a run on disk
     "runs": 2,
+    "plan": 2,
     # the work
     "report": 3,
     "plots": 3,
@@ -61,8 +62,18 @@ LEVELS: dict[str, int] = {
     "export.c": 3,
     "export.onnx": 3,
     "training": 3,
+    "scores": 3,
     # many runs
     "bench": 4,
+    "engines": 4,
+    "cluster": 4,
+    "study": 4,
+    "study_report": 4,
+    "bench.inference": 4,
+    "bench.loading": 4,
+    "bench.plain": 4,
+    "bench.timing": 4,
+    "bench.training": 4,
     # the command line
     "cli": 5,
 }
@@ -71,7 +82,13 @@ LEVELS: dict[str, int] = {
 OUTSIDE = {"__init__", "__main__"}
 """The front doors, which open onto every level."""
 
-RIM = {"matplotlib": "plots", "onnx": "export.onnx", "onnxruntime": "export.onnx", "tyro": "cli"}
+RIM = {
+    "matplotlib": "plots",
+    "onnx": "export.onnx",
+    "onnxruntime": "export.onnx",
+    "ray": "cluster",
+    "tyro": "cli",
+}
 """Heavy libraries, and the one module that may import each."""
 
 FORBIDDEN = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import pty
@@ -11,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from short_runs import KilledError, StopAt, kill, small
 from tenk.cli import VERBS, main
 from tenk.corruptions import CORRUPTIONS
 from tenk.datasets import Dataset
+from tenk.files import locked
 from tenk.recipes import RECIPES, Optimizer, get_recipe
 from tenk.runs import Run
 from tenk.training import train
@@ -148,6 +152,14 @@ def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pyt
         (["plot"], "tenk plot"),
         (["bench", "--rounds", "0"], "rounds out of range"),
         (["datasets", "minst"], "did you mean mnist?"),
+        (["study"], "write: tenk study default"),
+        (["study", "defualt"], "did you mean default?"),
+        (["study", "default", "--override", "optimizer.rl=0.1"], "did you mean optimizer.lr?"),
+        (["study", "default", "--override", "optimizer.lr=fast"], "optimizer.lr: 'fast' is not of type float"),
+        (["study", "--override", "epochs=1", "default"], "not an override: 'default'"),
+        (["study", "default", "--seeds", "0"], "seeds out of range: 0"),
+        (["study", "default", "--engine", "slurm"], "processes"),
+        (["study", "default", "--data", "minst"], "did you mean mnist?"),
         (["completion", "cmd"], "'bash'"),
         (["export", "run"], "--to"),
         (["export", "run", "--to", "rust"], "'onnx'"),
@@ -322,8 +334,6 @@ def test_running_out_of_device_memory_names_the_remedy(
 def test_missing_mnist_falls_back_to_synthetic_digits_and_says_so_first_and_last(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dataclasses import replace
-
     import tenk.training
 
     noted = replace(dataset, name="synthetic", note="MNIST is not there, so synthetic digits serve.")
@@ -458,10 +468,34 @@ def test_evaluate_saves_its_pictures_though_nobody_reads_what_it_prints(
     assert {path.name for path in tmp_path.iterdir()} >= {"metrics.json", "confusion.png", "misread.png"}
 
 
+@pytest.mark.parametrize(("given", "used"), [(None, "100000"), ("500", "500")])
+def test_threads_soon_sleep_while_they_wait_unless_told_otherwise(
+    given: str | None, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    if given:
+        monkeypatch.setenv("GOMP_SPINCOUNT", given)
+    main(["recipes"])
+    assert os.environ["GOMP_SPINCOUNT"] == used
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+
+
 def test_plot_lays_runs_over_each_other(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["plot", str(finished_run), str(finished_run), "--out", str(tmp_path / "both.png")])
     assert "2 runs" in capsys.readouterr().out
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_lays_studies_side_by_side(
+    finished_study: Path, finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["plot", str(finished_study), str(finished_study), "--out", str(tmp_path / "studies.png")])
+    assert "2 studies drawn" in capsys.readouterr().out
+    assert (tmp_path / "studies.png").read_bytes()[1:4] == b"PNG"
+    mixed = ["plot", str(finished_study), str(finished_run), "--out", str(tmp_path / "mixed.png")]
+    assert "runs and studies together" in fails(capsys, 2, *mixed)
+    (tmp_path / "plan.json").write_text("{}")
+    assert "no study to read" in fails(capsys, 4, "plot", str(tmp_path), "--out", str(tmp_path / "none.png"))
 
 
 def test_plot_of_a_folder_that_is_no_run_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -469,11 +503,105 @@ def test_plot_of_a_folder_that_is_no_run_fails(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "x.png").exists()
 
 
-def test_bench_tells_ratios_to_the_plain_loop(capsys: pytest.CaptureFixture[str], data_folder: Path) -> None:
-    main(["bench", "default", "--rounds", "1", "--data", str(data_folder), "--json"])
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["training"] for row in rows] == ["plain loop", "default"]
-    assert rows[0]["of plain"] == 1
+STUDY = ["study", "default", "--engine", "serial", "--override", "epochs=1", "batch_size=192"]
+
+
+def test_study_prints_tables_for_people_and_json_for_programs(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--seeds", "2", "--data", str(data_folder), "--out", str(tmp_path / "s")]
+    main([*STUDY, "residual=true,false", *options])
+    out = capsys.readouterr().out
+    for fact in (
+        "2 recipes x 2 seeds",
+        "(4 of 4)",
+        "test accuracy, %, protocol fixed",
+        "95 % interval",
+        "std dev",
+        "9,720",
+        "seconds a run",
+        "paired by seed",
+        "the test set read once",
+        f"files: {tmp_path}/s",
+    ):
+        assert fact in out
+    assert "\x1b" not in out
+    main(["study", "--out", str(tmp_path / "s"), "--json"])
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads((tmp_path / "s" / "study.json").read_text())
+    assert "4 of 4 runs are finished already" in printed.err
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_tables_of_a_study_fit_the_terminal(columns: str, finished_study: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tenk", "study", "--out", str(finished_study), "--engine", "serial"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": columns},
+    )
+    tables, _, remarks = done.stdout.partition("watched: ")
+    assert max(map(len, tables.splitlines()[3:])) <= int(columns)
+    figures = ("std dev", "95 % interval", "best", "worst", "median epoch", "0 of 2", "difference")
+    assert all(figure in tables for figure in figures), tables
+    assert "keeping the best epoch" in remarks
+
+
+@pytest.fixture(scope="module")
+def finished_study(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from rich.console import Console
+
+    from tenk.study import run_study
+    from tenk.study_report import StudyReport
+
+    folder = tmp_path_factory.mktemp("study")
+    recipes = [small(name=name, epochs=1, batch_size=192) for name in ("short", "documented-transition-as-it-is")]
+    watched = [replace(recipe, protocol="watched", target_accuracy=0.9941) for recipe in recipes]
+    data = Dataset(str(write_digits(folder / "data", dataset)), dataset.train, dataset.test)
+    report = StudyReport(Console(file=io.StringIO()))
+    overrides = {"optimizer.lr": [0.1], "augment.elastic_pixels": [0.5], "augment.rotation_degrees": [10.0]}
+    study = folder / "study"
+    run_study(watched, 2, data, study, overrides=overrides, engine="serial", report=report)
+    return study
+
+
+def test_a_study_with_failed_runs_shows_its_table_and_ends_with_1(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wild = ["averaging=0", "optimizer.lr=1e12,0.1"]
+    with pytest.raises(SystemExit) as ended:
+        main([*STUDY, *wild, "--seeds", "1", "--data", str(data_folder), "--out", str(tmp_path / "s")])
+    printed = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "failed: default averaging=0 batch_size=192 epochs=1 optimizer.lr=1000000000000 seed 0" in printed.out
+    assert "lower optimizer.lr" in printed.out
+    assert printed.err.startswith("error: 1 of 2 runs failed: ")
+    assert printed.err.count("\n") == 1
+
+
+def test_a_second_study_in_one_folder_is_refused(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s").mkdir()
+    with locked(tmp_path / "s"):
+        fails(capsys, 6, *STUDY, "--data", str(data_folder), "--out", str(tmp_path / "s"))
+
+
+def test_a_study_in_a_terminal_shows_how_far_it_is(data_folder: Path, tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    command = [*STUDY, "--seeds", "3", "--data", str(data_folder), "--out", str(tmp_path / "s")]
+    process = subprocess.Popen([sys.executable, "-m", "tenk", *command], stdout=slave, stderr=slave, stdin=slave)
+    os.close(slave)
+    seen = b""
+    with contextlib.suppress(OSError):  # the terminal closes with the process
+        while chunk := os.read(master, 4096):
+            seen += chunk
+    os.close(master)
+    assert process.wait() == 0
+    text = seen.decode()
+    assert "0/3 runs, 1 running" in text
+    assert "left" in text
 
 
 def test_a_diverged_run_keeps_the_earlier_run_in_the_next_folder(

@@ -66,6 +66,7 @@ def test_each_python_example_runs(code: str, dataset: Dataset, tmp_path: Path, m
 
     import tenk.datasets
     import tenk.recipes
+    import tenk.study
     import tenk.training
 
     def few(name: Any) -> Dataset:
@@ -76,6 +77,7 @@ def test_each_python_example_runs(code: str, dataset: Dataset, tmp_path: Path, m
     short = replace(real, epochs=1, batch_size=64, optimizer=Optimizer("sgd", lr=0.1))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tenk.datasets, "load_digits", few)
+    monkeypatch.setattr(tenk.study, "load_digits", few)
     monkeypatch.setattr(tenk.training, "load_digits", few)
     monkeypatch.setattr(tenk.recipes, "default", lambda: short)
     exec(compile(code, "example", "exec"), {})  # noqa: S102

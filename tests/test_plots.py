@@ -13,12 +13,16 @@ from tenk.corruptions import CORRUPTIONS
 from tenk.datasets import Dataset
 from tenk.evaluation import CorruptionScore, Metrics
 from tenk.plots import (
+    Points,
+    _stack,
     save_class_sheet,
     save_confusion,
     save_corruption_examples,
     save_corruptions,
     save_curves,
     save_misread,
+    save_strip,
+    save_tradeoff,
 )
 from tenk.recipes import Protocol
 from tenk.stats import wilson_interval
@@ -108,3 +112,25 @@ def test_a_failed_drawing_leaves_the_old_picture(
         save_class_sheet(dataset.test, path, "new")
     assert path.read_bytes() == old
     assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]
+
+
+STUDIES: list[dict[str, Points]] = [
+    {"test accuracy (%)": {"one": [(10.0, 0.99)]}},
+    {"test accuracy (%)": {"equal": [(10.0, 0.99)] * 20, "all right": [(10.0, 1.0), (11.0, 1.0)]}},
+    {
+        "test accuracy (%)": {f"recipe-{n} optimizer.lr=0.{n}": [(n, 0.99), (n + 1, 0.995)] for n in range(1, 13)},
+        "validation accuracy (%)": {"odd [name] $x_1$ <&>": [(1.0, 0.5), (2.0, 0.75), (9.0, 0.5)]},
+    },
+]
+
+
+@pytest.mark.parametrize("panels", STUDIES)
+def test_studies_of_any_size_are_drawn(panels: dict[str, Points], tmp_path: Path) -> None:
+    save_strip(panels, tmp_path / "strip.png")
+    save_tradeoff(panels, tmp_path / "tradeoff.png")
+    assert is_picture(tmp_path / "strip.png")
+    assert is_picture(tmp_path / "tradeoff.png")
+
+
+def test_equal_scores_lie_side_by_side() -> None:
+    assert _stack([1, 2, 1, 1, 2]) == pytest.approx([0, 0, 0.1, -0.1, 0.1])

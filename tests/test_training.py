@@ -27,7 +27,7 @@ from tenk.files import locked, write_atomically
 from tenk.recipes import RECIPES, Optimizer, get_recipe
 from tenk.report import Report
 from tenk.runs import Epoch, Position, Result, Run, load_model
-from tenk.training import train
+from tenk.training import StopSignals, train
 
 # --- what a run leaves behind --------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from tenk.recipes import Recipe
-from tenk.training import train
+from tenk.training import StopSignals, train
 when, count, data, run, recipe = sys.argv[1:]
 real, seen = getattr(os, when), 0
 def deadly(*arguments, **named):
@@ -344,6 +344,22 @@ def test_curves_that_a_kill_has_cost_are_drawn_on_resuming(dataset: Dataset, tmp
     (tmp_path / "run" / "curves.png").unlink()
     train(small(epochs=1), dataset, tmp_path / "run", resume=True, reports=[])
     assert (tmp_path / "run" / "curves.png").exists()
+
+
+def test_a_stop_can_be_requested_more_than_once_and_stops_nothing_but_the_training(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    def insist() -> None:
+        StopSignals.request()
+        StopSignals.request()
+
+    with pytest.raises(StoppedError, match=r"epoch 1, step 3 is saved") as stopped:
+        train(small(), dataset, tmp_path / "run", reports=[StopAt(0, 3, insist)])
+    assert stopped.value.exit_code == 143
+    StopSignals.request()
+    train(small(), dataset, tmp_path / "run", resume=True, reports=[])
+    train(small(), dataset, tmp_path / "whole", reports=[])
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
 
 
 def test_a_stop_on_the_last_step_of_an_epoch_records_the_same_learning_rates(dataset: Dataset, tmp_path: Path) -> None:

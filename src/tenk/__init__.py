@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from tenk.models import create_model, list_models
     from tenk.recipes import Recipe
     from tenk.runs import Result, load_model
+    from tenk.study import Study, run_study
     from tenk.summary import summarise
     from tenk.training import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Dataset",
@@ -31,6 +32,7 @@ __all__ = [
     "Metrics",
     "Recipe",
     "Result",
+    "Study",
     "TenkError",
     "create_model",
     "evaluate",
@@ -39,6 +41,7 @@ __all__ = [
     "load_digits",
     "load_model",
     "recipes",
+    "run_study",
     "summarise",
     "train",
 ]
@@ -49,6 +52,7 @@ _HOMES = {
     "Metrics": "evaluation",
     "Recipe": "recipes",
     "Result": "runs",
+    "Study": "study",
     "TenkError": "errors",
     "create_model": "models",
     "evaluate": "evaluation",
@@ -56,6 +60,7 @@ _HOMES = {
     "list_models": "models",
     "load_digits": "datasets",
     "load_model": "runs",
+    "run_study": "study",
     "summarise": "summary",
     "train": "training",
 }

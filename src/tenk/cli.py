@@ -10,13 +10,13 @@ import json as jsonlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 import tenk
 from tenk.errors import DataError, TenkError, UsageError, unknown_name
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import nn
 
+    from tenk.bench.timing import Track
     from tenk.datasets import Dataset
     from tenk.digits import Digits
     from tenk.evaluation import CorruptionScore, Metrics
@@ -157,19 +158,30 @@ def summary(
         _print(build_table(f"{model}: {found.parameters:,} parameters, {found.macs:,} MACs", COLUMNS, found.rows()))
 
 
-def plot(runs: Annotated[list[Path], Positional], /, out: Path = Path("curves.png")) -> None:
-    """Draw the curves of one run, or of several over each other.
+def plot(folders: Annotated[list[Path], Positional], /, out: Path = Path("curves.png")) -> None:
+    """Draw the curves of runs over each other, or the accuracy of studies against their seconds.
 
     Args:
-        runs: Run folders.
+        folders: Run folders, or study folders.
         out: Picture to write.
     """
-    from tenk.plots import save_curves
+    from tenk.plots import save_curves, save_tradeoff
+    from tenk.study import read_points
 
-    if not runs:
+    if not folders:
         raise UsageError("nothing to plot: no run folder was given. write: tenk plot runs/default-s0")
-    save_curves(runs, out)
-    _print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} drawn: {literal(str(out))}")
+    studies = [folder for folder in folders if (folder / "plan.json").is_file()]
+    if not studies:
+        save_curves(folders, out)
+    elif len(studies) == len(folders):
+        save_tradeoff(read_points(studies), out)
+    else:
+        raise UsageError(
+            "runs and studies together: they have nothing to share in one picture. plot one kind at a time"
+        )
+    kind = "study" if studies else "run"
+    kinds = kind if len(folders) == 1 else {"study": "studies", "run": "runs"}[kind]
+    _print(f"{len(folders)} {kinds} drawn: {literal(str(out))}")
 
 
 def export(
@@ -199,50 +211,115 @@ def export(
     kind: Literal["float", "int8"] = "int8" if int8 else "float"
     suffix = "-int8" if int8 else ""
     base = weights / "model" if weights.is_dir() else weights.with_suffix("")
-    if to == "onnx":
-        from tenk.export.onnx import export_onnx
+    match to:
+        case "onnx":
+            from tenk.export.onnx import export_onnx as write
 
-        found = export_onnx(model, facts, out or Path(f"{base}{suffix}.onnx"), kind, digits)
-    else:
-        from tenk.export.c import export_c
+            ending = ".onnx"
+        case "c":
+            from tenk.export.c import export_c as write
 
-        found = export_c(model, facts, out or Path(f"{base}{suffix}-c"), kind, digits)
+            ending = "-c"
+    found = write(model, facts, out or Path(f"{base}{suffix}{ending}"), kind, digits)
     _print_json(found.to_dict()) if json else _print_export(found, digits.note)
 
 
 def bench(
-    recipes: Annotated[tuple[str, ...], Positional] = ("default",),
+    what: Annotated[Literal["train", "infer", "load"], Positional] = "train",
+    names: Annotated[tuple[str, ...], Positional] = (),
     /,
     data: str = "auto",
     device: str = "auto",
     rounds: int = 5,
     json: bool = False,
 ) -> None:
-    """Time training here, as ratios to the plain loop of tutorials in the same run.
+    """Time training, reading digits or loading here, as ratios to the plain way in the same run.
 
     Args:
-        recipes: Recipes to time.
+        what: train: recipes, by the epoch and whole; infer: networks; load: data, weights and program.
+        names: Recipes to train, or networks to read with; by default all that are of interest.
         data: A known name or a folder.
         device: cpu, cuda or mps; auto takes the fastest there is.
         rounds: How often each is timed, in turn.
         json: Print as JSON.
     """
-    from tenk.bench import bench_training
-    from tenk.datasets import load_digits
-    from tenk.device import pick_device
-    from tenk.runs import describe_environment
+    from tenk.bench.inference import bench_inference
+    from tenk.bench.loading import bench_loading
+    from tenk.bench.training import bench_training
 
-    if rounds < 1:
-        raise UsageError(f"rounds out of range: {rounds}. give at least 1")
-    timings = bench_training(load_digits(data).train, recipes, device, rounds=rounds)
-    rows = [
-        (t.name, t.epoch_seconds(60_000), round(1 / t.epoch_seconds(1)), t.ratio, min(t.ratios), max(t.ratios))
-        for t in timings
-    ]
-    where = describe_environment(pick_device(device))
-    columns = ("training", "seconds for 60,000", "images/s", "of plain", "least", "most")
-    title = f"{where['device_name']}, {where['threads']} threads, torch {where['torch']}; median of {rounds} rounds"
-    _print_rows(title, columns, rows, json)
+    if not 1 <= rounds <= 1000:
+        raise UsageError(f"rounds out of range: {rounds}. give at least 1 and at most 1,000")
+    if what == "load" and (names or device != "auto"):
+        raise UsageError(f"load takes no names and no device: {' '.join(names) or device}. leave that out")
+    with _bar() as track:
+        if what == "load":
+            found = bench_loading(data, rounds=rounds, track=track)
+        else:
+            run = bench_training if what == "train" else bench_inference
+            found = run(names, data, device, rounds=rounds, track=track)
+    if json:
+        _print_json(found.to_dict())
+        return
+    for line in found.heading():
+        _print(literal(line))
+    for table in found.tables:
+        _print(build_table(*table))
+    _print("\n" + "\n".join(map(literal, found.notes)))
+
+
+def study(
+    recipes: Annotated[tuple[str, ...], Positional] = (),
+    /,
+    seeds: int | None = None,
+    override: Annotated[tuple[tuple[str, ...], ...], UseAppendAction] = (),
+    data: str | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+    engine: Literal["processes", "serial", "ray"] = "processes",
+    workers: int | None = None,
+    threads: int | None = None,
+    address: str | None = None,
+    json: bool = False,
+) -> None:
+    """Train recipes under many seeds, and say what their differences are worth; a stopped study goes on.
+
+    Args:
+        recipes: Recipes to train; the first is what the others are compared with. None: those of the study in --out.
+        seeds: How many, from seed 0 on; 20 where neither this nor the study in --out says.
+        override: Fields and their values, each in every combination, such as optimizer.lr=0.1,0.3 residual=false,true.
+        data: A known name or a folder; by default that of the study in --out, else auto.
+        device: cpu, cuda or mps; auto takes the fastest there is.
+        out: Study folder, to make or to go on with; by default studies/RECIPES.
+        engine: Where runs are trained: in worker processes, in this process, or on a Ray cluster.
+        workers: Runs at a time; by default as many as there are cores for.
+        threads: Threads of each run; by default 1, with --engine serial all.
+        address: The Ray cluster's, such as head:6379; by default Ray is started here.
+        json: Print study.json; all else goes to standard error.
+    """
+    from tenk.plan import parse_overrides
+    from tenk.study import run_study
+    from tenk.study_report import StudyReport
+
+    done = run_study(
+        recipes,
+        seeds,
+        data,
+        out,
+        overrides=parse_overrides([text for texts in override for text in texts]),
+        device=device,
+        engine=engine,
+        workers=workers,
+        threads=threads,
+        address=address,
+        report=StudyReport(open_console(stderr=json)),
+    )
+    if json:
+        _print_json(done.to_dict())
+    if done.failures:
+        raise TenkError(
+            f"{len(done.failures)} of {done.planned} runs failed: {done.folder}. the table tells why; "
+            f"the same command tries them again"
+        )
 
 
 def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | None = None, json: bool = False) -> None:
@@ -335,6 +412,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "plot": plot,
     "export": export,
     "bench": bench,
+    "study": study,
     "datasets": datasets,
     "models": models,
     "recipes": recipes,
@@ -349,6 +427,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     _prepare_output()
+    _prepare_threads()
     try:
         _run([argument for argument in given if argument != "--debug"])
         sys.stdout.flush()
@@ -370,6 +449,16 @@ def _prepare_output() -> None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (it stays open)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _prepare_threads() -> None:
+    """Let torch's threads wait for each other in a loop for a shorter while before they sleep, unless told otherwise.
+
+    With libgomp's own 300,000 turns, where any other program takes a core, a training takes some fifteen times as long
+    instead of four; on a machine with nothing else to do, the shorter while costs a twentieth. libgomp reads this as
+    torch is imported, which has not happened yet.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 
 def _run(arguments: list[str]) -> None:
@@ -502,6 +591,16 @@ def _print_rows(title: str, columns: tuple[str, ...], rows: Sequence[Sequence[ob
         _print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         _print(build_table(title, columns, rows))
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Track]:
+    """Show a bar on standard error where that is a terminal, drawn between two pieces of work and never in one."""
+    from rich.progress import Progress
+
+    console = open_console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal, auto_refresh=False) as progress:
+        yield progress.track
 
 
 def _score_corruptions(model: nn.Module, test: Digits) -> list[CorruptionScore]:

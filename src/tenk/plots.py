@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from tenk.errors import UsageError
 from tenk.evaluation import CorruptionScore, Metrics, mean_corruption_accuracy
 from tenk.files import write_atomically
 from tenk.runs import Run
-from tenk.stats import Interval
+from tenk.stats import Interval, mean_interval
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home folder it cannot write is none of our users' concern
 
 _COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#8d5fd3", "#c77f0a", "#4a4e69")
+_MARKERS = "osD^vPX*<>"
 _ACCURACY_TICKS = (50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95)
 
 MOST_MISREAD_SHOWN = 100
@@ -169,6 +171,73 @@ def _draw_score(axes: Axes, clean: Interval, score: CorruptionScore) -> None:
     axes.set_title(score.corruption.name, fontsize=10, weight="bold")
     axes.set_xlabel(score.corruption.unit, fontsize=9)
     axes.grid(visible=True, alpha=0.3)
+
+
+Points = Mapping[str, Sequence[tuple[float, float]]]
+"""Seconds and score, a fraction, of each run, by the label of what was trained."""
+
+
+def save_strip(panels: Mapping[str, Points], path: Path) -> None:
+    """Draw the score of every run as a point, a strip a label, with mean and 95 % interval; a panel a kind of score."""
+    heights = [len(points) + 1 for points in panels.values()]
+    figure = Figure(figsize=(9, 0.6 * sum(heights) + 0.6 * len(panels)), layout="constrained")
+    for axes, (quantity, points) in zip(_panels(figure, heights), panels.items(), strict=True):
+        for row, runs in enumerate(points.values()):
+            scores = [100 * score for _, score in runs]
+            axes.plot(
+                scores, [row + shift for shift in _stack(scores)], "o", color=_COLOURS[0], alpha=0.6, markersize=5
+            )
+            mean = mean_interval(scores)
+            error = [[mean.value - mean.low], [mean.high - mean.value]] if len(scores) > 1 else None
+            axes.errorbar(mean.value, row, xerr=error, color="black", marker="D", markersize=6, capsize=6, zorder=3)
+        labels = [f"{_wrap(label)}\nn = {len(runs)}" for label, runs in points.items()]
+        axes.set(xlabel=quantity, yticks=range(len(points)), yticklabels=labels, ylim=(len(points) - 0.4, -0.6))
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%.6g"))
+        axes.grid(visible=True, axis="x", alpha=0.3)
+    figure.suptitle("each point a run; black: mean with its 95 % interval", fontsize=10)
+    _save(figure, path)
+
+
+def save_tradeoff(panels: Mapping[str, Points], path: Path) -> None:
+    """Draw accuracy against seconds a run, means with their 95 % intervals; a panel a kind of score."""
+    figure = Figure(figsize=(9, 3.8 * len(panels)), layout="constrained")
+    for axes, (quantity, points) in zip(_panels(figure, [1] * len(panels)), panels.items(), strict=True):
+        for number, (label, runs) in enumerate(points.items()):
+            x = mean_interval([seconds for seconds, _ in runs])
+            y = mean_interval([100 * score for _, score in runs])
+            colour = _COLOURS[number % len(_COLOURS)]
+            if len(runs) > 1:
+                axes.plot([x.low, x.high], [y.value, y.value], color=colour, marker="|")
+                axes.plot([x.value, x.value], [y.low, y.high], color=colour, marker="_")
+            marker = _MARKERS[number % len(_MARKERS)]
+            name = f"{_wrap(label)} (n = {len(runs)})"
+            axes.plot(x.value, y.value, color=colour, marker=marker, markersize=8, linestyle="none", label=name)
+        axes.set(xlabel="seconds a run", ylabel=quantity)
+        means = [mean_interval([seconds for seconds, _ in runs]).value for runs in points.values()]
+        if max(means) > 10 * min(means):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        else:
+            axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%.6g"))
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.suptitle("means with their 95 % intervals", fontsize=10)
+    _save(figure, path)
+
+
+def _panels(figure: Figure, heights: Sequence[float]) -> list[Axes]:
+    return list(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights).flat)
+
+
+def _stack(values: Sequence[float]) -> list[float]:
+    """Return how far each point is moved off its line, so that equal ones lie side by side: 0, 0.1, -0.1, 0.2 ..."""
+    places = [sum(value == earlier for earlier in values[:number]) for number, value in enumerate(values)]
+    return [0.1 * ((place + 1) // 2) * (1 if place % 2 else -1) for place in places]
+
+
+def _wrap(label: str) -> str:
+    return "\n".join(textwrap.wrap(label, 28, break_on_hyphens=False)) or label
 
 
 def _draw_run(loss: Axes, accuracy: Axes, run: Run, number: int, *, alone: bool) -> None:

@@ -36,3 +36,28 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
     half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How far one set of runs lies above another that had the same seeds."""
+
+    mean: Interval
+    """Mean of the differences, with its 95 % interval."""
+    p: float | None
+    """Two-sided p of Student's paired test; None for a single pair, which tests nothing."""
+    pairs: int
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> PairedDifference:
+    """Return the mean of `second - first` over pairs, with its interval and the p of Student's paired test."""
+    differences = [b - a for a, b in zip(first, second, strict=True)]
+    mean, pairs = mean_interval(differences), len(differences)
+    if pairs < 2:
+        return PairedDifference(mean, None, pairs)
+    error = statistics.stdev(differences) / math.sqrt(pairs)
+    if error == 0:  # scipy's ttest_rel has no p for pairs that all differ alike, and warns
+        return PairedDifference(mean, 0.0 if mean.value else 1.0, pairs)
+    from scipy.stats import t
+
+    return PairedDifference(mean, float(2 * t.sf(abs(mean.value) / error, pairs - 1)), pairs)

@@ -31,8 +31,13 @@ def literal(text: str) -> str:
     return escape(printable(text))
 
 
-def build_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """Build a table with numbers to the right and all else to the left; without columns' names it has no head."""
+def build_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, wrap_first: bool = False
+) -> Table:
+    """Build a table with numbers to the right and all else to the left; without columns' names it has no head.
+
+    Where there is little room, all columns but the first are wrapped; with `wrap_first`, the first alone.
+    """
     table = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.show_header, table.show_edge, table.collapse_padding = bool(columns), False, True
     for number, values in enumerate(zip(*rows, strict=True)):
@@ -41,7 +46,7 @@ def build_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
             columns[number] if columns else "",
             justify="right" if numeric else "left",
             overflow="fold",
-            no_wrap=number == 0,
+            no_wrap=(number == 0) != wrap_first,
         )
     for row in rows:
         table.add_row(*(literal(format_cell(value)) for value in row))

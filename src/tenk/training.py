@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch
@@ -443,11 +443,15 @@ class Trainer:
 class StopSignals:
     """Catches SIGINT and SIGTERM once, so that a step can end and be saved; a second one exits at once."""
 
+    _innermost: ClassVar[StopSignals | None] = None
+
     def __init__(self) -> None:
         self.received: int | None = None
         self._before: dict[int, Any] = {}
+        self._outer: StopSignals | None = None
 
     def __enter__(self) -> StopSignals:
+        self._outer, StopSignals._innermost = StopSignals._innermost, self
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread set handlers
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._receive)
@@ -456,6 +460,14 @@ class StopSignals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        StopSignals._innermost = self._outer
+
+    @staticmethod
+    def request() -> None:
+        """Stop the training that goes on in this process as SIGTERM would; once asked, asking again is nothing more."""
+        innermost = StopSignals._innermost
+        if innermost and innermost.received is None:
+            innermost.received = signal.SIGTERM
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:

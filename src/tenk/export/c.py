@@ -156,7 +156,8 @@ def _refuse_foreign(out: Path) -> None:
 
 def _origin(facts: Mapping[str, Any], kind: Kind) -> str:
     known = "".join(f"{name} {facts[name]}, " for name in ("recipe", "seed") if name in facts)
-    return re.sub(r"[^\w ,.-]", "?", f"{known}{kind}")  # a weights file may come from anyone, and this goes into C
+    # a weights file may come from anyone, and this goes into a comment in C
+    return re.sub(r"[^\w ,.-]", "?", f"{known}{kind}", flags=re.ASCII)
 
 
 def _fill_in(template: str, words: Mapping[str, str]) -> str:

@@ -1,0 +1,729 @@
+"""What a study promises: every run once, none lost and none left out, and figures that are what they say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+import os
+import secrets
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+import dying
+from short_runs import KilledError, StopAt, kill, small, weights
+from tenk.datasets import Dataset
+from tenk.engines import Job, Outcome, run_one
+from tenk.errors import BusyError, DivergedError, ModelError, StoppedError, UsageError
+from tenk.files import locked
+from tenk.plan import Plan, expand, parse_overrides, read_plan
+from tenk.recipes import Recipe, get_recipe
+from tenk.runs import Result, Run
+from tenk.scores import compare, score, summarise_runs
+from tenk.study import Means, Study, run_study
+from tenk.study_report import StudyReport
+from tenk.training import train
+
+WAIT_SECONDS = 240.0
+
+
+def quick(**changes: Any) -> Recipe:
+    """A training of two steps, and of half a second."""
+    return small(**{"name": "quick", "epochs": 1, "batch_size": 192, **changes})
+
+
+def quiet() -> StudyReport:
+    return StudyReport(Console(file=io.StringIO()))
+
+
+def study_of(folder: Path, data: Dataset, recipes: Sequence[Recipe], seeds: int | None = None, **means: Any) -> Study:
+    means = {"engine": "serial", "report": quiet(), **means}
+    return run_study(recipes, seeds, data, folder, **means)
+
+
+def table(study: Study) -> Any:
+    """All that a study found, but for the time it took."""
+    found = study.to_dict()
+    rows = [{**row, "mean_seconds": None} for row in found["rows"]]
+    return rows, found["comparisons"], [(run["variant"], run["seed"], run["score"]) for run in found["runs"]]
+
+
+def all_weights(folder: Path) -> dict[str, bytes]:
+    return {run.name: weights(run) for run in sorted((folder / "runs").iterdir())}
+
+
+def snapshot(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+PAIR = (quick(), quick(name="wide", protocol="held-out", epochs=2))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Two recipes under two seeds, trained one after the other in this process."""
+    return study_of(tmp_path_factory.mktemp("undisturbed") / "study", dataset, PAIR, 2, threads=1)
+
+
+# --- what is studied -----------------------------------------------------------------------------------------------
+
+
+def test_every_combination_of_overridden_fields_is_a_variant() -> None:
+    variants = expand(["default", "documented-gap"], {"optimizer.lr": [0.1, 0.3], "residual": [False, True]})
+    assert list(variants)[:4] == [
+        "default optimizer.lr=0.1 residual=false",
+        "default optimizer.lr=0.1 residual=true",
+        "default optimizer.lr=0.3 residual=false",
+        "default optimizer.lr=0.3 residual=true",
+    ]
+    assert len(variants) == 8
+    chosen = variants["documented-gap optimizer.lr=0.3 residual=true"]
+    assert (chosen.optimizer.lr, chosen.residual) == (0.3, True)
+    assert chosen.optimizer.momentum == get_recipe("documented-gap").optimizer.momentum
+
+
+def test_a_variant_has_one_label_however_it_is_written() -> None:
+    one = expand(["default"], {"optimizer.lr": [1], "residual": [True]})
+    other = expand(["default"], {"residual": [True], "optimizer.lr": [1.0]})
+    assert list(one) == list(other) == ["default optimizer.lr=1 residual=true"]
+    assert one == other
+
+
+def test_fields_that_only_go_together_are_set_together() -> None:
+    variants = expand(["default"], {"protocol": ["held-out"], "target_accuracy": [0.99]})
+    assert next(iter(variants.values())).target_accuracy == 0.99
+
+
+def test_overrides_are_read_as_they_are_written() -> None:
+    texts = ["optimizer.lr=0.1,1e-3", "model=gap", "residual=true,False", "target_accuracy=none", "optimizer.lr=1"]
+    assert parse_overrides(texts) == {
+        "optimizer.lr": [0.1, 0.001, 1],
+        "model": ["gap"],
+        "residual": [True, False],
+        "target_accuracy": [None],
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "hint"),
+    [
+        ({"optimizer.rl": [0.1]}, "did you mean optimizer.lr?"),
+        ({"optimizer": [3]}, "unknown recipe field|not of type"),
+        ({"optimizer.lr.x": [3]}, "unknown recipe field"),
+        ({"epochs": ["many"]}, "not of type int"),
+        ({"epochs": [0]}, "epochs out of range"),
+        ({"optimizer.name": ["lion"]}, "unknown optimizer.name"),
+        ({"model": ["gpa"]}, "did you mean gap?"),
+        ({"seed": [1]}, "--seeds"),
+        ({"name": ["other"]}, "cannot override name"),
+        ({"epochs": [2, 2]}, "twice"),
+        ({"optimizer.lr": [1, 1.0]}, "twice"),
+    ],
+)
+def test_an_override_that_cannot_be_is_refused_by_name(overrides: dict[str, list[Any]], hint: str) -> None:
+    with pytest.raises(UsageError, match=hint.replace("?", r"\?")):
+        expand(["default"], overrides)
+
+
+@pytest.mark.parametrize("text", ["epochs", "=3", "epochs=", "epochs=1,,2"])
+def test_a_text_that_is_no_override_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="write field=value,value"):
+        parse_overrides([text])
+
+
+def test_a_recipe_given_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="twice"):
+        expand(["default", "default"], {})
+
+
+# --- figures -------------------------------------------------------------------------------------------------------
+
+
+def finished(seed: int, accuracy: float, **changes: Any) -> Result:
+    facts: dict[str, Any] = {
+        "recipe": "r",
+        "model": "gap",
+        "parameters": 9720,
+        "protocol": "fixed",
+        "seed": seed,
+        "epochs": 9,
+        "kept_epoch": 9,
+        "test_accuracy": accuracy,
+        "test_interval_95": (0.0, 1.0),
+        "test_errors": 0,
+        "test_images": 10_000,
+        "test_loss": 0.1,
+        "calibration_error": 0.0,
+        "seconds": {"total": 10.0 + seed},
+        "data": {"name": "few", "sha256": "0"},
+        "device": "cpu",
+        "run_dir": "r",
+    }
+    return Result(**{**facts, **changes})
+
+
+def test_a_row_has_the_figures_that_are_worked_out_by_hand() -> None:
+    results = {seed: finished(seed, accuracy) for seed, accuracy in enumerate([0.991, 0.992, 0.993, 0.994, 0.995])}
+    row = summarise_runs("r", quick(), 9720, 6, 1, results)
+    # deviation sqrt(2.5) thousandths; half width 2.776445 * sqrt(2.5 / 5) = 1.963243 thousandths
+    assert (row.mean, row.deviation) == pytest.approx((0.993, 0.00158113883))
+    assert row.interval_95 == pytest.approx((0.991036757, 0.994963243))
+    assert (row.best, row.worst, row.n, row.runs, row.failed) == (0.995, 0.991, 5, 6, 1)
+    assert row.mean_seconds == 12
+    assert (row.scored, row.parameters, row.best_minus_last) == ("test", 9720, None)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "median", "reached"),
+    [([3, 5, 4], 4, 3), ([3, 5, 4, 6], 4.5, 4), ([3, 5, None], 5, 2), ([3, None, None], None, 1), ([3, None], None, 1)],
+)
+def test_a_run_that_never_reached_the_target_counts_as_later_than_any(
+    epochs: list[int | None], median: float | None, reached: int
+) -> None:
+    recipe = quick(protocol="watched", target_accuracy=0.9941)
+    results = {seed: finished(seed, 0.99, target_epoch=epoch) for seed, epoch in enumerate(epochs)}
+    row = summarise_runs("r", recipe, 9720, len(epochs), 0, results)
+    assert (row.median_target_epoch, row.reached) == (median, reached)
+
+
+def test_a_row_without_a_finished_run_is_empty_and_one_with_a_single_run_has_no_interval() -> None:
+    none = summarise_runs("r", quick(), 9720, 3, 3, {})
+    assert (none.mean, none.interval_95, none.best, none.mean_seconds, none.n) == (None, None, None, None, 0)
+    one = summarise_runs("r", quick(), 9720, 3, 0, {2: finished(2, 0.99)})
+    assert (one.mean, one.deviation, one.interval_95) == (0.99, None, None)
+
+
+def test_under_held_out_the_score_is_the_validation_accuracy_after_the_last_epoch() -> None:
+    result = finished(0, 0.99, protocol="held-out", validation_accuracy=0.98, last_accuracy=0.97)
+    assert score(result) == 0.97
+    assert summarise_runs("r", quick(protocol="held-out"), 1, 1, 0, {0: result}).scored == "validation"
+    with pytest.raises(ModelError, match="no score"):
+        score(replace(result, last_accuracy=None))
+
+
+def test_a_watched_row_tells_what_keeping_the_best_epoch_adds() -> None:
+    results = {seed: finished(seed, 0.995, protocol="watched", last_accuracy=0.993 + seed / 1000) for seed in (0, 1)}
+    row = summarise_runs("r", quick(protocol="watched"), 1, 2, 0, results)
+    assert row.best_minus_last == pytest.approx(0.0015)
+
+
+def test_a_comparison_pairs_the_seeds_that_both_have_finished() -> None:
+    ours = {seed: finished(seed, 0.99) for seed in (0, 1, 2)}
+    theirs = {seed: finished(seed, 0.99 + seed / 1000) for seed in (1, 2, 3)}
+    found = compare("a", ours, "b", theirs)
+    assert found.pairs == 2
+    assert found.difference == pytest.approx(0.0015)
+    # deviation 0.0005 * sqrt(2), error 0.0005; t for 1 degree of freedom is 12.706205
+    assert found.interval_95 == pytest.approx((0.0015 - 0.00635310, 0.0015 + 0.00635310), abs=1e-7)
+    assert found.p == pytest.approx(2 * math.atan2(0.0005, 0.0015) / math.pi)  # Student's t of 1 is Cauchy's
+
+
+def test_scores_of_different_protocols_are_never_compared() -> None:
+    found = compare("a", {0: finished(0, 0.99)}, "b", {0: finished(0, 0.99, protocol="watched")})
+    assert (found.difference, found.p, found.reason) == (None, None, "protocol watched, against fixed")
+    assert compare("a", {}, "b", {0: finished(0, 0.99)}).reason == "no seed is finished for both"
+
+
+# --- the folder ----------------------------------------------------------------------------------------------------
+
+
+def test_a_study_leaves_table_runs_and_pictures(undisturbed: Study) -> None:
+    folder = undisturbed.folder
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert names == {"plan.json", "runs", "study.json", "study.csv", "study.png", "tradeoff.png"}
+    assert {run.name for run in (folder / "runs").iterdir()} == {"quick-s0", "quick-s1", "wide-s0", "wide-s1"}
+    found = json.loads((folder / "study.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert found == json.loads(json.dumps(undisturbed.to_dict()))
+    results = [Run(folder / "runs" / f"quick-s{seed}").result() for seed in (0, 1)]
+    accuracies = [result.test_accuracy for result in results if result]
+    assert found["rows"][0]["mean"] == pytest.approx(statistics.fmean(accuracies))
+    with (folder / "study.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["variant"], line["seed"]) for line in lines] == [
+        ("quick", "0"),
+        ("quick", "1"),
+        ("wide", "0"),
+        ("wide", "1"),
+    ]
+    assert float(lines[1]["score"]) == accuracies[1]
+    assert [row.scored for row in undisturbed.rows] == ["test", "validation"]
+    assert undisturbed.comparisons[0].reason
+
+
+def test_what_is_finished_is_never_trained_again(
+    undisturbed: Study, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenk.engines.train", lambda *_, **__: pytest.fail("trained"))
+    before = snapshot(undisturbed.folder / "runs")
+    again = study_of(undisturbed.folder, dataset, PAIR)
+    assert snapshot(undisturbed.folder / "runs") == before
+    assert len(before) > 20
+    assert again.to_dict() == undisturbed.to_dict()
+
+
+def test_a_study_goes_on_without_its_recipes_being_named(undisturbed: Study, dataset: Dataset) -> None:
+    assert study_of(undisturbed.folder, dataset, ()).to_dict() == undisturbed.to_dict()
+
+
+def test_a_study_grows_by_seeds_and_recipes(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[tuple[str, int]] = []
+
+    def tell(recipe: Recipe, *given: Any, **named: Any) -> Result:
+        trained.append((recipe.name, recipe.seed))
+        return train(recipe, *given, **named)
+
+    monkeypatch.setattr("tenk.engines.train", tell)
+    study_of(tmp_path / "s", dataset, [quick()], 1)
+    study_of(tmp_path / "s", dataset, [quick()], 2)
+    grown = study_of(tmp_path / "s", dataset, [quick(name="other")], 1)
+    assert trained == [("quick", 0), ("quick", 1), ("other", 0), ("other", 1)]
+    assert [(row.variant, row.n) for row in grown.rows] == [("quick", 2), ("other", 2)]
+    assert grown.comparisons[0].pairs == 2
+
+
+def test_another_recipe_other_data_or_threads_are_refused_and_nothing_is_touched(
+    undisturbed: Study, dataset: Dataset
+) -> None:
+    before = snapshot(undisturbed.folder)
+    other = replace(dataset, train=dataset.train[:300])
+    for recipe, data, threads, hint in (
+        (quick(epochs=3), dataset, None, "quick was another recipe"),
+        (quick(), other, None, "of other content"),
+        (quick(), dataset, 2, "--threads 1"),
+    ):
+        with pytest.raises(UsageError, match=hint):
+            study_of(undisturbed.folder, data, [recipe], threads=threads)
+    assert snapshot(undisturbed.folder) == before
+
+
+def test_a_folder_of_something_else_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(UsageError, match=r"holds letter\.txt"):
+        study_of(tmp_path, dataset, [quick()], 1)
+    with pytest.raises(UsageError, match="nothing to study"):
+        study_of(tmp_path / "new", dataset, ())
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"variants": {}}', '{"variants": {"a": {"epochs": 0}}}'])
+def test_a_damaged_plan_is_told_and_kept(text: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(ModelError, match="damaged plan"):
+        read_plan(tmp_path)
+    assert (tmp_path / "plan.json").read_text() == text
+
+
+def test_a_plan_read_back_is_the_plan(undisturbed: Study) -> None:
+    assert read_plan(undisturbed.folder) == undisturbed.plan
+
+
+def test_a_recipe_that_a_study_has_under_another_label_keeps_that_label(tmp_path: Path) -> None:
+    recipe = expand(["default"], {"epochs": [3]})["default epochs=3"]
+    known = Plan({"once called so": recipe}, 2, 1, {"name": "few", "sha256": "0"})
+    assert known.grown(replace(known, variants={"default epochs=3": recipe}), tmp_path) == known
+
+
+def test_a_second_driver_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    with locked(tmp_path / "s"), pytest.raises(BusyError):
+        study_of(tmp_path / "s", dataset, [quick()], 1)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("result.json", lambda path: path.write_text("{")),
+        ("model.safetensors", flip),
+        ("model.safetensors", Path.unlink),
+        ("recipe.json", lambda path: path.write_text(quick(seed=0, epochs=9).to_json())),
+    ],
+)
+def test_a_damaged_run_is_set_aside_and_trained_anew_and_said_so(
+    name: str, spoil: Callable[[Path], None], dataset: Dataset, tmp_path: Path
+) -> None:
+    whole = study_of(tmp_path / "s", dataset, [quick()], 2)
+    kept, damaged = (tmp_path / "s" / "runs" / f"quick-s{seed}" for seed in (1, 0))
+    before = snapshot(kept)
+    spoil(damaged / name)
+    spoilt = snapshot(damaged)
+    shown = io.StringIO()
+    mended = study_of(tmp_path / "s", dataset, [quick()], report=StudyReport(Console(file=shown, width=500)))
+    assert table(mended) == table(whole)
+    assert snapshot(kept) == before
+    assert list(snapshot(damaged.with_name("quick-s0.damaged")).values()) == list(spoilt.values())
+    assert "quick-s0.damaged, trained anew" in shown.getvalue()
+
+
+# --- failures ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [DivergedError("diverged: epoch 1"), RuntimeError("no such kernel")])
+def test_a_failed_run_is_shown_the_others_finish_and_it_is_tried_again(
+    fault: Exception, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(recipe: Recipe, *given: Any, **named: Any) -> Result:
+        if recipe.seed == 1:
+            raise fault
+        return train(recipe, *given, **named)
+
+    monkeypatch.setattr("tenk.engines.train", fail)
+    shown = io.StringIO()
+    study = study_of(tmp_path / "s", dataset, [quick()], 3, report=StudyReport(Console(file=shown, width=200)))
+    assert [(row.n, row.runs, row.failed) for row in study.rows] == [(2, 3, 1)]
+    assert "2/3" in shown.getvalue()
+    assert f"failed: quick seed 1: {study.failures[0].error}" in shown.getvalue()
+    assert str(fault) in study.failures[0].error
+    saved = json.loads((tmp_path / "s" / "study.json").read_text())
+    assert [bool(run["error"]) for run in saved["runs"]] == [False, True, False]
+    assert str(fault) in (tmp_path / "s" / "study.csv").read_text()
+    monkeypatch.undo()
+    again = study_of(tmp_path / "s", dataset, ())
+    assert [(row.n, row.failed) for row in again.rows] == [(3, 0)]
+
+
+def test_a_study_of_which_all_runs_failed_still_has_its_table(dataset: Dataset, tmp_path: Path) -> None:
+    wild = quick(averaging=0.0, optimizer=replace(quick().optimizer, lr=1e12))
+    study = study_of(tmp_path / "s", dataset, [wild, quick(name="tame")], 1)
+    assert [row.n for row in study.rows] == [0, 1]
+    assert study.rows[0].mean is None
+    assert "lower optimizer.lr" in study.failures[0].error
+
+
+def test_a_run_broken_off_goes_on_where_it_stood(dataset: Dataset, tmp_path: Path) -> None:
+    recipe = quick(epochs=2)
+    with pytest.raises(KilledError):
+        train(recipe, dataset, tmp_path / "run", reports=[StopAt(1, 1, kill)])
+    begun = (tmp_path / "run" / "environment.json").stat().st_mtime_ns
+    outcome = run_one(Job("quick", recipe, tmp_path / "run"), dataset)
+    train(recipe, dataset, tmp_path / "whole", reports=[])
+    assert outcome.note == ""
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    assert (tmp_path / "run" / "environment.json").stat().st_mtime_ns == begun
+
+
+@pytest.mark.parametrize("spoilt", ["checkpoint", "start", "threads"])
+def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(spoilt: str, dataset: Dataset, tmp_path: Path) -> None:
+    recipe, folder = quick(epochs=2), tmp_path / "run"
+    with pytest.raises(KilledError):
+        train(recipe, dataset, folder, reports=[StopAt(1, 1, kill)])
+    if spoilt == "checkpoint":
+        for path in (folder / "checkpoint").iterdir():
+            flip(path)
+    elif spoilt == "start":
+        (folder / "recipe.json").unlink()  # written last when a run begins
+    else:
+        environment = json.loads((folder / "environment.json").read_text())
+        (folder / "environment.json").write_text(json.dumps({**environment, "threads": 99}))
+    outcome = run_one(Job("quick", recipe, folder), dataset)
+    train(recipe, dataset, tmp_path / "whole", reports=[])
+    assert outcome.result
+    assert weights(folder) == weights(tmp_path / "whole")
+    assert str(folder.with_name("run.damaged")) in outcome.note
+    assert (tmp_path / "run.damaged").is_dir()
+
+
+# --- engines -------------------------------------------------------------------------------------------------------
+
+
+def test_worker_processes_find_what_one_process_finds(undisturbed: Study, dataset: Dataset, tmp_path: Path) -> None:
+    study = study_of(tmp_path / "s", dataset, PAIR, 2, engine="processes", workers=2)
+    assert table(study) == table(undisturbed)
+    assert all_weights(tmp_path / "s") == all_weights(undisturbed.folder)
+    assert Run(tmp_path / "s" / "runs" / "quick-s0").environment()["threads"] == 1
+
+
+def test_a_worker_that_dies_again_and_again_is_a_failed_run(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenk.engines._serve", dying.die)
+    study = study_of(tmp_path / "s", dataset, [quick()], 2, engine="processes", workers=1)
+    assert [outcome.error for outcome in study.failures] == ["worker died (signal 9), 4 times in a row"] * 2
+
+
+def test_threads_are_given_back_and_stay_those_of_the_study(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    used: list[int] = []
+
+    def look(job: Job, *_: Any) -> Outcome:
+        used.append(torch.get_num_threads())
+        return Outcome(job, error="not trained")
+
+    monkeypatch.setattr("tenk.engines.run_one", look)
+    study_of(tmp_path / "s", dataset, [quick()], 1, threads=2)
+    study_of(tmp_path / "s", dataset, ())
+    assert used == [2, 2]
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("means", "hint"),
+    [
+        ({"engine": "rai"}, "did you mean ray?"),
+        ({"workers": 0}, "workers out of range"),
+        ({"threads": -1}, "threads out of range"),
+        ({"address": "head:6379"}, "--engine ray"),
+        ({"address": "head:6379", "engine": "ray", "workers": 2}, "as many as it has room for"),
+        ({"device": "tpu"}, "unknown device"),
+    ],
+)
+def test_means_that_are_not_there_are_refused(means: dict[str, Any], hint: str) -> None:
+    with pytest.raises(UsageError, match=hint.replace("?", r"\?")):
+        Means(**means)
+
+
+def test_without_ray_its_engine_names_the_remedy(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"pip install 'tenk\[study\]', or give --engine processes"):
+        study_of(tmp_path / "s", dataset, [quick()], 1, engine="ray")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_one_line_after_a_bounded_wait(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setattr("tenk.cluster.ANSWER_SECONDS", 1.0)
+    with pytest.raises(UsageError, match=r"cannot join the Ray cluster at 127\.0\.0\.1:9 .*--engine processes"):
+        study_of(tmp_path / "s", dataset, [quick()], 1, engine="ray", address="127.0.0.1:9")
+
+
+# --- killed, stopped, gone on with ---------------------------------------------------------------------------------
+
+LONGER = {"epochs": [8], "batch_size": [64]}
+NAME = "default-batch_size=64-epochs=8"
+
+
+@pytest.fixture(scope="module")
+def longer(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Trainings long enough to be caught in the middle, when nothing disturbs them."""
+    folder = tmp_path_factory.mktemp("longer") / "study"
+    return run_study(["default"], 2, dataset, folder, overrides=LONGER, engine="serial", threads=1, report=quiet())
+
+
+def start(folder: Path, data: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
+    """Give the same study to the command line, in a process that a test may kill."""
+    overrides = [f"{name}={value}" for name, (value,) in LONGER.items()]
+    command = ["study", "default", "--override", *overrides, "--seeds", "2", *options]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tenk", *command, "--data", str(data), "--out", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+
+
+def wait_for(question: Callable[[], Any], process: subprocess.Popen[str] | None = None) -> Any:
+    """Ask until there is an answer; fail where there can be none any more, and tell what the process said."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline and not (process and process.poll() is not None):
+        answer = question()
+        if answer:
+            return answer
+        time.sleep(0.01)
+    if process:
+        process.kill()
+        pytest.fail(f"waited in vain: {process.communicate()}, {process.returncode}")
+    return pytest.fail("waited in vain")
+
+
+def who_is_in_the_middle_of(run: Path) -> int | None:
+    """The process that trains a run, once it has an epoch behind it."""
+    with suppress(FileNotFoundError, ValueError):
+        return int((run / ".lock.pid").read_text()) if (run / "metrics.jsonl").read_text() else None
+    return None
+
+
+def check_equals(folder: Path, longer: Study) -> None:
+    found, wanted = (json.loads((place / "study.json").read_text()) for place in (folder, longer.folder))
+    for row in [*found["rows"], *wanted["rows"]]:
+        del row["mean_seconds"]
+    assert found["rows"] == wanted["rows"]
+    assert [(r["seed"], r["score"]) for r in found["runs"]] == [(r["seed"], r["score"]) for r in wanted["runs"]]
+    assert all_weights(folder) == all_weights(longer.folder)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_a_killed_worker_leaves_the_table_as_it_would_be(longer: Study, dataset: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "s" / "runs" / f"{NAME}-s0"
+    killed: list[int] = []
+
+    def murder() -> None:
+        killed.append(wait_for(lambda: who_is_in_the_middle_of(run)))
+        os.kill(killed[0], signal.SIGKILL)
+        killed.append((run / "environment.json").stat().st_mtime_ns)
+
+    murderer = threading.Thread(target=murder)
+    murderer.start()
+    run_study(["default"], 2, dataset, tmp_path / "s", overrides=LONGER, workers=1, report=quiet())
+    murderer.join()
+    check_equals(tmp_path / "s", longer)
+    worker, begun = killed
+    assert worker != os.getpid()
+    assert (run / "environment.json").stat().st_mtime_ns == begun, "it went on from its checkpoint"
+
+
+def test_a_killed_study_leaves_no_worker_behind_and_goes_on_to_the_same_table(
+    longer: Study, data_folder: Path, tmp_path: Path
+) -> None:
+    first, second = (tmp_path / "s" / "runs" / f"{NAME}-s{seed}" for seed in (0, 1))
+    driver = start(tmp_path / "s", data_folder, "--workers", "1")
+    worker = wait_for(lambda: who_is_in_the_middle_of(second), driver)
+    driver.kill()
+    driver.wait()
+    before = snapshot(first)
+    begun = (second / "environment.json").stat().st_mtime_ns
+    run_study((), folder=tmp_path / "s", engine="serial", report=quiet())  # the worker may still be ending its step
+    driver.communicate()
+    wait_for(lambda: is_gone(worker))
+    assert snapshot(first) == before
+    assert (second / "environment.json").stat().st_mtime_ns == begun
+    check_equals(tmp_path / "s", longer)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_study_saves_what_is_under_way_and_tells_how_to_go_on(
+    number: int, code: int, data_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "s" / "runs" / f"{NAME}-s0"
+    driver = start(tmp_path / "s", data_folder, "--workers", "1")
+    worker = wait_for(lambda: who_is_in_the_middle_of(run), driver)
+    os.killpg(driver.pid, number)  # driver and workers, as a terminal and a service manager do
+    _, error = driver.communicate(timeout=WAIT_SECONDS)
+    assert driver.returncode == code
+    assert error.count("\n") == 1
+    assert f"resume with: tenk study --out {tmp_path}/s --workers 1" in error
+    assert is_gone(worker)
+    checkpoint = Run(run).load_checkpoint()
+    assert checkpoint
+    assert checkpoint[1]["position"]["step"] > 0, "saved where it was, not only where the epoch began"
+
+
+def test_ctrl_c_while_workers_come_up_is_one_line(data_folder: Path, tmp_path: Path) -> None:
+    driver = start(tmp_path / "s", data_folder)
+    assert driver.stdout
+    driver.stdout.readline()
+    os.killpg(driver.pid, signal.SIGINT)
+    _, error = driver.communicate(timeout=WAIT_SECONDS)
+    assert driver.returncode == 130
+    assert error.count("\n") == 1
+
+
+def test_a_terminated_study_in_one_process_goes_on_where_it_stood(
+    undisturbed: Study, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(*given: Any, **named: Any) -> Result:
+        stop = StopAt(0, 1, lambda: signal.raise_signal(signal.SIGTERM))
+        return train(*given, **{**named, "reports": [stop]})
+
+    monkeypatch.setattr("tenk.engines.train", terminated)
+    with pytest.raises(StoppedError, match="0 of 4 runs have ended") as stopped:
+        study_of(tmp_path / "s", dataset, PAIR, 2)
+    assert stopped.value.exit_code == 143
+    assert Run(tmp_path / "s" / "runs" / "quick-s0").load_checkpoint() is not None
+    monkeypatch.undo()
+    assert table(study_of(tmp_path / "s", dataset, ())) == table(undisturbed)
+    assert all_weights(tmp_path / "s") == all_weights(undisturbed.folder)
+
+
+# --- on a cluster --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[str, dict[str, str]]]:
+    """A Ray cluster of two nodes on this machine: its address, and the environment of all who belong to it."""
+    pytest.importorskip("ray")
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as scratch, ExitStack() as nodes:
+        environment = {
+            "RAY_TMPDIR": scratch,
+            "TMPDIR": scratch,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        }
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        head = ["--head", "--port", address.rpartition(":")[2], "--include-dashboard=false"]
+        for options in (head, ["--address", address]):
+            nodes.enter_context(ray_node(options, environment))
+        yield address, environment
+
+
+@contextmanager
+def ray_node(options: Sequence[str], environment: dict[str, str]) -> Iterator[None]:
+    """`ray start`, until the end of the block; it and its children are a session of their own, and end together."""
+    common = ["--num-cpus", "1", "--object-store-memory", "100000000", "--disable-usage-stats", "--block"]
+    node = subprocess.Popen(
+        [sys.executable, "-m", "ray.scripts.scripts", "start", *options, *common],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+    assert node.stdout
+    try:
+        said = list(itertools.takewhile(lambda line: "This command will now block" not in line, node.stdout))
+        assert node.poll() is None, said
+        threading.Thread(target=node.stdout.read, daemon=True).start()
+        yield
+    finally:
+        os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
+        node.stdout.close()
+
+
+@pytest.mark.slow  # half a minute, and on a starved machine Ray's own patience ends first
+def test_a_cluster_that_loses_a_worker_finds_what_one_process_finds(
+    cluster: tuple[str, dict[str, str]], longer: Study, data_folder: Path, tmp_path: Path
+) -> None:
+    address, environment = cluster
+    driver = start(tmp_path / "s", data_folder, "--engine", "ray", "--address", address, **environment)
+
+    def ask() -> int | None:
+        runs = Path(environment["TMPDIR"]).glob(f"tenk-*/{NAME}-s*")
+        return next(filter(None, map(who_is_in_the_middle_of, runs)), None)
+
+    worker = wait_for(ask, driver)
+    os.kill(worker, signal.SIGKILL)
+    out, error = driver.communicate(timeout=WAIT_SECONDS)
+    assert (driver.returncode, error) == (0, "")
+    assert "1 thread a run, 2 at a time" in out, "one on each node"
+    check_equals(tmp_path / "s", longer)
+    result = json.loads((tmp_path / "s" / "study.json").read_text())["runs"][0]["result"]
+    assert result["run_dir"] == str(tmp_path / "s" / "runs" / f"{NAME}-s0")
