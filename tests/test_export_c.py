@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import subprocess
@@ -124,6 +125,15 @@ def test_weights_too_large_for_integers_are_refused() -> None:
         quantise(group(flatten(model)), digits().images)
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-9, 1e-3])
+def test_weights_of_next_to_nothing_are_quantised_all_the_same(size: float) -> None:
+    model = nn.Sequential(first := nn.Conv2d(1, 4, 5), nn.ReLU(), last := nn.Conv2d(4, 10, 24), nn.Flatten()).eval()
+    for layer in (first, last):
+        nn.init.constant_(layer.weight, size)
+        nn.init.constant_(layer.bias, -1)
+    assert (run_int8(quantise(group(flatten(model)), digits().images), digits().images) == -(2**LOGIT_BITS)).all()
+
+
 def test_a_filter_of_zeros_keeps_its_bias() -> None:
     model = nn.Sequential(layer := nn.Conv2d(1, 10, 28, bias=False), nn.Flatten()).eval()
     nn.init.zeros_(layer.weight)
@@ -175,6 +185,39 @@ def test_make_test_passes_under_the_sanitizers(name: str, residual: bool, kind: 
     done = make(place, "test", "CFLAGS=-O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("10 of 10 agree")
+
+
+def adversarial(count: int, seed: int) -> Digits:
+    """Pictures that no pen makes: noise, black and white dots, stripes, the extremes."""
+    images = torch.randint(0, 256, (count, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    images[0], images[1] = 0, 255
+    images[2:6] = images[2:6] // 128 * 255
+    images[6, ::2], images[6, 1::2] = 0, 255
+    images[7, :, ::2], images[7, :, 1::2] = 255, 0
+    return Digits(images, torch.zeros(count, dtype=torch.int64))
+
+
+@needs_make
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("name", list_models())
+def test_no_picture_makes_integers_overflow(
+    name: str, residual: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenk.export.c.draw_digits", adversarial)
+    calibration = draw_digits(50, seed=4).images
+    folder = build_c(network(name, residual, "pool"), {"model": name}, "int8", calibration)
+    done = make(write(folder, tmp_path), "test", "CFLAGS=-O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("10 of 10 agree, largest difference of a logit 0")
+
+
+@needs_compiler
+def test_pixels_may_begin_at_any_address(tmp_path: Path) -> None:
+    folder = built("early", "float")
+    model = NativeModel(write(folder, tmp_path) / f"{folder.name}.c", folder.name, "float")
+    images = digits().images
+    shifted = torch.empty(images.numel() + 1, dtype=torch.uint8)[1:].view_as(images).copy_(images)
+    assert (model.run(shifted) == model.run(images)).all()
 
 
 @needs_make
@@ -299,6 +342,35 @@ def test_a_folder_with_other_files_is_left_alone(dataset: Dataset, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_an_export_of_another_network_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
+    place = write(built("gap", "float"), tmp_path / "c")
+    with pytest.raises(UsageError, match="no export of this network"):
+        export_c(network("early", False, "pool"), {"model": "early"}, place, "float", dataset)
+    assert not (place / "tenk_early.h").exists()
+
+
+@needs_compiler
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_full_disk_leaves_the_folder_as_it_was(
+    is_new: bool, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "c"
+    if not is_new:
+        write(built("early", "int8"), out)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def fill_up(path: Path, content: str) -> None:
+        if path.name == "test.c":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        path.write_text(content)
+
+    monkeypatch.setattr("tenk.export.c.write_atomically", fill_up)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/c'"):
+        export_c(network("early", False, "pool"), {"model": "early"}, out, "float", dataset)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert out.exists() != is_new
+
+
 def test_without_a_compiler_the_export_is_written_unchecked(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +410,13 @@ def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "broken.c").write_text("int predict( {")
     with pytest.raises(TenkError, match=r"the C compiler fails: .*broken\.c:1"):
         NativeModel(tmp_path / "broken.c", "broken", "float")
+
+
+@needs_compiler
+def test_a_compiler_for_another_machine_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenk.export.native.compile_c", lambda _, target, __: target.write_bytes(b"no program"))
+    with pytest.raises(TenkError, match="cannot load what the C compiler made: .*let CC compile for this machine"):
+        NativeModel(tmp_path / "any.c", "any", "float")
 
 
 # --- the real thing ----------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ import torch
 
 from random_networks import VARIANTS, random_network
 from tenk.datasets import Dataset
-from tenk.errors import TenkError, UsageError
+from tenk.errors import ModelError, TenkError, UsageError
 from tenk.evaluation import predict_logits
-from tenk.export.onnx import build_onnx, export_onnx, quantise_onnx, run_onnx
-from tenk.export.plain import flatten
+from tenk.export.onnx import OnnxModel, build_onnx, export_onnx, quantise_onnx
+from tenk.export.plain import flatten, run_plain
 from tenk.synthetic import draw_digits
 
 onnx = pytest.importorskip("onnx")
@@ -27,8 +27,29 @@ def test_onnx_gives_the_logits_of_pytorch_for_one_image_and_for_seven(name: str,
     expected = predict_logits(model, images)
     content = build_onnx(flatten(model), {})
     for count in (1, 7):
-        found = run_onnx(content, images, batch_size=count)
+        found = OnnxModel(content).run(images, batch_size=count)
         assert (found - expected).abs().max() < 1e-5 * expected.abs().max().clamp(min=1)
+
+
+def test_zeros_of_both_signs_and_the_smallest_numbers_are_read_as_pytorch_does() -> None:
+    layers = flatten(random_network("gap"))
+    pixels = torch.rand(6, 1, 28, 28)
+    pixels[1], pixels[2], pixels[3], pixels[4] = 0.0, -0.0, 1e-45, 1.0
+    pixels[5, :, ::2] = torch.finfo(torch.float32).tiny / 2
+    found = OnnxModel(build_onnx(layers, {})).run_pixels(pixels)
+    assert (found - run_plain(layers, pixels.squeeze(1))).abs().max() < 1e-4
+
+
+def test_a_model_that_is_damaged_or_in_several_files_is_refused(tmp_path: Path) -> None:
+    content = build_onnx(flatten(random_network("early")), {})
+    for part in (b"", b"no model", content[: len(content) // 2]):
+        with pytest.raises(ModelError, match="not a sound ONNX model"):
+            OnnxModel(part)
+    onnx.save(
+        onnx.load_from_string(content), tmp_path / "a.onnx", save_as_external_data=True, location="b", size_threshold=0
+    )
+    with pytest.raises(ModelError, match="not a sound ONNX model"):
+        OnnxModel((tmp_path / "a.onnx").read_bytes())
 
 
 def test_the_file_says_what_goes_in_what_comes_out_and_where_it_is_from() -> None:
@@ -49,7 +70,7 @@ def test_int8_is_smaller_and_near(dataset: Dataset) -> None:
     small = quantise_onnx(content, dataset.train.images[:100])
     assert len(small) < 0.6 * len(content)
     expected = predict_logits(model, dataset.test.images)
-    assert (run_onnx(small, dataset.test.images) - expected).pow(2).mean().sqrt() < 0.1 * expected.std()
+    assert (OnnxModel(small).run(dataset.test.images) - expected).pow(2).mean().sqrt() < 0.1 * expected.std()
 
 
 @pytest.mark.parametrize("kind", ["float", "int8"])

@@ -11,7 +11,7 @@ from torch import nn
 
 from random_networks import VARIANTS, random_network
 from tenk.digits import Digits
-from tenk.errors import UsageError
+from tenk.errors import ModelError, UsageError
 from tenk.evaluation import predict_logits
 from tenk.export.plain import Affine, Convolution, Layer, MaxPool, Skip, flatten, run_plain, shape_after
 from tenk.models import create_model
@@ -65,6 +65,13 @@ def test_a_max_pool_before_batch_norm_is_exact_at_any_scale(scale: float, relu: 
     assert [type(layer) for layer in layers] == [Convolution, MaxPool, *([Affine] if scale < 0 else [])]
     found = run_plain(layers, digits.images.float() / 255)
     assert torch.allclose(found, predict_logits(model, digits.images), atol=1e-5)
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    model = random_network("early")
+    next(model.parameters()).data[0] = float("nan")
+    with pytest.raises(ModelError, match="hold NaN or infinity"):
+        flatten(model)
 
 
 def test_a_part_that_no_layer_stands_for_is_refused() -> None:

@@ -24,7 +24,7 @@ from tenk.export.native import NativeModel, find_compiler
 from tenk.export.plain import flatten
 from tenk.export.proof import CALIBRATION, TOLERANCE, Agreement, Exported, Kind, compare, require_agreement
 from tenk.export.stages import group
-from tenk.files import write_atomically
+from tenk.files import sync_folder, write_atomically
 from tenk.models import count_parameters
 from tenk.synthetic import draw_digits
 
@@ -112,7 +112,7 @@ def check_c(folder: CFolder, model: nn.Module, dataset: Dataset) -> Agreement:
     images = dataset.test.images
     with tempfile.TemporaryDirectory() as place:
         for file in (f"{folder.name}.h", f"{folder.name}.c"):
-            Path(place, file).write_text(folder.files[file])
+            Path(place, file).write_text(folder.files[file], encoding="utf-8")
         logits = NativeModel(Path(place, f"{folder.name}.c"), folder.name, folder.source.logit).run(images)
     if folder.integer and (logits != run_int8(folder.integer, images)).any():
         raise TenkError("the export is wrong: C and its reference differ. nothing was written: please report it")
@@ -130,12 +130,10 @@ def export_c(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, 
         UsageError: `out` holds something else, or the network cannot be exported.
         TenkError: the check has failed; nothing is written.
     """
-    _refuse_foreign(out)
+    _refuse_foreign(out, f"tenk_{facts['model']}.h")
     built = build_c(model, facts, kind, dataset.train.images[:CALIBRATION])
     agreement = check_c(built, model, dataset) if find_compiler() else None
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in built.files.items():
-        write_atomically(out / name, text)
+    _write(out, built.files)
     notes = {
         "type": kind,
         "weights": built.source.weight_bytes,
@@ -145,13 +143,28 @@ def export_c(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, 
     return Exported(out, {name: len(text.encode()) for name, text in built.files.items()}, notes, agreement)
 
 
-def _refuse_foreign(out: Path) -> None:
-    """Keep from writing between files that are not an export's."""
+def _refuse_foreign(out: Path, header: str) -> None:
+    """Keep from writing between files that are not an export of the same network."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"not a folder: {out}. give --out another name")
-    headers = out.glob("tenk_*.h") if out.is_dir() else iter(())
-    if out.is_dir() and any(out.iterdir()) and not any("Made by tenk" in path.read_text() for path in headers):
-        raise UsageError(f"folder not empty: {out} holds other files than an export. give --out another, or empty it")
+    is_ours = (out / header).is_file() and b"Made by tenk" in (out / header).read_bytes()
+    if not is_ours and out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"folder not empty: {out} holds no export of this network. give --out another, or empty it")
+
+
+def _write(out: Path, files: Mapping[str, str]) -> None:
+    """Write all files or none: a full disk shows while they still lie in a folder of their own beside `out`."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
+            for name, text in files.items():
+                write_atomically(Path(place, name), text)
+            out.mkdir(exist_ok=True)
+            for name in files:
+                Path(place, name).replace(out / name)
+            sync_folder(out)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out)) from error
 
 
 def _origin(facts: Mapping[str, Any], kind: Kind) -> str:

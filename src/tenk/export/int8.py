@@ -22,6 +22,9 @@ from tenk.export.stages import Network, Stage
 LOGIT_BITS = 16
 """Logits are integers in units of 2 ** -16."""
 
+_LARGEST_SHIFT = 46
+"""Beyond it, of 31 bits of a sum no result would be left; up to it, what is added fits into 64 bits."""
+
 _LARGEST = 255
 
 
@@ -118,7 +121,7 @@ def _quantise_stage(stage: Stage, before: Scaling, after: Scaling, is_last: bool
     bias = np.rint(convolution.bias / (units * before.scale) - before.zero * weights.sum(axis=(1, 2, 3)))
     factors = units * before.scale / after.scale / count * (affine.scale if affine else 1)
     skip_factor = before.scale / after.scale if stage.skip else 0.0
-    shift = 30 - math.frexp(max(np.abs(factors).max(), skip_factor))[1]
+    shift = min(_LARGEST_SHIFT, 30 - math.frexp(max(np.abs(factors).max(), skip_factor))[1])
     added = np.full_like(bias, after.zero) + (affine.offset / after.scale if affine else 0)
     addend = np.rint((added if is_last else added + 0.5) * 2.0**shift)
     addend[: stage.input[0]] -= round(skip_factor * 2**shift) * before.border
@@ -128,7 +131,7 @@ def _quantise_stage(stage: Stage, before: Scaling, after: Scaling, is_last: bool
         weights=weights.astype(np.int8),
         bias=bias.astype(np.int32),
         multiplier=np.rint(factors * 2.0**shift).astype(np.int32),
-        addend=addend.astype(np.int64),
+        addend=addend.clip(-(2**62), 2**62).astype(np.int64),
         skip_multiplier=round(skip_factor * 2**shift),
         shift=shift,
         is_last=is_last,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tenk.digits import CLASSES
+from tenk.digits import CLASSES, SIDE
 from tenk.errors import TenkError
 
 FLAGS = ("-std=c99", "-O3")
@@ -33,17 +33,23 @@ class NativeModel:
         """Compile one .c file that defines `NAME_predict`, whose logits are of the C type `logit`.
 
         Raises:
-            TenkError: there is no compiler, or it fails.
+            TenkError: there is no compiler, or it fails, or what it makes cannot be loaded.
         """
         self._dtype = np.dtype(np.float32 if logit == "float" else np.int32)
         with tempfile.TemporaryDirectory() as folder:
             library = Path(folder, "model.so")
             compile_c([source], library, [*flags, "-shared", "-fPIC"])
-            self._predict = getattr(ctypes.CDLL(str(library)), f"{name}_predict")
+            try:
+                self._predict = getattr(ctypes.CDLL(str(library)), f"{name}_predict")
+            except OSError as error:
+                hint = "let CC compile for this machine, and TMPDIR be where programs may run"
+                raise TenkError(f"cannot load what the C compiler made: {error}. {hint}") from None
 
     def run(self, images: Tensor) -> NDArray[np.generic]:
         """Run images one after the other: uint8 (N, 28, 28) -> logits float32 or int32 (N, 10)."""
         pixels = images.contiguous().numpy()
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[1:] == (SIDE, SIDE)
         logits = np.empty((len(pixels), CLASSES), self._dtype)
         for image, row in zip(pixels, logits, strict=True):
             digit = self._predict(ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(row.ctypes.data))
@@ -61,7 +67,7 @@ def compile_c(sources: Sequence[Path], target: Path, flags: Sequence[str] = FLAG
     if compiler is None:
         raise TenkError("no C compiler: neither cc nor gcc is found. install one, or name yours in CC")
     command = [compiler, *flags, "-o", str(target), *map(str, sources), "-lm"]
-    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")  # noqa: S603
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or [""]
         raise TenkError(f"the C compiler fails: {errors[0]}. try another: CC=gcc")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tenk.datasets import Dataset
 from tenk.digits import CLASSES, MEAN, SIDE, STD, to_unit
-from tenk.errors import UsageError
+from tenk.errors import ModelError, UsageError
 from tenk.evaluation import predict_logits
 from tenk.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, flatten, shape_after
 from tenk.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement
@@ -53,8 +53,8 @@ def build_onnx(layers: Sequence[Layer], facts: Mapping[str, Any]) -> bytes:
         made, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=8, producer_name="tenk"
     )
     onnx.helper.set_model_props(model, {name: str(value) for name, value in {**facts, "input": PREPROCESSING}.items()})
-    onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
+    _check(content)
     return content
 
 
@@ -86,21 +86,34 @@ def quantise_onnx(content: bytes, calibration: Tensor) -> bytes:
             quantize_static(source, target, Images(), quant_format=QuantFormat.QDQ, per_channel=True)
         finally:
             logging.root.setLevel(level)
-        return target.read_bytes()
+        small = target.read_bytes()
+    _check(small)
+    return small
 
 
-def run_onnx(content: bytes, images: Tensor, batch_size: int = 500) -> Tensor:
-    """Run a model in ONNX Runtime on the CPU, on as many threads as torch: uint8 (N, 28, 28) -> logits float32 (N, 10).
+class OnnxModel:
+    """An exported network in ONNX Runtime, on the CPU."""
 
-    Raises:
-        UsageError: onnxruntime is not installed.
-    """
-    runtime = _require("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    parts = (to_unit(part).unsqueeze(1).numpy() for part in torch.split(images, batch_size))
-    return torch.from_numpy(np.concatenate([session.run([OUTPUT_NAME], {INPUT_NAME: part})[0] for part in parts]))
+    def __init__(self, content: bytes, threads: int | None = None) -> None:
+        """Load a model, to run on so many threads; by default on as many as torch uses now.
+
+        Raises:
+            UsageError: onnxruntime is not installed.
+            ModelError: the content is no ONNX model, or leaves weights to other files.
+        """
+        runtime = _require("onnxruntime")
+        _check(content)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
+        self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def run(self, images: Tensor, batch_size: int = 500) -> Tensor:
+        """Run images in batches: uint8 (N, 28, 28) -> logits float32 (N, 10)."""
+        return torch.cat([self.run_pixels(to_unit(part).unsqueeze(1)) for part in torch.split(images, batch_size)])
+
+    def run_pixels(self, pixels: Tensor) -> Tensor:
+        """Run images in one go: float32 (N, 1, 28, 28) in [0, 1] -> logits float32 (N, 10)."""
+        return torch.from_numpy(self._session.run([OUTPUT_NAME], {INPUT_NAME: pixels.numpy()})[0])
 
 
 class _Graph:
@@ -158,6 +171,23 @@ class _Graph:
         return name
 
 
+def _check(content: bytes) -> None:
+    """Make sure that a model is whole, by the rules of its opset, and in this one file.
+
+    Raises:
+        ModelError: it is not.
+    """
+    onnx = _require("onnx")
+    try:
+        model = onnx.load_from_string(content)
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(f"not a sound ONNX model: {reason[0]}. export it again") from None
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise ModelError("not a sound ONNX model: some of its weights lie in other files. export it again")
+
+
 def _require(library: str) -> Any:
     try:
         return importlib.import_module(library)
@@ -175,7 +205,7 @@ def export_onnx(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kin
     content = build_onnx(flatten(model), facts)
     if kind == "int8":
         content = quantise_onnx(content, dataset.train.images[:CALIBRATION])
-    logits = run_onnx(content, dataset.test.images)
+    logits = OnnxModel(content).run(dataset.test.images)
     agreement = compare(logits, predict_logits(model, dataset.test.images), dataset.test.labels, dataset.name)
     if kind == "float":
         require_agreement(agreement)

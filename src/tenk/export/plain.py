@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tenk.digits import MEAN, SIDE, STD
-from tenk.errors import UsageError
+from tenk.errors import ModelError, UsageError
 from tenk.models.blocks import GlobalAveragePool, Residual
 
 Array = NDArray[np.float64]
@@ -81,6 +81,7 @@ def flatten(model: nn.Module) -> list[Layer]:
     is left only where neither computes the same.
 
     Raises:
+        ModelError: a weight is not finite.
         UsageError: the model has a part that no plain layer stands for.
     """
     normalisation = Affine(_array([1 / STD]), _array([-MEAN / STD]))
@@ -217,4 +218,7 @@ def _array(values: Sequence[float]) -> Array:
 
 
 def _numbers(tensor: Tensor) -> Array:
-    return tensor.detach().cpu().double().numpy()
+    numbers: Array = tensor.detach().cpu().double().numpy()
+    if not np.isfinite(numbers).all():
+        raise ModelError("cannot export: the weights hold NaN or infinity. train again")
+    return numbers
