@@ -130,7 +130,7 @@ def test_weights_of_next_to_nothing_are_quantised_all_the_same(size: float) -> N
     model = nn.Sequential(first := nn.Conv2d(1, 4, 5), nn.ReLU(), last := nn.Conv2d(4, 10, 24), nn.Flatten()).eval()
     for layer in (first, last):
         nn.init.constant_(layer.weight, size)
-        nn.init.constant_(layer.bias, -1)
+        layer.bias = nn.Parameter(-torch.ones(layer.out_channels))
     assert (run_int8(quantise(group(flatten(model)), digits().images), digits().images) == -(2**LOGIT_BITS)).all()
 
 
@@ -415,7 +415,7 @@ def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
 @needs_compiler
 def test_a_compiler_for_another_machine_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenk.export.native.compile_c", lambda _, target, __: target.write_bytes(b"no program"))
-    with pytest.raises(TenkError, match="cannot load what the C compiler made: .*let CC compile for this machine"):
+    with pytest.raises(TenkError, match=r"cannot load what the C compiler made: .*let CC compile for this machine"):
         NativeModel(tmp_path / "any.c", "any", "float")
 
 

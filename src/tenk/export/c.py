@@ -48,6 +48,17 @@ class CFolder:
         """What a logit is counted in."""
         return 2.0**-LOGIT_BITS if self.integer else 1.0
 
+    def compile(self) -> NativeModel:
+        """Compile the network and load it into this process.
+
+        Raises:
+            TenkError: there is no C compiler, or it fails.
+        """
+        with tempfile.TemporaryDirectory() as place:
+            for file in (f"{self.name}.h", f"{self.name}.c"):
+                Path(place, file).write_text(self.files[file], encoding="utf-8")
+            return NativeModel(Path(place, f"{self.name}.c"), self.name, self.source.logit)
+
 
 def build_c(model: nn.Module, facts: Mapping[str, Any], kind: Kind, calibration: Tensor | None = None) -> CFolder:
     """Write a trained network as C files; `int8` needs `calibration`: training images, uint8 (N, 28, 28).
@@ -110,10 +121,7 @@ def check_c(folder: CFolder, model: nn.Module, dataset: Dataset) -> Agreement:
             from its reference.
     """
     images = dataset.test.images
-    with tempfile.TemporaryDirectory() as place:
-        for file in (f"{folder.name}.h", f"{folder.name}.c"):
-            Path(place, file).write_text(folder.files[file], encoding="utf-8")
-        logits = NativeModel(Path(place, f"{folder.name}.c"), folder.name, folder.source.logit).run(images)
+    logits = folder.compile().run(images)
     if folder.integer and (logits != run_int8(folder.integer, images)).any():
         raise TenkError("the export is wrong: C and its reference differ. nothing was written: please report it")
     found = torch.from_numpy(logits).float() * folder.unit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -186,6 +186,11 @@ def _check(content: bytes) -> None:
         raise ModelError(f"not a sound ONNX model: {reason[0]}. export it again") from None
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
         raise ModelError("not a sound ONNX model: some of its weights lie in other files. export it again")
+
+
+def find_missing() -> str | None:
+    """Return the name of a library that is needed here and not installed; None where there is none."""
+    return next((library for library in ("onnx", "onnxruntime") if importlib.util.find_spec(library) is None), None)
 
 
 def _require(library: str) -> Any:
