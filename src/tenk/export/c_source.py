@@ -1,10 +1,12 @@
-"""The C source of a network: one function a stage, two buffers, and every size a constant."""
+"""The C source of a network: one function a stage, one buffer, and every size a constant."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise, product
 from math import prod
+from operator import itemgetter
 from textwrap import indent, wrap
 from typing import Any
 
@@ -39,7 +41,7 @@ class Source:
     other_bytes: int
     """The other constants: biases, scales."""
     ram_bytes: int
-    """The two buffers; the stack holds some hundred bytes besides."""
+    """The buffer; the stack holds some hundred bytes besides."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,15 @@ class _Part:
     any; empty where the sum is the result."""
 
     @property
+    def overlaps(self) -> bool:
+        """Whether results may overwrite what is no longer needed of the input: in float, that would cost time."""
+        return self.value != "float"
+
+    @property
     def abreast(self) -> tuple[int, int]:
         """Rows and columns of neighbours computed at once: as many as divide the maps, or a pool's windows, evenly."""
-        if self.value != "float" or not self.stage.convolution:
-            return 1, 1  # in integers the code is to be small
+        if self.overlaps or not self.stage.convolution:
+            return 1, 1  # what overlaps goes position by position, and in integers the code is to be small
         height, width = (self.stage.pool.side,) * 2 if self.stage.pool else self.stage.output[1:]
         rows = [1] if self.finish and not self.stage.pool else range(1, ABREAST + 1)
         blocks = [(y, x) for y in rows for x in range(1, ABREAST + 1) if height % y == 0 and width % x == 0]
@@ -202,14 +209,25 @@ class _Maps:
         """Numbers in all."""
         return (self.shape[1] + 2 * self.border) * self.row
 
-    def at(self, y: str, x: str) -> str:
-        """Return where the channels of a position begin, counted from the corner of the maps inside the border."""
-        start = self.border * (self.row + self.shape[0])
-        return f"{y} * {self.row} + {x} * {self.shape[0]}" + (f" + {start}" if start else "")
+    @property
+    def start(self) -> int:
+        """Where the first position inside the border begins."""
+        return self.border * (self.row + self.shape[0])
 
-    def clear(self, value: str) -> str:
-        """Return the statements that fill the buffer, for the sake of its border."""
-        return f"for (int i = 0; i < {self.size}; i++)\n    out[i] = {value};\n" if self.border else ""
+    def at(self, y: str, x: str) -> str:
+        """Return where the channels of a position inside the border begin."""
+        return f"{y} * {self.row} + {x} * {self.shape[0]}" + (f" + {self.start}" if self.start else "")
+
+    def frame(self, value: str) -> str:
+        """Return the statements that fill the border, if there is one."""
+        rows, edge = self.size // self.row, self.border * self.shape[0]
+        code = f"""\
+for (int y = 0; y < {rows}; y++)
+    for (int i = 0; i < {self.row}; i++)
+        if (y < {self.border} || y >= {rows - self.border} || i < {edge} || i >= {self.row - edge})
+            out[y * {self.row} + i] = {value};
+"""
+        return code if self.border else ""
 
 
 def _write(name: str, parts: Sequence[_Part], pixel: str) -> Source:
@@ -217,37 +235,60 @@ def _write(name: str, parts: Sequence[_Part], pixel: str) -> Source:
     borders = [*(part.stage.padding for part in parts), 0]
     maps = [_Maps(shape, border) for shape, border in zip(shapes, borders, strict=True)]
     converts = pixel != _PIXEL or maps[0].border > 0  # else the first stage reads the pixels themselves
-    stored = [one.size if number or converts else 0 for number, one in enumerate(maps[:-1])]
-    sizes = [max(stored[parity::2], default=0) for parity in (0, 1)]
+    first = 0 if converts else 1
+    distances = [_distance(part, *maps[number : number + 2]) for number, part in enumerate(parts)]
+    starts, room = _lay_out([one.size for one in maps[first:-1]], distances[first:-1])
     tables = [table for part in parts for table in part.tables]
     value = parts[0].value
     code = [_table(*table) for table in tables]
-    code += [f"static {value} {buffer}[{size}];\n" for buffer, size in zip(_BUFFERS, sizes, strict=True) if size]
+    code += [f"static {value} maps[{room}];\n"] if room else []
     code += [_load(value, maps[0], parts[0].border, pixel)] if converts else []
     for number, part in enumerate(parts, 1):
         border = parts[number].border if number < len(parts) else ""
         code.append(_stage(number, part, maps[number - 1], maps[number], border))
-    code.append(_predict(name, parts, converts))
+    code.append(_predict(name, parts[-1].result, starts, converts))
     weights = sum(values.nbytes for _, table, values in tables if table.startswith("weights"))
     others = sum(values.nbytes for _, _, values in tables) - weights
-    return Source(
-        _AS_IT_IS + "\n".join(code), parts[-1].result, weights, others, sum(sizes) * (4 if value == "float" else 1)
-    )
+    return Source(_AS_IT_IS + "\n".join(code), parts[-1].result, weights, others, room * (4 if value == "float" else 1))
 
 
-_BUFFERS = ("even", "odd")
-"""Maps go from one buffer to the other and back."""
+def _distance(part: _Part, before: _Maps, after: _Maps) -> int:
+    """Return how far below its input a stage's output must begin for nothing to be overwritten that is still read."""
+    if not part.overlaps:
+        return after.size
+    _, height, width = after.shape
+    side = part.stage.pool.side if part.stage.pool else 1
+    positions = [(y, x) for y in range(height) for x in range(width)]
+    written = [after.start + y * after.row + (x + 1) * after.shape[0] for y, x in positions]
+    needed = [(y * before.row + x * before.shape[0]) * side for y, x in positions]
+    return max(0, *(end - start for end, start in zip(written, needed, strict=True)))
+
+
+def _lay_out(sizes: Sequence[int], distances: Sequence[int]) -> tuple[list[int], int]:
+    """Return where in one buffer each of several maps begins, and how large it is.
+
+    Each lies below the maps that it is made from, at their distance, or behind them: of all ways that which needs
+    least room is taken.
+    """
+
+    def place(ways: Sequence[bool]) -> tuple[list[int], int]:
+        starts = [0]
+        for below, distance, size in zip(ways, distances, sizes, strict=False):
+            starts.append(starts[-1] + (-distance if below else size))
+        starts = [start - min(starts) for start in starts]
+        return starts, max(start + size for start, size in zip(starts, sizes, strict=True))
+
+    return min(map(place, product((True, False), repeat=len(distances))), key=itemgetter(1)) if sizes else ([], 0)
 
 
 def _load(value: str, maps: _Maps, border: str, pixel: str) -> str:
     return f"""\
 static void load(const uint8_t *pixels, {value} *out)
 {{
-{indent(maps.clear(border), "    ")}\
     for (int y = 0; y < {SIDE}; y++)
         for (int x = 0; x < {SIDE}; x++)
             out[{maps.at("y", "x")}] = {pixel};
-}}
+{indent(maps.frame(border), "    ")}}}
 """
 
 
@@ -255,6 +296,7 @@ def _stage(number: int, part: _Part, before: _Maps, after: _Maps, border: str) -
     """Write the functions of a stage; `border` is the value around the maps it makes."""
     stage = part.stage
     skipped = f", const {part.value} *in" if stage.skip else ""
+    apart = "" if part.overlaps else "restrict "
     code = _sums(number, part, before, after) if stage.convolution else _join(number, part)
     if part.finish:
         code += f"""
@@ -267,9 +309,9 @@ static {part.result} finish_{number}({part.total} value, int o{skipped})
     body = _pooled(number, part, before, after) if stage.pool else _plain(number, part, before, after)
     return f"""{code}
 /* {_describe(stage)} */
-static void stage_{number}(const {part.value} *restrict in, {part.result} *restrict out)
+static void stage_{number}(const {part.value} *{apart}in, {part.result} *{apart}out)
 {{
-{indent(after.clear(border) + body, "    ")}}}
+{indent(body + after.frame(border), "    ")}}}
 """
 
 
@@ -384,13 +426,12 @@ def _place(part: _Part, after: _Maps, count: int) -> str:
     return f"{part.total} sums[{count}];" if part.finish else f"{part.total} *sums = out + {after.at('y', 'x')};"
 
 
-def _predict(name: str, parts: Sequence[_Part], converts: bool) -> str:
-    names = [_BUFFERS[number % 2] for number in range(len(parts))] + ["logits"]
-    calls = [f"load(pixels, {names[0]});"] if converts else []
-    names[0] = names[0] if converts else "pixels"
-    calls += [f"stage_{n}({names[n - 1]}, {names[n]});" for n in range(1, len(parts) + 1)]
+def _predict(name: str, result: str, starts: Sequence[int], converts: bool) -> str:
+    places = ["pixels", *(f"maps + {start}" if start else "maps" for start in starts), "logits"]
+    steps = [*(["load"] if converts else []), *(f"stage_{number}" for number in range(1, len(places)))]
+    calls = [f"{step}({before}, {after});" for step, (before, after) in zip(steps, pairwise(places), strict=False)]
     return f"""\
-int {name}_predict(const uint8_t pixels[{SIDE * SIDE}], {parts[-1].result} logits[{CLASSES}])
+int {name}_predict(const uint8_t pixels[{SIDE * SIDE}], {result} logits[{CLASSES}])
 {{
 {indent(chr(10).join(calls), "    ")}
     int digit = 0;
