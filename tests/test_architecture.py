@@ -54,6 +54,7 @@ LEVELS: dict[str, int] = {
     "plots": 3,
     "export": 3,
     "export.plain": 3,
+    "export.layout": 3,
     "export.stages": 3,
     "export.int8": 3,
     "export.c_source": 3,

@@ -23,6 +23,7 @@ from tenk.evaluation import predict_logits
 from tenk.export import int8
 from tenk.export.c import CFolder, build_c, check_c, export_c
 from tenk.export.int8 import LOGIT_BITS, quantise, run_int8
+from tenk.export.layout import Maps, find_distance, lay_out
 from tenk.export.native import NativeModel, find_compiler
 from tenk.export.plain import flatten, run_plain
 from tenk.export.proof import Kind
@@ -140,6 +141,19 @@ def test_a_filter_of_zeros_keeps_its_bias() -> None:
     layer.bias = nn.Parameter(torch.arange(10) / 10)
     found = run_int8(quantise(group(flatten(model)), digits().images), digits().images)
     assert torch.allclose(torch.from_numpy(found) / 2.0**LOGIT_BITS, torch.arange(10) / 10, atol=1e-4)
+
+
+def test_maps_lie_below_or_behind_those_they_are_made_from_in_least_room() -> None:
+    assert lay_out([], []) == ([], 0)
+    assert lay_out([7], []) == ([0], 7)
+    assert lay_out([10, 10], [4]) == ([4, 0], 14)
+    assert lay_out([10, 2, 9], [0, 9]) == ([0, 0, 2], 11), "below, where that costs nothing, then behind"
+
+
+def test_an_output_never_overtakes_what_is_still_read() -> None:
+    unpadded = find_distance(Maps((16, 12, 12), 0), Maps((16, 10, 10), 0), side=1)
+    assert unpadded == 16, "each position is written where it was read, or before"
+    assert find_distance(Maps((1, 28, 28), 1), Maps((8, 28, 28), 1), side=1) > 5000, "the output is the larger one"
 
 
 # --- what the folder promises ------------------------------------------------------------------------------------

@@ -693,7 +693,10 @@ def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, protoc
 
 
 def _print_export(found: Exported, note: str) -> None:
-    facts = [(name, str(value)) for name, value in found.notes.items()]
+    facts = [
+        (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+        for name, value in found.notes.items()
+    ]
     if found.agreement is None:
         facts.append(("checked", "no: there is no C compiler here. where there is one, run: make test"))
     else:

@@ -144,9 +144,9 @@ def export_c(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, 
     _write(out, built.files)
     notes = {
         "type": kind,
-        "weights": built.source.weight_bytes,
-        "biases and scales": built.source.other_bytes,
-        "static memory": built.source.ram_bytes,
+        "weight_bytes": built.source.weight_bytes,
+        "bias_and_scale_bytes": built.source.other_bytes,
+        "static_memory_bytes": built.source.ram_bytes,
     }
     return Exported(out, {name: len(text.encode()) for name, text in built.files.items()}, notes, agreement)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from itertools import pairwise
 from math import prod
-from operator import itemgetter
 from textwrap import indent, wrap
 from typing import Any
 
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 
 from tenk.digits import CLASSES, SIDE
 from tenk.export.int8 import IntegerStage
-from tenk.export.plain import INPUT, AveragePool, MaxPool, Shape
+from tenk.export.layout import Maps, find_distance, lay_out
+from tenk.export.plain import INPUT, AveragePool, MaxPool
 from tenk.export.stages import Network, Stage
 
 ABREAST = 5
@@ -68,6 +68,12 @@ class _Part:
     def overlaps(self) -> bool:
         """Whether results may overwrite what is no longer needed of the input: in float, that would cost time."""
         return self.value != "float"
+
+    def distance(self, before: Maps, after: Maps) -> int:
+        """Return how far below the input the output must begin."""
+        if not self.overlaps:
+            return after.size
+        return find_distance(before, after, self.stage.pool.side if self.stage.pool else 1)
 
     @property
     def abreast(self) -> tuple[int, int]:
@@ -192,52 +198,14 @@ def _fill(values: NDArray[np.float64]) -> NDArray[np.float64]:
 # --- what is shared ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Maps:
-    """Maps in a buffer: channels last, with a border."""
-
-    shape: Shape
-    border: int
-
-    @property
-    def row(self) -> int:
-        """Numbers in a row."""
-        return (self.shape[2] + 2 * self.border) * self.shape[0]
-
-    @property
-    def size(self) -> int:
-        """Numbers in all."""
-        return (self.shape[1] + 2 * self.border) * self.row
-
-    @property
-    def start(self) -> int:
-        """Where the first position inside the border begins."""
-        return self.border * (self.row + self.shape[0])
-
-    def at(self, y: str, x: str) -> str:
-        """Return where the channels of a position inside the border begin."""
-        return f"{y} * {self.row} + {x} * {self.shape[0]}" + (f" + {self.start}" if self.start else "")
-
-    def frame(self, value: str) -> str:
-        """Return the statements that fill the border, if there is one."""
-        rows, edge = self.size // self.row, self.border * self.shape[0]
-        code = f"""\
-for (int y = 0; y < {rows}; y++)
-    for (int i = 0; i < {self.row}; i++)
-        if (y < {self.border} || y >= {rows - self.border} || i < {edge} || i >= {self.row - edge})
-            out[y * {self.row} + i] = {value};
-"""
-        return code if self.border else ""
-
-
 def _write(name: str, parts: Sequence[_Part], pixel: str) -> Source:
     shapes = [INPUT, *(part.stage.output for part in parts)]
     borders = [*(part.stage.padding for part in parts), 0]
-    maps = [_Maps(shape, border) for shape, border in zip(shapes, borders, strict=True)]
+    maps = [Maps(shape, border) for shape, border in zip(shapes, borders, strict=True)]
     converts = pixel != _PIXEL or maps[0].border > 0  # else the first stage reads the pixels themselves
     first = 0 if converts else 1
-    distances = [_distance(part, *maps[number : number + 2]) for number, part in enumerate(parts)]
-    starts, room = _lay_out([one.size for one in maps[first:-1]], distances[first:-1])
+    distances = [part.distance(*maps[number : number + 2]) for number, part in enumerate(parts)]
+    starts, room = lay_out([one.size for one in maps[first:-1]], distances[first:-1])
     tables = [table for part in parts for table in part.tables]
     value = parts[0].value
     code = [_table(*table) for table in tables]
@@ -252,36 +220,7 @@ def _write(name: str, parts: Sequence[_Part], pixel: str) -> Source:
     return Source(_AS_IT_IS + "\n".join(code), parts[-1].result, weights, others, room * (4 if value == "float" else 1))
 
 
-def _distance(part: _Part, before: _Maps, after: _Maps) -> int:
-    """Return how far below its input a stage's output must begin for nothing to be overwritten that is still read."""
-    if not part.overlaps:
-        return after.size
-    _, height, width = after.shape
-    side = part.stage.pool.side if part.stage.pool else 1
-    positions = [(y, x) for y in range(height) for x in range(width)]
-    written = [after.start + y * after.row + (x + 1) * after.shape[0] for y, x in positions]
-    needed = [(y * before.row + x * before.shape[0]) * side for y, x in positions]
-    return max(0, *(end - start for end, start in zip(written, needed, strict=True)))
-
-
-def _lay_out(sizes: Sequence[int], distances: Sequence[int]) -> tuple[list[int], int]:
-    """Return where in one buffer each of several maps begins, and how large it is.
-
-    Each lies below the maps that it is made from, at their distance, or behind them: of all ways that which needs
-    least room is taken.
-    """
-
-    def place(ways: Sequence[bool]) -> tuple[list[int], int]:
-        starts = [0]
-        for below, distance, size in zip(ways, distances, sizes, strict=False):
-            starts.append(starts[-1] + (-distance if below else size))
-        starts = [start - min(starts) for start in starts]
-        return starts, max(start + size for start, size in zip(starts, sizes, strict=True))
-
-    return min(map(place, product((True, False), repeat=len(distances))), key=itemgetter(1)) if sizes else ([], 0)
-
-
-def _load(value: str, maps: _Maps, border: str, pixel: str) -> str:
+def _load(value: str, maps: Maps, border: str, pixel: str) -> str:
     return f"""\
 static void load(const uint8_t *pixels, {value} *out)
 {{
@@ -292,7 +231,7 @@ static void load(const uint8_t *pixels, {value} *out)
 """
 
 
-def _stage(number: int, part: _Part, before: _Maps, after: _Maps, border: str) -> str:
+def _stage(number: int, part: _Part, before: Maps, after: Maps, border: str) -> str:
     """Write the functions of a stage; `border` is the value around the maps it makes."""
     stage = part.stage
     skipped = f", const {part.value} *in" if stage.skip else ""
@@ -315,7 +254,7 @@ static void stage_{number}(const {part.value} *{apart}in, {part.result} *{apart}
 """
 
 
-def _sums(number: int, part: _Part, before: _Maps, after: _Maps) -> str:
+def _sums(number: int, part: _Part, before: Maps, after: Maps) -> str:
     """Write the function that computes neighbouring sums: stored one behind the other, or joined in one pool."""
     convolution, lanes, (rows, columns) = part.stage.convolution, part.lanes, part.abreast
     assert convolution is not None
@@ -373,7 +312,7 @@ def _store(part: _Part, value: str, target: int) -> str:
     return f"sums[{target} + o] = {value};"
 
 
-def _plain(number: int, part: _Part, before: _Maps, after: _Maps) -> str:
+def _plain(number: int, part: _Part, before: Maps, after: Maps) -> str:
     """Write the loops of a convolution without a pool."""
     convolution, (outputs, height, width) = part.stage.convolution, part.stage.output
     assert convolution is not None
@@ -395,7 +334,7 @@ for (int y = 0; y < {height}; y += {rows})
 """
 
 
-def _pooled(number: int, part: _Part, before: _Maps, after: _Maps) -> str:
+def _pooled(number: int, part: _Part, before: Maps, after: Maps) -> str:
     """Write the loops of a pool, and of the convolution before it if there is one."""
     stage, (outputs, height, width) = part.stage, part.stage.output
     assert stage.pool is not None
@@ -421,7 +360,7 @@ for (int y = 0; y < {height}; y++)
 """
 
 
-def _place(part: _Part, after: _Maps, count: int) -> str:
+def _place(part: _Part, after: Maps, count: int) -> str:
     """Declare where sums are put: straight into the output if nothing is to be done with them."""
     return f"{part.total} sums[{count}];" if part.finish else f"{part.total} *sums = out + {after.at('y', 'x')};"
 
@@ -463,6 +402,7 @@ def _table(kind: str, name: str, values: NDArray[np.generic]) -> str:
 
 
 def braces(values: NDArray[np.generic]) -> str:
+    """Write an array as C initialises one."""
     if values.ndim > 1:
         return "{\n" + ",\n".join(map(braces, values)) + "}"
     return "{" + "\n".join(wrap(", ".join(map(_literal, values)), 118)) + "}"
