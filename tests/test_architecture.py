@@ -54,6 +54,16 @@ LEVELS: dict[str, int] = {
     # the work
     "report": 3,
     "plots": 3,
+    "export": 3,
+    "export.plain": 3,
+    "export.layout": 3,
+    "export.stages": 3,
+    "export.int8": 3,
+    "export.c_source": 3,
+    "export.native": 3,
+    "export.proof": 3,
+    "export.c": 3,
+    "export.onnx": 3,
     "training": 3,
     "scores": 3,
     # many runs
@@ -75,7 +85,13 @@ LEVELS: dict[str, int] = {
 OUTSIDE = {"__init__", "__main__"}
 """The front doors, which open onto every level."""
 
-RIM = {"matplotlib": "plots", "ray": "cluster", "tyro": "cli"}
+RIM = {
+    "matplotlib": "plots",
+    "onnx": "export.onnx",
+    "onnxruntime": "export.onnx",
+    "ray": "cluster",
+    "tyro": "cli",
+}
 """Heavy libraries, and the one module that may import each."""
 
 FORBIDDEN = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import tenk.bench.loading
 import tenk.bench.plain
 import tenk.bench.training
 from tenk.bench.inference import list_readings
+from tenk.bench.plain import predict_plainly
 from tenk.bench.timing import Findings, Spread, Timing, time_in_turn
 from tenk.bench.training import (
     Plan,
@@ -256,26 +259,44 @@ def test_all_ways_of_reading_give_the_same_logits(name: str, dataset: Dataset) -
     model = create_model(name).eval()
     few = dataset.test[:3]
     expected = predict_logits(model, few.images)
-    readings = list_readings(model, batch=96)
+    exports, absent = tenk.bench.inference._list_exports()
+    assert len(exports) + len(absent) == 2
+    readings = list_readings(model, 96, exports)
     assert next(iter(readings)) == "plain"
     for reading in readings.values():
         torch.testing.assert_close(reading.predict(few), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_one_thread_is_timed_too_where_there_are_more(dataset: Dataset) -> None:
-    assert all(reading.threads == 1 for reading in list_readings(create_model("early"), 10).values())
+def test_exports_are_timed_on_one_thread_beside_pytorch_on_one(dataset: Dataset) -> None:
     torch.set_num_threads(2)
-    readings = list_readings(create_model("early").eval(), 10)
-    assert [reading.threads for reading in readings.values()] == [2, 2, 2, 1]
-    tenk.bench.inference._time(readings["one, 1 thread"], dataset.test)
+    readings = list_readings(create_model("early").eval(), 10, {"here": lambda model: partial(predict_plainly, model)})
+    assert {way: (r.threads, r.images, r.beside) for way, r in readings.items() if r.beside != "plain"} == {
+        "torch batches": (1, 10, "torch batches"),
+        "torch one": (1, 1, "torch one"),
+        "here batches": (1, 10, "torch batches"),
+        "here one": (1, 1, "torch one"),
+    }
+    assert all(reading.threads == 2 for reading in readings.values() if reading.beside == "plain")
+    tenk.bench.inference._time(readings["torch one"], dataset.test)
     assert torch.get_num_threads() == 2
+
+
+def test_what_cannot_be_run_here_is_noted(
+    capsys: pytest.CaptureFixture[str], data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(tenk.bench.inference, "find_compiler", lambda: None)
+    out = bench(capsys, "infer", "early", "--rounds", "1", "--data", str(data_folder))
+    assert "no ONNX Runtime: onnxruntime is not installed" in out
+    assert "no C: neither cc nor gcc is found" in out
+    assert "beside PyTorch" not in out
 
 
 def test_networks_are_timed_beside_their_own_plain_way(capsys: pytest.CaptureFixture[str], data_folder: Path) -> None:
     found = bench_json(capsys, "infer", "--rounds", "2", "--data", str(data_folder))
     assert [row["model"] for row in found["rows"] if row["way"] == "plain"] == list_models()
     for row in found["rows"]:
-        if row["way"] == "plain":
+        if row["way"] == row["beside"]:
             assert row["times_as_fast"] == {"median": 1, "least": 1, "most": 1}
         assert (row["milliseconds_a_call_95"] is None) == (row["images_a_call"] > 1)
         assert row["images_per_second"]["least"] <= row["images_per_second"]["most"]

@@ -161,6 +161,8 @@ def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pyt
         (["study", "default", "--engine", "slurm"], "processes"),
         (["study", "default", "--data", "minst"], "did you mean mnist?"),
         (["completion", "cmd"], "'bash'"),
+        (["export", "run"], "--to"),
+        (["export", "run", "--to", "rust"], "'onnx'"),
     ],
 )
 def test_wrong_usage_is_one_line_with_a_remedy(
@@ -611,3 +613,35 @@ def test_a_diverged_run_keeps_the_earlier_run_in_the_next_folder(
     with pytest.raises(tenk.TenkError):
         train(small(optimizer=Optimizer("sgd", lr=1e12), averaging=0.0), dataset, reports=[])
     assert (tmp_path / "runs/small-s0/model.safetensors").read_bytes() == before
+
+
+# --- taking it elsewhere -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize(("to", "name"), [("onnx", "model{}.onnx"), ("c", "model{}-c")])
+def test_export_writes_beside_the_weights_and_says_how_well_it_agrees(
+    to: str, name: str, int8: bool, finished_run: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", str(finished_run), "--to", to, "--data", str(data_folder), *(["--int8"] if int8 else [])]
+    main(arguments)
+    out = capsys.readouterr().out
+    target = finished_run / name.format("-int8" if int8 else "")
+    for fact in (target.name, "bytes", "96 test images", "largest difference", "PyTorch:"):
+        assert fact in out
+    main([*arguments, "--json", "-o", str(target)])
+    found = json.loads(capsys.readouterr().out)
+    assert found["path"] == str(target)
+    assert found["notes"]["type"] == ("int8" if int8 else "float")
+    assert (found["agreement"]["differing"] == 0) or int8
+    assert sum(found["sizes"].values()) == sum(
+        path.stat().st_size for path in ([target] if target.is_file() else target.iterdir())
+    )
+
+
+def test_export_refuses_a_folder_of_other_things(
+    finished_run: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", str(finished_run), "--to", "c", "--data", str(data_folder), "--out"]
+    assert "folder not empty" in fails(capsys, 2, *arguments, str(finished_run))
+    assert "No such file" in fails(capsys, 4, "export", str(tmp_path / "none"), "--to", "onnx")

@@ -43,6 +43,18 @@ def test_the_table_of_corruptions_is_the_registry() -> None:
     assert [line for line in lines if line.startswith("| `")] == rows
 
 
+def test_the_memory_of_the_c_code_is_what_its_example_prints(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs" / "c.md").read_text()
+    code = next(code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "ram_bytes" in code)
+    monkeypatch.setattr("tenk.datasets.load_digits", lambda _: dataset)
+    exec(compile(code, "example", "exec"), {})  # noqa: S102
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 2 * len(list_models())
+    assert printed in page
+
+
 def test_there_are_examples_to_run() -> None:
     assert len(SNIPPETS) >= 2
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tenk.datasets import Dataset
     from tenk.digits import Digits
     from tenk.evaluation import CorruptionScore, Metrics
+    from tenk.export.proof import Exported
 
 RecipeName = Annotated[str, Positional, arg(constructor=tyro.extras.literal_type_from_choices(list_recipes()))]
 
@@ -181,6 +182,46 @@ def plot(folders: Annotated[list[Path], Positional], /, out: Path = Path("curves
     kind = "study" if studies else "run"
     kinds = kind if len(folders) == 1 else {"study": "studies", "run": "runs"}[kind]
     _print(f"{len(folders)} {kinds} drawn: {literal(str(out))}")
+
+
+def export(
+    weights: Annotated[Path, Positional],
+    /,
+    to: Literal["onnx", "c"],
+    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    int8: bool = False,
+    data: str | None = None,
+    json: bool = False,
+) -> None:
+    """Take a trained network elsewhere, and check there that it answers as PyTorch does.
+
+    Args:
+        weights: A run folder or a weights file.
+        to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies.
+        out: File or folder to write; by default beside the weights: model.onnx or model-c, or with -int8 in it.
+        int8: Write 8-bit integers instead of float.
+        data: A known name or a folder, to check with; by default what the run was trained on.
+        json: Print what was found as JSON.
+    """
+    from tenk.datasets import load_digits
+    from tenk.runs import load_weights
+
+    model, facts = load_weights(weights)
+    digits = load_digits(data or _recorded_data(weights))
+    kind: Literal["float", "int8"] = "int8" if int8 else "float"
+    suffix = "-int8" if int8 else ""
+    base = weights / "model" if weights.is_dir() else weights.with_suffix("")
+    match to:
+        case "onnx":
+            from tenk.export.onnx import export_onnx as write
+
+            ending = ".onnx"
+        case "c":
+            from tenk.export.c import export_c as write
+
+            ending = "-c"
+    found = write(model, facts, out or Path(f"{base}{suffix}{ending}"), kind, digits)
+    _print_json(found.to_dict()) if json else _print_export(found, digits.note)
 
 
 def bench(
@@ -369,6 +410,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "summary": summary,
     "plot": plot,
+    "export": export,
     "bench": bench,
     "study": study,
     "datasets": datasets,
@@ -648,6 +690,26 @@ def _print_metrics(metrics: Metrics, disputed: Metrics | None, data: str, protoc
     _print(build_table("\nby digit", ("digit", "images", "errors", "recall %", "precision %", "read as"), rows))
     matrix = [(true, *(count or None for count in row)) for true, row in enumerate(metrics.confusion.tolist())]
     _print(build_table("\nconfusion: true digits down, read digits across", ("", *map(str, range(10))), matrix))
+
+
+def _print_export(found: Exported, note: str) -> None:
+    facts = [
+        (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+        for name, value in found.notes.items()
+    ]
+    if found.agreement is None:
+        facts.append(("checked", "no: there is no C compiler here. where there is one, run: make test"))
+    else:
+        checked = found.agreement
+        facts += [
+            ("checked on", f"{checked.images:,} test images of {checked.data}"),
+            ("largest difference of a logit", f"{checked.largest_difference:.2g}"),
+            ("read differently from PyTorch", f"{checked.differing:,}"),
+            ("accuracy", f"{checked.accuracy:.2%} (PyTorch: {checked.torch_accuracy:.2%})"),
+        ]
+    sizes = [(f"{name}, bytes", f"{size:,}") for name, size in found.sizes.items()]
+    _print(build_table(f"written: {printable(str(found.path))}", (), [*sizes, *facts]))
+    _print(literal(note))
 
 
 def _accuracy(metrics: Metrics) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,10 @@ from tenk.datasets import load_digits
 from tenk.device import pick_device
 from tenk.digits import Digits
 from tenk.evaluation import predict_logits
+from tenk.export.c import build_c
+from tenk.export.native import find_compiler
+from tenk.export.onnx import OnnxModel, build_onnx, find_missing
+from tenk.export.plain import flatten
 from tenk.models import create_model, list_models
 from tenk.runs import describe_environment
 
@@ -27,18 +32,26 @@ CALLS = 100
 """Single images read in a round."""
 
 
+Predict = Callable[[Digits], Tensor]
+"""Digits on the CPU -> logits float32 (N, 10) on the CPU."""
+
+Export = Callable[[nn.Module], Predict]
+"""Takes a network out of PyTorch, and runs it there."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """A way of reading digits: as many images in a call, a number of calls in a row."""
 
-    predict: Callable[[Digits], Tensor]
-    """Digits on the CPU -> logits float32 (N, 10) on the CPU."""
+    predict: Predict
     images: int
     """Images a call."""
     calls: int
     """Calls in a round."""
     threads: int
-    """CPU threads that torch may use."""
+    """CPU threads that may be used."""
+    beside: str = "plain"
+    """The way whose time it is compared with."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +63,10 @@ class InferenceRow:
     threads: int
     images_a_call: int
     images_per_second: Spread
+    beside: str
+    """The way of the same network that it is compared with."""
     times_as_fast: Spread
-    """Beside the plain way of the same network: time for an image there divided by that here."""
+    """Time for an image there divided by that here."""
     milliseconds_a_call: float
     """The median."""
     milliseconds_a_call_95: float | None
@@ -78,32 +93,43 @@ def bench_inference(
     chosen = pick_device(device)
     dataset = load_digits(data)
     digits = dataset.test[:IMAGES]
+    exports, absent = _list_exports() if chosen.type == "cpu" else ({}, [])
     readings = {
         (name, way): reading
         for name, model in models.items()
-        for way, reading in list_readings(model.to(chosen), len(digits)).items()
+        for way, reading in list_readings(model.to(chosen), len(digits), exports).items()
     }
     ways: dict[tuple[str, str], Way] = {key: partial(_time, reading, digits) for key, reading in readings.items()}
     rows = build_rows(time_in_turn(ways, rounds, "images", track), readings)
     columns = ("network", "way", "images/s", "times as fast", "least", "most", "ms", "95 % ms")
+    tables = [
+        (title, columns, [_cells(row) for row in rows if (row.beside == "plain") == is_plain])
+        for title, is_plain in (("\nreading digits", True), ("\non one thread, beside PyTorch", False))
+    ]
     return Findings(
         "infer",
         describe_environment(chosen),
         {"name": dataset.name, "images": len(digits), "note": dataset.note},
         rounds,
         rows,
-        [("\nreading digits", columns, [_cells(row) for row in rows])],
+        [table for table in tables if table[2]],
         [
             "plain: a picture at a time through PIL, tensor, normalisation and network",
-            "times as fast: as plain on the same network, with least and most of the rounds",
-            "batches: of 500 images, as tenk evaluate reads them",
+            "times as fast: as plain, or PyTorch on one thread, on the same network, with least and most of the rounds",
+            "batches: of 500 images, as tenk evaluate reads them; C reads one after the other",
             "ms: for one image, the median and what 95 % of all stay within",
+            *absent,
         ],
     )
 
 
-def list_readings(model: nn.Module, batch: int) -> dict[str, Reading]:
-    """Return the ways to read digits with a network, the plain one first; all give the same logits."""
+def list_readings(
+    model: nn.Module, batch: int, exports: Mapping[str, Export] = MappingProxyType({})
+) -> dict[str, Reading]:
+    """Return the ways to read digits with a network, the plain one first; all give the same logits.
+
+    Where there are exports, each is a way on one thread, beside PyTorch on one.
+    """
     threads = torch.get_num_threads()
     device = next(model.parameters()).device
 
@@ -115,7 +141,36 @@ def list_readings(model: nn.Module, batch: int) -> dict[str, Reading]:
         "batches": Reading(predict, batch, 1, threads),
         "one image": Reading(predict, 1, CALLS, threads),
     }
-    return readings if threads == 1 else {**readings, "one, 1 thread": Reading(predict, 1, CALLS, 1)}
+    runs = {"torch": predict, **{name: export(model) for name, export in exports.items()}} if exports else {}
+    for name, run in runs.items():
+        readings[f"{name} batches"] = Reading(run, batch, 1, 1, beside="torch batches")
+        readings[f"{name} one"] = Reading(run, 1, CALLS, 1, beside="torch one")
+    return readings
+
+
+def _list_exports() -> tuple[dict[str, Export], list[str]]:
+    """Return what can be run here beside PyTorch, and a note on each that cannot."""
+    exports: dict[str, Export] = {}
+    absent = []
+    if missing := find_missing():
+        absent.append(f"no ONNX Runtime: {missing} is not installed. pip install 'tenk[export]'")
+    else:
+        exports["ONNX"] = _export_onnx
+    if find_compiler() is None:
+        absent.append("no C: neither cc nor gcc is found. install one, or name yours in CC")
+    else:
+        exports["C"] = _export_c
+    return exports, absent
+
+
+def _export_onnx(model: nn.Module) -> Predict:
+    exported = OnnxModel(build_onnx(flatten(model), {}), threads=1)
+    return lambda digits: exported.run(digits.images)
+
+
+def _export_c(model: nn.Module) -> Predict:
+    exported = build_c(model, {"model": "bench"}, "float").compile()
+    return lambda digits: torch.from_numpy(exported.run(digits.images))
 
 
 def build_rows(
@@ -132,7 +187,10 @@ def build_rows(
                 threads=reading.threads,
                 images_a_call=reading.images,
                 images_per_second=Spread.of(reading.images / seconds for seconds in timing.means),
-                times_as_fast=timing.times_as_fast(timings[name, "plain"], 1 / reading.images),
+                beside=reading.beside,
+                times_as_fast=timing.times_as_fast(
+                    timings[name, reading.beside], 1 / reading.images, 1 / readings[name, reading.beside].images
+                ),
                 milliseconds_a_call=1000 * timing.percentile(50),
                 milliseconds_a_call_95=1000 * timing.percentile(95) if reading.images == 1 else None,
             )

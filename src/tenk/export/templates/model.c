@@ -1,0 +1,5 @@
+/* @title@; @name@.h says how to use it. */
+
+#include "@name@.h"
+
+@code@

@@ -1,0 +1,111 @@
+"""The ONNX file computes what PyTorch does, for any number of images, and says what it wants."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from random_networks import VARIANTS, random_network
+from tenk.datasets import Dataset
+from tenk.errors import ModelError, TenkError, UsageError
+from tenk.evaluation import predict_logits
+from tenk.export.onnx import OnnxModel, build_onnx, export_onnx, quantise_onnx
+from tenk.export.plain import flatten, run_plain
+from tenk.synthetic import draw_digits
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.mark.parametrize(("name", "residual", "head"), VARIANTS)
+def test_onnx_gives_the_logits_of_pytorch_for_one_image_and_for_seven(name: str, residual: bool, head: str) -> None:
+    model = random_network(name, residual=residual, head=head)
+    images = draw_digits(7, seed=3).images
+    expected = predict_logits(model, images)
+    content = build_onnx(flatten(model), {})
+    for count in (1, 7):
+        found = OnnxModel(content).run(images, batch_size=count)
+        assert (found - expected).abs().max() < 1e-5 * expected.abs().max().clamp(min=1)
+
+
+def test_zeros_of_both_signs_and_the_smallest_numbers_are_read_as_pytorch_does() -> None:
+    layers = flatten(random_network("gap"))
+    pixels = torch.rand(6, 1, 28, 28)
+    pixels[1], pixels[2], pixels[3], pixels[4] = 0.0, -0.0, 1e-45, 1.0
+    pixels[5, :, ::2] = torch.finfo(torch.float32).tiny / 2
+    found = OnnxModel(build_onnx(layers, {})).run_pixels(pixels)
+    assert (found - run_plain(layers, pixels.squeeze(1))).abs().max() < 1e-4
+
+
+def test_a_model_that_is_damaged_or_in_several_files_is_refused(tmp_path: Path) -> None:
+    content = build_onnx(flatten(random_network("early")), {})
+    for part in (b"", b"no model", content[: len(content) // 2]):
+        with pytest.raises(ModelError, match="not a sound ONNX model"):
+            OnnxModel(part)
+    onnx.save(
+        onnx.load_from_string(content), tmp_path / "a.onnx", save_as_external_data=True, location="b", size_threshold=0
+    )
+    with pytest.raises(ModelError, match="not a sound ONNX model"):
+        OnnxModel((tmp_path / "a.onnx").read_bytes())
+
+
+def test_the_file_says_what_goes_in_what_comes_out_and_where_it_is_from() -> None:
+    content = build_onnx(flatten(random_network("early")), {"model": "early", "recipe": "fast", "data_sha256": "00ff"})
+    model = onnx.load_from_string(content)
+    pixels, logits = model.graph.input[0], model.graph.output[0]
+    assert [pixels.name, logits.name] == ["pixels", "logits"]
+    assert [size.dim_param or size.dim_value for size in pixels.type.tensor_type.shape.dim] == ["N", 1, 28, 28]
+    assert [size.dim_param or size.dim_value for size in logits.type.tensor_type.shape.dim] == ["N", 10]
+    facts = {fact.key: fact.value for fact in model.metadata_props}
+    assert (facts["model"], facts["recipe"], facts["data_sha256"]) == ("early", "fast", "00ff")
+    assert "divided by 255" in facts["input"]
+
+
+def test_int8_is_smaller_and_near(dataset: Dataset) -> None:
+    model = random_network("gap")
+    content = build_onnx(flatten(model), {})
+    small = quantise_onnx(content, dataset.train.images[:100])
+    assert len(small) < 0.6 * len(content)
+    expected = predict_logits(model, dataset.test.images)
+    assert (OnnxModel(small).run(dataset.test.images) - expected).pow(2).mean().sqrt() < 0.1 * expected.std()
+
+
+@pytest.mark.parametrize("kind", ["float", "int8"])
+def test_an_export_is_checked_and_written(kind: str, dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "new folder" / "model.onnx"
+    found = export_onnx(
+        random_network("early"), {"model": "early"}, out, "int8" if kind == "int8" else "float", dataset
+    )
+    assert found.sizes == {"model.onnx": out.stat().st_size}
+    assert found.agreement
+    assert found.agreement.images == len(dataset.test)
+    if kind == "float":
+        assert found.agreement.differing == 0
+        assert 0 < found.agreement.largest_difference < 1e-4
+
+
+def test_an_export_that_computes_something_else_is_not_written(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenk.export.onnx.flatten", lambda _: flatten(random_network("early", seed=1)))
+    with pytest.raises(TenkError, match="the export is wrong"):
+        export_onnx(random_network("early"), {"model": "early"}, tmp_path / "model.onnx", "float", dataset)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
+def test_a_library_that_is_missing_is_named(
+    library: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(UsageError, match=rf"not installed: {library}. install it with: pip install 'tenk\[export\]'"):
+        export_onnx(random_network("early"), {"model": "early"}, tmp_path / "model.onnx", "float", dataset)
+
+
+def test_the_callers_chance_is_not_touched() -> None:
+    state = torch.get_rng_state()
+    build_onnx(flatten(random_network("early")), {})
+    assert torch.equal(state, torch.get_rng_state())
