@@ -15,7 +15,7 @@ train: $(VENV)/installed
 	$(BIN)/tenk train $(ARGS)
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

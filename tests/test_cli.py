@@ -644,4 +644,4 @@ def test_export_refuses_a_folder_of_other_things(
 ) -> None:
     arguments = ["export", str(finished_run), "--to", "c", "--data", str(data_folder), "--out"]
     assert "folder not empty" in fails(capsys, 2, *arguments, str(finished_run))
-    assert "No such file" in fails(capsys, 4, "export", str(tmp_path / "none"), "--to", "onnx")
+    assert "no such weights" in fails(capsys, 4, "export", str(tmp_path / "none"), "--to", "onnx")
