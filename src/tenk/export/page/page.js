@@ -1,0 +1,143 @@
+// The page: whatever is on the paper goes to the network, and what that makes of it is shown.
+
+/** @param {string} id @returns {any} the element, of whatever kind */
+const byId = (id) => document.getElementById(id);
+
+/** How long the paper rests before the answer is spoken, in milliseconds. */
+const SPEAK_AFTER = 600;
+
+const layers = readLayers(JSON.parse(byId("network").textContent));
+const bars = new Bars(byId("bars"));
+const frameView = new Frame(byId("frame"));
+const layerView = new Layers(byId("layers"), layers);
+const paper = new Paper(byId("paper"), paperChanged, speak);
+const raster = makeCanvas(RASTER, RASTER).getContext("2d", { willReadFrequently: true });
+
+/** Counts what the paper was given: a picture that is decoded too late, when something else is there, is dropped. */
+let turn = 0;
+let scheduled = false;
+let speaking = 0;
+
+// --- reading ---
+
+/** Read what is on the paper before the screen is drawn next, once however many events there were. */
+function paperChanged() {
+  turn++;
+  tell("");
+  if (!scheduled) requestAnimationFrame(readPaper);
+  scheduled = true;
+}
+
+function readPaper() {
+  scheduled = false;
+  const start = performance.now();
+  const content = paper.content();
+  const frame = content && frameOf(content);
+  const outputs = frame && runNetwork(layers, frame);
+  show(frame, outputs);
+  byId("time").textContent = outputs ? `Read in ${(performance.now() - start).toFixed(1)} ms.` : "";
+  if (content && !frame) tell("No digit found. Write one that is large and dark.");
+}
+
+/** @param {Stroke[] | Picture} content @returns {ArrayLike<number> | null} the frame, or null where there is no digit */
+function frameOf(content) {
+  if (!Array.isArray(content)) return content.frame;
+  raster.fillStyle = "white";
+  raster.fillRect(0, 0, RASTER, RASTER);
+  for (const stroke of content) drawStroke(raster, RASTER, stroke, "black");
+  return makeFrame(toGrey(raster.getImageData(0, 0, RASTER, RASTER)));
+}
+
+/** @param {ArrayLike<number> | null} frame @param {Maps[] | null} outputs */
+function show(frame, outputs) {
+  const probabilities = outputs && softmax(outputs.at(-1).values);
+  const answer = probabilities && describeAnswer(probabilities);
+  frameView.show(frame);
+  layerView.show(outputs);
+  bars.show(probabilities);
+  byId("digit").textContent = answer ? `${answer.digit}` : "–";
+  byId("digit").classList.toggle("unsure", !answer?.sure);
+  byId("verdict").textContent = answer ? answer.verdict : "what it reads";
+  byId("hint").hidden = paper.content() !== null;
+  byId("undo").disabled = !paper.steps.length;
+  byId("clear").disabled = paper.content() === null;
+  speak(answer ? `Read as ${answer.digit}, ${answer.verdict}.` : "Nothing to read.", SPEAK_AFTER);
+}
+
+/** @param {number[]} probabilities @returns {{digit: number, sure: boolean, verdict: string}} */
+function describeAnswer(probabilities) {
+  const [first, second] = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
+  const sure = probabilities[first] >= SURE;
+  return { digit: first, sure, verdict: sure ? `${percent(probabilities[first])} sure` : `not sure: ${first} or ${second}?` };
+}
+
+/**
+ * Have a screen reader say something, unless something else comes first.
+ * @param {string} words @param {number} [after] milliseconds
+ */
+function speak(words, after = 0) {
+  clearTimeout(speaking);
+  speaking = setTimeout(() => (byId("spoken").textContent = words), after);
+}
+
+/** @param {string} words for a person; empty: there is nothing to tell any more */
+function tell(words) {
+  byId("message").textContent = words;
+}
+
+// --- pictures ---
+
+/** @param {FileList | undefined} files */
+async function openFiles(files) {
+  if (!files?.length) return tell("No picture there. Give a PNG, JPEG, WebP, GIF or BMP file.");
+  const mine = ++turn;
+  try {
+    const picture = await readPicture(files[0]);
+    if (mine !== turn) return;
+    paper.add(picture);
+    if (files.length > 1) tell(`One picture at a time: this is ${files[0].name}.`);
+  } catch (error) {
+    if (mine === turn) tell(error.message);
+  }
+}
+
+// --- controls ---
+
+function setPen() {
+  const hundredths = Number(byId("width").value);
+  paper.width = hundredths / 100;
+  byId("nib").style.setProperty("--nib", `${2 * hundredths}px`);
+}
+
+/** @param {KeyboardEvent} event */
+function shortcut(event) {
+  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") paper.undo();
+  else if (event.key === "Delete" || event.key === "Backspace") paper.clear();
+  else return;
+  event.preventDefault();
+}
+
+/** @param {DragEvent} event */
+function drag(event) {
+  event.preventDefault(); // else the browser leaves the page and opens the picture
+  byId("drop").classList.toggle("over", event.type === "dragover");
+  if (event.type === "drop") openFiles(event.dataTransfer?.files);
+}
+
+byId("undo").addEventListener("click", () => paper.undo());
+byId("clear").addEventListener("click", () => paper.clear());
+byId("open").addEventListener("click", () => byId("file").click());
+byId("file").addEventListener("change", () => {
+  openFiles(byId("file").files);
+  byId("file").value = ""; // so that the same file can be chosen again
+});
+byId("width").addEventListener("input", setPen);
+document.addEventListener("keydown", shortcut);
+document.addEventListener("paste", (event) => openFiles(event.clipboardData?.files));
+for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, drag);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  paper.show();
+  layerView.repaint();
+});
+setPen();
+show(null, null);
