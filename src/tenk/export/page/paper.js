@@ -94,9 +94,7 @@ class Paper {
   /** @param {PointerEvent} event */
   pointerDown(event) {
     if (this.drawing || event.button !== 0) return; // a palm beside the pen, or another button
-    event.preventDefault();
-    this.canvas.focus({ preventScroll: true });
-    this.showPen(false);
+    this.penShown = false;
     this.lift();
     this.canvas.setPointerCapture(event.pointerId);
     const stroke = this.newStroke(this.place(event));

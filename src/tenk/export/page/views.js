@@ -69,7 +69,7 @@ function readPalette(style) {
   );
   const bytes = new Uint8ClampedArray(4 * 255);
   for (let step = -127; step <= 127; step++) {
-    const share = Math.abs(step) / 127;
+    const share = (Math.abs(step) / 127) ** 0.7; // a little of something shows more
     const end = step < 0 ? against : most;
     bytes.set([...blank.map((level, index) => level + share * (end[index] - level)), 255], 4 * (step + 127));
   }
