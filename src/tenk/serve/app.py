@@ -24,6 +24,8 @@ from tenk.serve.guard import Guard
 from tenk.serve.readers import FullError, Readers
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tenk.export.html import Page
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "application/octet-stream")
@@ -64,6 +66,15 @@ class Health(BaseModel):
 
     status: Literal["ok"] = "ok"
     version: str = tenk.__version__
+
+
+def reader(model: nn.Module) -> Callable[[bytes], Reading]:
+    """Return the function that reads a picture file with a network."""
+
+    def read(picture: bytes) -> Reading:
+        raise NotImplementedError
+
+    return read
 
 
 def create_app(

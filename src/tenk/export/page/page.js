@@ -140,4 +140,5 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   layerView.repaint();
 });
 setPen();
+tell("");
 show(null, null);
