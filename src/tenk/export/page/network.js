@@ -3,20 +3,22 @@
 /**
  * One picture's maps: `channels` of `height` by `width`, row by row, one after the other.
  * @typedef {{channels: number, height: number, width: number, values: Float64Array}} Maps
- *
- * One of the kinds of layer that src/tenk/export/plain.py describes; the arrays are those of the kind alone.
+ */
+
+/**
+ * The kinds of layer that src/tenk/export/plain.py describes.
  * @typedef {{
- *   kind: "convolution" | "affine" | "max pool" | "average pool" | "skip",
- *   shape?: [outputs: number, inputs: number, height: number, width: number],
- *   padding?: number,
- *   relu?: boolean,
- *   side?: number,
- *   weights?: Float64Array,
- *   bias?: Float64Array,
- *   scale?: Float64Array,
- *   offset?: Float64Array,
- *   layers?: Layer[],
- * }} Layer
+ *   kind: "convolution",
+ *   shape: [outputs: number, inputs: number, height: number, width: number],
+ *   padding: number,
+ *   relu: boolean,
+ *   weights: Float64Array,
+ *   bias: Float64Array,
+ * }} Convolution
+ * @typedef {{kind: "affine", relu: boolean, scale: Float64Array, offset: Float64Array}} Affine
+ * @typedef {{kind: "max pool" | "average pool", side: number}} Pool
+ * @typedef {{kind: "skip", layers: Layer[]}} Skip
+ * @typedef {Convolution | Affine | Pool | Skip} Layer
  */
 
 /**
@@ -50,6 +52,7 @@ function readNumbers(text) {
  */
 function runNetwork(layers, frame) {
   const side = Math.sqrt(frame.length);
+  /** @type {Maps} */
   let maps = { channels: 1, height: side, width: side, values: Float64Array.from(frame, (level) => level / 255) };
   return layers.map((layer) => (maps = runLayer(layer, maps)));
 }
@@ -88,7 +91,7 @@ function blankMaps(channels, height, width) {
   return { channels, height, width, values: new Float64Array(channels * height * width) };
 }
 
-/** @param {Layer} layer @param {Maps} input @returns {Maps} */
+/** @param {Convolution} layer @param {Maps} input @returns {Maps} */
 function convolve({ shape, weights, bias, relu }, input) {
   const [outputs, inputs, rows, columns] = shape;
   const output = blankMaps(outputs, input.height - rows + 1, input.width - columns + 1);
@@ -140,7 +143,7 @@ function pad(maps, border) {
   return output;
 }
 
-/** @param {Layer} layer @param {Maps} input @returns {Maps} */
+/** @param {Affine} layer @param {Maps} input @returns {Maps} */
 function rescale({ scale, offset, relu }, input) {
   const output = blankMaps(input.channels, input.height, input.width);
   const area = input.height * input.width;

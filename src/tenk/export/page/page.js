@@ -11,7 +11,7 @@ const bars = new Bars(byId("bars"));
 const frameView = new Frame(byId("frame"));
 const layerView = new Layers(byId("layers"), layers);
 const paper = new Paper(byId("paper"), paperChanged, speak);
-const raster = makeCanvas(RASTER, RASTER).getContext("2d", { willReadFrequently: true });
+const raster = contextOf(makeCanvas(RASTER, RASTER), { willReadFrequently: true });
 
 /** Counts what the paper was given: a picture that is decoded too late, when something else is there, is dropped. */
 let turn = 0;
@@ -50,7 +50,7 @@ function frameOf(content) {
 
 /** @param {ArrayLike<number> | null} frame @param {Maps[] | null} outputs */
 function show(frame, outputs) {
-  const probabilities = outputs && softmax(outputs.at(-1).values);
+  const probabilities = outputs && softmax(outputs[outputs.length - 1].values);
   const answer = probabilities && describeAnswer(probabilities);
   frameView.show(frame);
   layerView.show(outputs);
@@ -97,7 +97,7 @@ async function openFiles(files) {
     paper.add(picture);
     if (files.length > 1) tell(`One picture at a time: this is ${files[0].name}.`);
   } catch (error) {
-    if (mine === turn) tell(error.message);
+    if (mine === turn) tell(/** @type {Error} */ (error).message);
   }
 }
 
@@ -134,7 +134,7 @@ byId("file").addEventListener("change", () => {
 byId("width").addEventListener("input", setPen);
 document.addEventListener("keydown", shortcut);
 document.addEventListener("paste", (event) => openFiles(event.clipboardData?.files));
-for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, drag);
+for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, /** @type {EventListener} */ (drag));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   paper.show();
   layerView.repaint();

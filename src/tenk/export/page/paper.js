@@ -7,6 +7,7 @@ const RASTER = 252;
 const KEY_STEP = 0.02;
 const LONG_KEY_STEP = 0.1;
 
+/** @type {Record<string, [number, number]>} */
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
@@ -42,6 +43,7 @@ class Paper {
   }
 
   listen() {
+    /** @param {string} name @param {(event: any) => void} listener */
     const on = (name, listener) => this.canvas.addEventListener(name, listener.bind(this));
     on("pointerdown", this.pointerDown);
     on("pointermove", this.pointerMove);
@@ -180,7 +182,7 @@ class Paper {
     const side = Math.round(this.canvas.clientWidth * devicePixelRatio);
     if (!side) return;
     if (this.canvas.width !== side) this.canvas.width = this.canvas.height = side;
-    const context = this.canvas.getContext("2d");
+    const context = contextOf(this.canvas);
     const colours = getComputedStyle(this.canvas);
     context.clearRect(0, 0, side, side);
     this.draw(context, side, colours.getPropertyValue("--ink"));
@@ -201,6 +203,7 @@ class Paper {
  * @param {Stroke} stroke @param {string} ink
  */
 function drawStroke(context, side, { points, width }, ink) {
+  /** @type {Array<[number, number]>} */
   const at = points.map(([x, y]) => [x * side, y * side]);
   context.strokeStyle = context.fillStyle = ink;
   context.lineWidth = width * side;
@@ -211,12 +214,12 @@ function drawStroke(context, side, { points, width }, ink) {
     context.fill();
     return;
   }
-  context.moveTo(at[0][0], at[0][1]);
+  context.moveTo(...at[0]);
   for (let index = 1; index < at.length - 1; index++) {
     const [[x, y], [nextX, nextY]] = [at[index], at[index + 1]];
     context.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
   }
-  context.lineTo(at.at(-1)[0], at.at(-1)[1]);
+  context.lineTo(...at[at.length - 1]);
   context.stroke();
 }
 

@@ -17,13 +17,14 @@ function percent(share) {
 class Bars {
   /** @param {HTMLElement} list */
   constructor(list) {
-    this.items = Array.from({ length: 10 }, (_, digit) => {
-      const item = element("li");
-      const track = element("span", "track");
-      track.append(element("span", "fill"));
-      item.append(element("span", "", `${digit}`), track, element("span", "share"));
+    /** @type {Array<{item: HTMLElement, fill: HTMLElement, share: HTMLElement}>} */
+    this.rows = Array.from({ length: 10 }, (_, digit) => {
+      const [item, track] = [element("li"), element("span", "track")];
+      const [fill, share] = [element("span", "fill"), element("span", "share")];
+      track.append(fill);
+      item.append(element("span", "", `${digit}`), track, share);
       list.append(item);
-      return item;
+      return { item, fill, share };
     });
     this.show(null);
   }
@@ -31,11 +32,11 @@ class Bars {
   /** @param {number[] | null} probabilities null: nothing is there */
   show(probabilities) {
     const best = probabilities ? Math.max(...probabilities) : NaN;
-    this.items.forEach((item, digit) => {
-      const share = probabilities?.[digit] ?? 0;
-      item.classList.toggle("best", share === best);
-      /** @type {HTMLElement} */ (item.querySelector(".fill")).style.width = `${100 * share}%`;
-      item.querySelector(".share").textContent = probabilities ? percent(share) : "";
+    this.rows.forEach(({ item, fill, share }, digit) => {
+      const probability = probabilities?.[digit] ?? 0;
+      item.classList.toggle("best", probability === best);
+      fill.style.width = `${100 * probability}%`;
+      share.textContent = probabilities ? percent(probability) : "";
     });
   }
 }
@@ -45,7 +46,7 @@ class Frame {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+    this.context = contextOf(canvas);
     this.image = this.context.createImageData(canvas.width, canvas.height);
   }
 
@@ -64,9 +65,10 @@ class Frame {
  * @param {CSSStyleDeclaration} style @returns {Uint32Array}
  */
 function readPalette(style) {
-  const [against, blank, most] = ["--against", "--blank", "--for"].map((name) =>
-    style.getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi).map((digits) => parseInt(digits, 16)),
-  );
+  const [against, blank, most] = ["--against", "--blank", "--for"].map((name) => {
+    const colour = parseInt(style.getPropertyValue(name).trim().slice(1), 16);
+    return [colour >> 16, (colour >> 8) & 255, colour & 255];
+  });
   const bytes = new Uint8ClampedArray(4 * 255);
   for (let step = -127; step <= 127; step++) {
     const share = (Math.abs(step) / 127) ** 0.7; // a little of something shows more
@@ -110,7 +112,7 @@ class Layers {
       tile.append(canvas);
       if (final) tile.append(element("span", "", `${channel}`));
       maps.append(tile);
-      const context = canvas.getContext("2d");
+      const context = contextOf(canvas);
       return { context, image: context.createImageData(width, height) };
     });
     item.append(name, maps);
