@@ -160,7 +160,6 @@ def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pyt
         (["study", "default", "--seeds", "0"], "seeds out of range: 0"),
         (["study", "default", "--engine", "slurm"], "processes"),
         (["study", "default", "--data", "minst"], "did you mean mnist?"),
-        (["export", "x", "--to", "html", "--int8"], "leave out --int8"),
         (["serve", "--port", "many"], "--port"),
         (["completion", "cmd"], "'bash'"),
         (["export", "run"], "--to"),

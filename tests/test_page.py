@@ -18,7 +18,7 @@ from browsers import ONE, SEVEN, Points, answer, draw, draw_with_a_finger, give_
 from random_networks import VARIANTS, random_network
 from tenk.datasets import Dataset
 from tenk.digits import read_digits
-from tenk.errors import TenkError
+from tenk.errors import TenkError, UsageError
 from tenk.evaluation import predict_logits
 from tenk.export.html import build_page, export_html, read_network
 from tenk.export.plain import flatten
@@ -112,7 +112,7 @@ def test_names_in_a_weights_file_are_text_and_never_markup() -> None:
 
 
 def test_an_export_is_checked_and_written(dataset: Dataset, tmp_path: Path) -> None:
-    found = export_html(MODEL, {"model": "early"}, tmp_path / "new" / "digits.html", dataset)
+    found = export_html(MODEL, {"model": "early"}, tmp_path / "new" / "digits.html", "float", dataset)
     assert found.sizes == {"digits.html": (tmp_path / "new" / "digits.html").stat().st_size}
     assert found.agreement
     assert (found.agreement.images, found.agreement.differing) == (len(dataset.test), 0)
@@ -124,8 +124,13 @@ def test_an_export_that_computes_something_else_is_not_written(
 ) -> None:
     monkeypatch.setattr("tenk.export.html.flatten", lambda _: flatten(random_network("early", seed=1)))
     with pytest.raises(TenkError, match="the export is wrong"):
-        export_html(MODEL, {"model": "early"}, tmp_path / "digits.html", dataset)
+        export_html(MODEL, {"model": "early"}, tmp_path / "digits.html", "float", dataset)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_computes_in_float_alone(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="leave out --int8"):
+        export_html(MODEL, {"model": "early"}, tmp_path / "digits.html", "int8", dataset)
 
 
 @pytest.mark.parametrize(("name", "residual", "head"), VARIANTS)

@@ -209,8 +209,6 @@ def export(
     from tenk.datasets import load_digits
     from tenk.runs import load_weights
 
-    if to == "html" and int8:
-        raise UsageError("--int8 with html: the page computes in float. leave out --int8")
     model, facts = load_weights(weights)
     digits = load_digits(data or _recorded_data(weights))
     kind: Literal["float", "int8"] = "int8" if int8 else "float"

@@ -22,9 +22,10 @@ from torch import nn
 import tenk
 from tenk.datasets import Dataset
 from tenk.digits import to_unit
+from tenk.errors import UsageError
 from tenk.evaluation import predict_logits
 from tenk.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, flatten, run_plain
-from tenk.export.proof import Exported, compare, require_agreement
+from tenk.export.proof import Exported, Kind, compare, require_agreement
 from tenk.files import write_atomically
 from tenk.models import count_parameters
 
@@ -78,13 +79,15 @@ def read_network(page: str) -> list[Layer]:
     return _read_layers(json.loads(found[1]))
 
 
-def export_html(model: nn.Module, facts: Mapping[str, Any], out: Path, dataset: Dataset) -> Exported:
+def export_html(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, dataset: Dataset) -> Exported:
     """Write a trained network as a page, after checking the network in it on all test images.
 
     Raises:
-        UsageError: the network cannot be exported.
+        UsageError: the network cannot be exported, or `kind` is not `float`.
         TenkError: the check has failed; nothing is written.
     """
+    if kind != "float":
+        raise UsageError(f"{kind} in a page: its program computes in float. leave out --{kind}")
     text = build_page(model, facts).text
     with torch.inference_mode():
         logits = torch.cat(
@@ -94,7 +97,7 @@ def export_html(model: nn.Module, facts: Mapping[str, Any], out: Path, dataset: 
     require_agreement(agreement)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text)
-    return Exported(out, {out.name: len(text.encode())}, {"type": "float"}, agreement)
+    return Exported(out, {out.name: len(text.encode())}, {"type": kind}, agreement)
 
 
 def _write_layer(layer: Layer) -> dict[str, Any]:
