@@ -1,10 +1,50 @@
-"""A worker process that is killed as soon as it starts; it imports next to nothing."""
+"""Processes that are killed on purpose: as soon as they start, or in the middle of a training."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tenk.report import Report
 
 
 def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class CountDown(Report):
+    """Kills this process at a moment that counts: a step's end, or just before a call that changes the disk."""
+
+    def __init__(self, moments: int) -> None:
+        self.left = moments
+        for name in ("open", "fsync", "replace", "unlink"):
+            setattr(os, name, self._before(getattr(os, name)))
+
+    def step(self, *_: object) -> None:
+        self._tick()
+
+    def _before(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self._tick()
+            return call(*arguments, **named)
+
+        return counted
+
+    def _tick(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            die()
+
+
+def train_until_killed(recipe: str, data: str, run: str, moments: int) -> None:
+    """Begin a training in this process, or resume it, and be killed after so many moments."""
+    import torch
+
+    from tenk.recipes import Recipe
+    from tenk.training import train
+
+    torch.set_num_threads(1)
+    train(Recipe.from_json(recipe), data, run, Path(run).exists(), reports=[CountDown(moments)])

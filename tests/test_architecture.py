@@ -35,6 +35,7 @@ LEVELS: dict[str, int] = {
     "rearrange": 0,
     "tensors": 0,
     "terminal": 0,
+    "weights": 0,
     "models": 0,
     "models.blocks": 0,
     "models.early": 0,

@@ -15,15 +15,19 @@ MANY = 400
 SMALL_CHANGE = 0.05
 """What a picture of pixels adds to a measurement."""
 
-STRENGTHS: dict[str, float] = {
+MOVES: dict[str, float] = {
     "rotation_degrees": 20.0,
     "shift_pixels": 3.0,
     "scale": 0.2,
     "shear": 0.3,
     "elastic_pixels": 1.0,
 }
+"""What takes ink from one place to another, and adds none."""
+
+STRENGTHS: dict[str, float] = {**MOVES, "stroke_pixels": 1.5, "cut_pixels": 20.0, "noise": 0.2}
 
 of_each_strength = pytest.mark.parametrize("strength", STRENGTHS)
+of_each_move = pytest.mark.parametrize("strength", MOVES)
 
 AXIS = torch.arange(28.0) - 13.5
 ROWS, COLUMNS = torch.meshgrid(AXIS, AXIS, indexing="ij")
@@ -129,14 +133,55 @@ def test_an_elastic_displacement_is_smooth_and_has_the_deviation_that_was_asked_
     assert float(bends.std()) > 0
 
 
-@of_each_strength
+def test_strokes_get_as_much_wider_or_narrower_as_was_drawn() -> None:
+    bar = torch.zeros(28, 28)
+    bar[:, 11:17] = 1
+    width = many(bar, stroke_pixels=1.5)[:, 14].sum(1)
+    assert_even(width - 6, 1.5, 1e-4)
+
+
+def test_strokes_keep_to_the_brightness_there_is_and_vanish_only_where_they_have_no_width() -> None:
+    hair = torch.zeros(28, 28)
+    hair[:, 13] = 0.8
+    images = many(hair, stroke_pixels=1.5)
+    assert images.min() >= 0
+    assert float(images.max()) == pytest.approx(0.8)
+    assert (images[:, 14, 13] > 0.8 * 0.25 - 1e-6).all()  # 1.5 of the 2 pixels that would take it all
+
+
+def test_a_cut_wipes_out_a_strip_along_one_of_the_four_sides_and_nothing_else() -> None:
+    kept = many(torch.ones(28, 28), cut_pixels=10.0)
+    rows, columns = kept.amax(2), kept.amax(1)
+    assert torch.equal(kept, rows[:, :, None] * columns[:, None, :])
+    lost = torch.stack([(1 - line).sum(1) for line in (rows, columns)])
+    assert ((lost > 0).sum(0) <= 1).all()
+    assert set(lost.sum(0).tolist()) == set(range(1, 11))
+    for line in (rows, columns):
+        assert ((line[:, 0] == 0) & (line[:, -1] == 1)).any()
+        assert ((line[:, 0] == 1) & (line[:, -1] == 0)).any()
+
+
+def test_noise_has_a_deviation_of_each_images_own_up_to_the_one_asked_for() -> None:
+    deviations = (many(torch.full((28, 28), 0.5), noise=0.1) - 0.5).flatten(1).std(1)
+    assert deviations.max() < 0.11
+    assert float(deviations.mean()) == pytest.approx(0.05, rel=0.1)
+    assert float(deviations.std()) == pytest.approx(0.1 / math.sqrt(12), rel=0.15)
+
+
+def test_noise_stays_between_black_and_white() -> None:
+    images = many((blob(2, 4) > 0.5).float(), noise=1.0)
+    assert images.min() == 0
+    assert images.max() == 1
+
+
+@of_each_move
 def test_each_strength_alone_changes_each_picture_in_its_own_way(strength: str) -> None:
     images = many(blob(2, 4), **{strength: STRENGTHS[strength]})
     assert ((images - blob(2, 4)).abs().amax((1, 2)) > 1e-4).all()
     assert len({image.numpy().tobytes() for image in images}) == MANY
 
 
-@of_each_strength
+@of_each_move
 def test_half_the_strength_moves_half_as_far(strength: str) -> None:
     picture = blob(2, 4)
     changes = [
@@ -185,12 +230,12 @@ def test_a_picture_does_not_depend_on_what_the_others_show() -> None:
     assert not torch.equal(first[0], second[0])
 
 
-@of_each_strength
+@of_each_move
 def test_an_empty_background_stays_empty(strength: str) -> None:
     assert not many(torch.zeros(28, 28), **{strength: STRENGTHS[strength]}).any()
 
 
-@of_each_strength
+@of_each_move
 def test_a_small_spot_stays_within_the_picture_and_within_its_brightness(strength: str) -> None:
     spot = torch.zeros(28, 28)
     spot[12:16, 12:16] = 1

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tenk.study import Study, run_study
     from tenk.summary import summarise
     from tenk.training import train
+    from tenk.weights import list_weights
 
 __version__ = "0.2.0"
 
@@ -38,6 +39,7 @@ __all__ = [
     "evaluate",
     "evaluate_corruptions",
     "list_models",
+    "list_weights",
     "load_digits",
     "load_model",
     "recipes",
@@ -58,6 +60,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "evaluate_corruptions": "evaluation",
     "list_models": "models",
+    "list_weights": "weights",
     "load_digits": "datasets",
     "load_model": "runs",
     "run_study": "study",

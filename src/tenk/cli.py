@@ -88,7 +88,7 @@ def evaluate(
     """Score a trained network on the test images: accuracy, confusion, calibration, the misread digits.
 
     Args:
-        weights: A run folder or a weights file.
+        weights: A run folder, a weights file, or the name of weights that come along.
         data: A known name or a folder; by default what the run was trained on.
         device: cpu, cuda or mps; auto takes the fastest there is.
         out: Folder for metrics.json and the pictures; by default RUN/evaluation, or WEIGHTS-evaluation.
@@ -137,7 +137,7 @@ def summary(
     """Show a network layer by layer: shapes, parameters, multiply-accumulates, receptive field.
 
     Args:
-        model: A model's name, a run folder or a weights file.
+        model: A model's name, a run folder, a weights file, or the name of weights that come along.
         residual: Show the variant with residual connections.
         head: Show the variant with this head.
         format: How to write it.
@@ -146,13 +146,13 @@ def summary(
     from tenk.models import MODELS, create_model
     from tenk.runs import load_model
     from tenk.summary import COLUMNS, summarise
+    from tenk.weights import list_weights
 
-    if Path(model).exists() and model not in MODELS and (residual or head != "pool"):
+    trained = model not in MODELS and (model in list_weights() or Path(model).exists())
+    if trained and (residual or head != "pool"):
         raise UsageError(f"a trained network is what it is: {model}. leave out --residual and --head")
-    if model in MODELS or not Path(model).exists():
-        found = summarise(create_model(model, residual=residual, head=head), model)
-    else:
-        found = summarise(load_model(model), model)
+    network = load_model(model) if trained else create_model(model, residual=residual, head=head)
+    found = summarise(network, model)
     if json or format == "json":
         print(found.to_json())
     elif format == "markdown":

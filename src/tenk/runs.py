@@ -21,7 +21,8 @@ from tenk.errors import ModelError, TenkError, UsageError
 from tenk.files import sweep_temporaries, write_atomically, write_json
 from tenk.models import create_model
 from tenk.recipes import Recipe
-from tenk.tensors import load_tensors, save_tensors
+from tenk.tensors import load_tensors, restore, save_tensors
+from tenk.weights import find_weights, list_weights
 
 KEPT_CHECKPOINTS = 2
 
@@ -346,23 +347,21 @@ def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None
     save_tensors(path, "weights", model.state_dict(), facts)
 
 
-def load_model(path: str | Path) -> nn.Module:
-    """Load the network of a run folder or a weights file, on the CPU and in evaluation mode.
+def load_model(weights: str | Path) -> nn.Module:
+    """Load a trained network, on the CPU and in evaluation mode.
+
+    `weights` is a run folder, a weights file, or the name of weights that come along (`tenk.list_weights()`).
 
     Raises:
         ModelError: there is none, it is damaged, or its tensors do not fit its architecture.
+        UsageError: the name of ours is that of a file or folder here, too.
     """
-    return load_weights(Path(path))[0]
+    return load_weights(weights)[0]
 
 
-def load_weights(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_weights(weights: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Load a network as `load_model` does, with the facts that were saved beside it."""
-    if path.is_dir():
-        if not Run.is_run(path):
-            raise ModelError(f"not a run folder: {path} has no recipe.json. give a run folder or a weights file")
-        if not Run(path).model_file.exists():
-            raise ModelError(f"run not finished: {path} has no weights yet. finish it with: {resume_command(path)}")
-        path = Run(path).model_file
+    path = _locate(weights)
     tensors, facts = load_tensors(path, "weights")
     try:
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, then replaced: the caller's chance is kept
@@ -373,20 +372,19 @@ def load_weights(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     return model.eval(), facts
 
 
-def restore(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into a model, which must have exactly these.
-
-    Raises:
-        ModelError: one is missing, too many, or of another shape or type; it names the first.
-    """
-    expected = model.state_dict()
-    for name in sorted(expected.keys() | tensors.keys()):
-        found = _describe(tensors.get(name))
-        wanted = _describe(expected.get(name))
-        if found != wanted:
-            raise ModelError(f"not this model: {where}, tensor {name} is {found}, expected {wanted}. give its own file")
-    model.load_state_dict(dict(tensors))
-
-
-def _describe(tensor: Tensor | None) -> str:
-    return "missing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+def _locate(weights: str | Path) -> Path:
+    """Return the file that the weights are in, wherever they come from."""
+    path, ours = Path(weights), list_weights()
+    if str(weights) in ours:
+        if path.exists():
+            raise UsageError(f"two meanings: {weights} comes along with tenk and is here, too. for that write ./{path}")
+        return find_weights(str(weights))
+    if not path.exists():
+        raise ModelError(f"no such weights: {path}. give a run folder, a weights file, or one of: {', '.join(ours)}")
+    if not path.is_dir():
+        return path
+    if not Run.is_run(path):
+        raise ModelError(f"not a run folder: {path} has no recipe.json. give a run folder or a weights file")
+    if not Run(path).model_file.exists():
+        raise ModelError(f"run not finished: {path} has no weights yet. finish it with: {resume_command(path)}")
+    return Run(path).model_file

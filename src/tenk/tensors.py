@@ -11,7 +11,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from tenk.errors import ModelError
 from tenk.files import sha256, write_atomically
@@ -70,6 +70,21 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     return tensors, facts
 
 
+def restore(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy tensors into a model, which must have exactly these.
+
+    Raises:
+        ModelError: one is missing, too many, or of another shape or type; it names the first.
+    """
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        found = _describe(tensors.get(name))
+        wanted = _describe(expected.get(name))
+        if found != wanted:
+            raise ModelError(f"not this model: {where}, tensor {name} is {found}, expected {wanted}. give its own file")
+    model.load_state_dict(dict(tensors))
+
+
 def _read(path: Path) -> bytes:
     try:
         status = path.stat()
@@ -97,3 +112,7 @@ def _digest(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
         chunks.append(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         chunks.append(tensor.view(-1).view(torch.uint8).numpy().tobytes())
     return sha256(*chunks)
+
+
+def _describe(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

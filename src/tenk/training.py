@@ -39,12 +39,12 @@ from tenk.runs import (
     create_run_folder,
     describe_environment,
     model_options,
-    restore,
     resume_command,
 )
 from tenk.schedule import one_cycle
 from tenk.selection import skip_easy
 from tenk.sgd import SGD
+from tenk.tensors import restore
 
 
 def train(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -12,6 +12,8 @@ from tenk.errors import UsageError, unknown_name
 from tenk.models.early import early
 from tenk.models.gap import gap
 from tenk.models.transition import transition
+from tenk.tensors import load_tensors, restore
+from tenk.weights import find_weights
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"early": early, "gap": gap, "transition": transition}
 
@@ -24,14 +26,14 @@ def list_models() -> list[str]:
     return sorted(MODELS)
 
 
-def create_model(name: str, **options: Any) -> nn.Module:
-    """Build a network by name, with fresh weights drawn from torch's global generator.
+def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
+    """Build a network by name, with fresh weights drawn from torch's global generator, or with those that come along.
 
     Options are the architecture's own; all networks here take `dropout` (a rate in 0..1), `residual` (bool) and
     `head` ("pool" or "linear"). The model takes normalised float32 (B, 1, 28, 28) and returns logits float32 (B, 10).
 
     Raises:
-        UsageError: the name, or an option of it, is not known.
+        UsageError: the name, or an option of it, is not known; or no weights of such a network come along.
     """
     if name not in MODELS:
         raise unknown_name("model", name, MODELS)
@@ -44,7 +46,18 @@ def create_model(name: str, **options: Any) -> nn.Module:
         raise UsageError(f"dropout out of range: {dropout}. give a rate from 0 up to, not including, 1")
     if options.get("head", "pool") not in ("pool", "linear"):
         raise unknown_name("head", options["head"], ("pool", "linear"))
-    return MODELS[name](**options)
+    model = MODELS[name](**options)
+    if pretrained:
+        _load_pretrained(model, name, options)
+    return model
+
+
+def _load_pretrained(model: nn.Module, name: str, options: Mapping[str, Any]) -> None:
+    tensors, facts = load_tensors(find_weights(name), "weights")
+    for option in ("residual", "head"):
+        if option in options and options[option] != facts["options"][option]:
+            raise UsageError(f"no pretrained {name} with {option} {options[option]}. leave out {option}, or train one")
+    restore(model, tensors, f"pretrained {name}")
 
 
 def count_parameters(model: nn.Module) -> int:
