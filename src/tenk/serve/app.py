@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
@@ -40,7 +41,7 @@ class Limits:
 
     body_bytes: int = 10 * 2**20
     """Largest picture file."""
-    threads: int = 2
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Pictures read at a time."""
     waiting: int = 64
     """Pictures that may wait for a thread; more are sent away for the moment."""

@@ -6,56 +6,60 @@ const BOX = 20;
 const THRESHOLD = 0.02;
 const [THINNEST, THICKEST] = [2, 4];
 const FINENESS = 6;
-const MARGIN = 12;
 const HALF = 0.5;
+const SMALLEST = 0.4;
 
 /**
  * Bring strokes that are too thin or too thick to a width that MNIST has.
  * @param {Pixels} ink 0 to 1 @returns {Pixels} the same, at another size where something had to be changed
  */
 function adjustStrokes(ink) {
-  const fine = resize(ink, (BOX * FINENESS) / Math.max(ink.height, ink.width));
-  const padded = crop(fine, -MARGIN, -MARGIN, fine.height + MARGIN, fine.width + MARGIN);
-  const shape = mapPixels(padded, (level) => level > HALF);
-  const width = strokeWidth(shape);
+  const larger = Math.max(ink.height, ink.width);
+  const scale = Math.max(1, (BOX * FINENESS) / larger);
+  const unit = (scale * larger) / BOX;
+  /** @param {number} side @returns {number} */
+  const scaled = (side) => Math.max(1, roundHalfToEven(scale * side));
+  const fine = mapPixels(resize(ink, scaled(ink.height), scaled(ink.width)), (level) => level > HALF);
+  const border = Math.floor(2 * unit);
+  const shape = crop(fine, -border, -border, fine.height + border, fine.width + border);
+  const width = strokeWidth(shape) / unit;
   const wanted = Math.min(Math.max(width, THINNEST), THICKEST);
-  return wanted === width ? ink : redraw(shape, (FINENESS * (wanted - width)) / 2);
-}
-
-/** @param {Pixels} shape @returns {number} the mean width of its strokes, in pixels of the frame */
-function strokeWidth(shape) {
-  let [sum, count] = [0, 0];
-  for (const depth of distanceTransform(shape).values) {
-    if (!depth) continue;
-    sum += depth - 0.5;
-    count++;
-  }
-  return count ? (4 * sum) / count / FINENESS : 0;
+  return wanted === width || !width ? ink : redraw(shape, unit, (unit * (wanted - width)) / 2);
 }
 
 /**
  * Move a shape's edges, or by the largest share of that which leaves its build as it is.
- * @param {Pixels} shape @param {number} outwards pixels @returns {Pixels} ink
+ * @param {Pixels} shape @param {number} unit pixels for one of the frame @param {number} outwards pixels
+ * @returns {Pixels} ink
  */
-function redraw(shape, outwards) {
+function redraw(shape, unit, outwards) {
   const inside = distanceTransform(shape);
   const outside = distanceTransform(mapPixels(shape, (value) => !value));
   const distance = mapPixels(shape, (value, index) => (value ? inside.values[index] - 0.5 : 0.5 - outside.values[index]));
+  const least = SMALLEST * unit;
+  /** @param {Pixels} edges @returns {number} */
+  const countHoles = (edges) => countParts(mapPixels(edges, (value) => value <= 0), least);
+  /** @param {Pixels} edges @returns {number} */
+  const countStrokes = (edges) => countParts(mapPixels(edges, (value) => value > 0), 0);
+  const [holes, strokes] = [countHoles(distance), countStrokes(distance)];
+  /** @param {Pixels} moved @returns {boolean} */
+  const isKept = (moved) => countHoles(moved) >= holes && (outwards > 0 || countStrokes(moved) === strokes);
   /** @param {number} share @returns {Pixels} */
   const move = (share) => mapPixels(distance, (value) => value + share * outwards);
-  const kept = [1, 0.75, 0.5, 0.25].map(move).find((moved) => isBuildKept(shape, moved, outwards > 0)) ?? distance;
-  return mapPixels(kept, (value) => Math.min(Math.max(value + 0.5, 0), 1));
+  const shares = [1, 0.75, 0.5, 0.25, 0];
+  const share = shares.find((each) => isKept(move(each))) ?? 0;
+  return mapPixels(move(share), (value) => clamp(value + 0.5));
 }
 
-/** @param {Pixels} before @param {Pixels} moved distances @param {boolean} grown @returns {boolean} */
-function isBuildKept(before, moved, grown) {
-  const after = mapPixels(moved, (value) => value > 0);
-  return countHoles(after) === countHoles(before) && (grown || label(after, true).count === label(before, true).count);
-}
-
-/** @param {Pixels} shape @returns {number} */
-function countHoles(shape) {
-  return label(mapPixels(shape, (value) => !value), false).count;
+/** @param {Pixels} shape @param {number} leastRadius @returns {number} the parts that have room for such a disc */
+function countParts(shape, leastRadius) {
+  const { count, labels } = label(shape, false);
+  if (!leastRadius) return count;
+  const radii = new Float64Array(count + 1);
+  distanceTransform(shape).values.forEach((depth, index) => {
+    radii[labels.values[index]] = Math.max(radii[labels.values[index]], depth);
+  });
+  return radii.subarray(1).filter((radius) => radius >= leastRadius).length;
 }
 
 /**
@@ -68,7 +72,7 @@ function frame(ink) {
   if (!down.high) return makePixels(SIDE, SIDE);
   const scale = BOX / Math.max(across.high - across.low, down.high - down.low);
   const framed = changeLines(ink, placeLine(across, scale), placeLine(down, scale));
-  return mapPixels(framed, (level) => Math.min(Math.max(level, 0), 1));
+  return mapPixels(framed, clamp);
 }
 
 /**
@@ -105,6 +109,9 @@ function placeLine({ low, high, mass }, scale) {
   const start = Math.min(centred, Math.floor(SIDE - (high - low) * scale + 1e-3));
   /** @param {number} edge @returns {number} */
   const source = (edge) => Math.min(Math.max(low + (edge - start) / scale, low), high);
-  return (line) =>
-    Float64Array.from({ length: SIDE }, (_, pixel) => scale * sumBetween(line, source(pixel), source(pixel + 1)));
+  return (line) => {
+    const placed = new Float64Array(SIDE);
+    for (let pixel = 0; pixel < SIDE; pixel++) placed[pixel] = scale * sumBetween(line, source(pixel), source(pixel + 1));
+    return placed;
+  };
 }

@@ -13,8 +13,14 @@ function makePixels(height, width, value = 0) {
 /** @param {Pixels} pixels @param {(value: number, index: number) => number | boolean} change @returns {Pixels} */
 function mapPixels({ height, width, values }, change) {
   const changed = makePixels(height, width);
-  for (let index = 0; index < values.length; index++) changed.values[index] = Number(change(values[index], index));
+  const to = changed.values;
+  for (let index = 0; index < to.length; index++) to[index] = /** @type {number} */ (change(values[index], index));
   return changed;
+}
+
+/** @param {number} value @returns {number} the nearest from 0 to 1 */
+function clamp(value) {
+  return Math.min(Math.max(value, 0), 1);
 }
 
 /** @param {Pixels} pixels @returns {Pixels} rows as columns */
@@ -31,9 +37,12 @@ function transpose({ height, width, values }) {
  * @param {Pixels} pixels @param {(line: Float64Array) => Float64Array} change @returns {Pixels}
  */
 function changeRows({ height, width, values }, change) {
-  const lines = Array.from({ length: height }, (_, y) => change(values.subarray(y * width, (y + 1) * width)));
-  const changed = makePixels(height, lines[0].length);
-  lines.forEach((line, y) => changed.values.set(line, y * line.length));
+  const first = change(values.subarray(0, width));
+  const changed = makePixels(height, first.length);
+  changed.values.set(first);
+  for (let y = 1; y < height; y++) {
+    changed.values.set(change(values.subarray(y * width, (y + 1) * width)), y * first.length);
+  }
   return changed;
 }
 
@@ -63,11 +72,28 @@ function crop({ height, width, values }, top, left, bottom, right, beyond = 0) {
 }
 
 /**
+ * Add a border that goes on as the picture does inside, turned about the outermost value.
+ * @param {Pixels} pixels @param {number} border @returns {Pixels}
+ */
+function mirror(pixels, border) {
+  return changeLines(pixels, (line) => {
+    const last = line.length - 1;
+    const longer = new Float64Array(line.length + 2 * border);
+    longer.set(line, border);
+    for (let step = 1; step <= border; step++) {
+      longer[border - step] = 2 * line[0] - line[step];
+      longer[border + last + step] = 2 * line[last] - line[last - step];
+    }
+    return longer;
+  });
+}
+
+/**
  * Replace each value by the mean of the `size` by `size` around it; the borders' values go on beyond them.
  * @param {Pixels} pixels @param {number} size odd
  * @returns {Pixels}
  */
-function uniformFilter(pixels, size) {
+function boxMean(pixels, size) {
   const reach = (size - 1) / 2;
   return changeLines(pixels, (line) => {
     const last = line.length - 1;
@@ -75,11 +101,12 @@ function uniformFilter(pixels, size) {
     const at = (index) => line[Math.min(Math.max(index, 0), last)];
     let sum = 0;
     for (let index = -reach; index <= reach; index++) sum += at(index);
-    return line.map((_, index) => {
-      const mean = sum / size;
+    const means = new Float64Array(line.length);
+    for (let index = 0; index <= last; index++) {
+      means[index] = sum / size;
       sum += at(index + reach + 1) - at(index - reach);
-      return mean;
-    });
+    }
+    return means;
   });
 }
 
@@ -118,28 +145,24 @@ function erode(pixels, size) {
  * @param {boolean} diagonally whether corners connect
  * @returns {{count: number, labels: Pixels}} 0 for what is 0, the others from 1 on
  */
-function label(mask, diagonally) {
-  const { height, width, values } = mask;
+function label({ height, width, values }, diagonally) {
   const labels = makePixels(height, width);
-  /** @type {number[]} */
-  const stack = [];
+  const stack = new Int32Array(values.length);
   let count = 0;
-  /** @param {number} y @param {number} x */
-  const visit = (y, x) => {
-    const index = y * width + x;
-    if (y < 0 || y >= height || x < 0 || x >= width || !values[index] || labels.values[index]) return;
-    labels.values[index] = count;
-    stack.push(index);
-  };
   for (let start = 0; start < values.length; start++) {
     if (!values[start] || labels.values[start]) continue;
-    count++;
-    visit(Math.floor(start / width), start % width);
-    while (stack.length) {
-      const index = /** @type {number} */ (stack.pop());
+    labels.values[start] = ++count;
+    stack[0] = start;
+    for (let depth = 1; depth > 0; ) {
+      const index = stack[--depth];
       const [y, x] = [Math.floor(index / width), index % width];
-      for (let dy = -1; dy <= 1; dy++) {
-        for (let dx = -1; dx <= 1; dx++) if (diagonally || !dx || !dy) visit(y + dy, x + dx);
+      for (let dy = y > 0 ? -1 : 0; dy <= (y < height - 1 ? 1 : 0); dy++) {
+        for (let dx = x > 0 ? -1 : 0; dx <= (x < width - 1 ? 1 : 0); dx++) {
+          const next = index + dy * width + dx;
+          if (!values[next] || labels.values[next] || (!diagonally && dx && dy)) continue;
+          labels.values[next] = count;
+          stack[depth++] = next;
+        }
       }
     }
   }
@@ -152,9 +175,30 @@ function label(mask, diagonally) {
  * @param {Pixels} mask @returns {Pixels}
  */
 function distanceTransform(mask) {
-  const far = 4 * (mask.height + mask.width) ** 2;
-  const squares = changeLines(mapPixels(mask, (inside) => (inside ? far : 0)), lowerEnvelope);
-  return mapPixels(squares, Math.sqrt);
+  const far = 2 * (mask.height + mask.width); // farther than any pixel is from another
+  const distances = changeLines(mask, (line) => squaredDistances(line, far), lowerEnvelope);
+  for (let index = 0; index < distances.values.length; index++) {
+    distances.values[index] = Math.sqrt(distances.values[index]);
+  }
+  return distances;
+}
+
+/**
+ * Return the squared distance from each place on a line to the nearest that is 0.
+ * @param {Float64Array} line @param {number} far the distance where none is
+ * @returns {Float64Array}
+ */
+function squaredDistances(line, far) {
+  const squares = new Float64Array(line.length);
+  for (let place = 0, distance = far; place < line.length; place++) {
+    distance = line[place] ? distance + 1 : 0;
+    squares[place] = distance;
+  }
+  for (let place = line.length - 1, distance = far; place >= 0; place--) {
+    distance = line[place] ? distance + 1 : 0;
+    squares[place] = Math.min(squares[place], distance) ** 2;
+  }
+  return squares;
 }
 
 /**
@@ -176,10 +220,39 @@ function lowerEnvelope(heights) {
   }
   starts[last + 1] = Infinity;
   let foot = 0;
-  return heights.map((_, place) => {
+  const least = new Float64Array(heights.length);
+  for (let place = 0; place < heights.length; place++) {
     while (starts[foot + 1] < place) foot++;
-    return (place - feet[foot]) ** 2 + heights[feet[foot]];
-  });
+    least[place] = (place - feet[foot]) ** 2 + heights[feet[foot]];
+  }
+  return least;
+}
+
+/**
+ * Return how fast values change along rows and along columns, added up: half the difference of both neighbours.
+ * @param {Pixels} pixels @returns {Float64Array}
+ */
+function steepness({ height, width, values }) {
+  const steep = new Float64Array(values.length);
+  for (let y = 0, index = 0; y < height; y++) {
+    const [up, down] = [y > 0 ? 1 : 0, y < height - 1 ? 1 : 0];
+    for (let x = 0; x < width; x++, index++) {
+      const [left, right] = [x > 0 ? 1 : 0, x < width - 1 ? 1 : 0];
+      const along = (values[index + right] - values[index - left]) / (left + right || 1);
+      const across = (values[index + down * width] - values[index - up * width]) / (up + down || 1);
+      steep[index] = Math.abs(along) + Math.abs(across);
+    }
+  }
+  return steep;
+}
+
+/** @param {Pixels} pixels @param {number} step @returns {Float64Array} every so many-th value of every so many-th row */
+function sample({ height, width, values }, step) {
+  const taken = new Float64Array(Math.ceil(height / step) * Math.ceil(width / step));
+  for (let y = 0, next = 0; y < height; y += step) {
+    for (let x = 0; x < width; x += step) taken[next++] = values[y * width + x];
+  }
+  return taken;
 }
 
 /**
@@ -195,21 +268,36 @@ function quantile(values, share) {
 }
 
 /**
- * Scale a picture by area means, or bilinearly where it grows.
- * @param {Pixels} pixels @param {number} scale @returns {Pixels}
+ * Scale a picture, each axis on its own: by area means where it shrinks, by straight lines between centres where it grows.
+ * @param {Pixels} pixels @param {number} height @param {number} width @returns {Pixels}
  */
-function resize(pixels, scale) {
-  /** @param {Float64Array} line @returns {Float64Array} */
-  const resample = (line) => {
-    const length = Math.max(1, roundHalfToEven(scale * line.length));
-    const step = line.length / length;
-    return Float64Array.from({ length }, (_, place) =>
-      length > line.length
-        ? valueAt(line, (place + 0.5) * step)
-        : sumBetween(line, place * step, (place + 1) * step) / step,
-    );
+function resize(pixels, height, width) {
+  return changeLines(pixels, resampling(pixels.width, width), resampling(pixels.height, height));
+}
+
+/** @param {number} source @param {number} target @returns {(line: Float64Array) => Float64Array} */
+function resampling(source, target) {
+  const step = source / target;
+  return (line) => {
+    const resampled = new Float64Array(target);
+    for (let place = 0; place < target; place++) {
+      resampled[place] =
+        target > source ? valueAt(line, (place + 0.5) * step) : sumBetween(line, place * step, (place + 1) * step) / step;
+    }
+    return resampled;
   };
-  return changeLines(pixels, resample);
+}
+
+/**
+ * Shrink a picture, keeping its shape, until its larger side has at most so many pixels.
+ * @param {Pixels} pixels @param {number} side @returns {Pixels}
+ */
+function fit(pixels, side) {
+  const larger = Math.max(pixels.height, pixels.width);
+  if (larger <= side) return pixels;
+  /** @param {number} length @returns {number} */
+  const shrunk = (length) => Math.max(1, roundHalfToEven((length * side) / larger));
+  return resize(pixels, shrunk(pixels.height), shrunk(pixels.width));
 }
 
 /** @param {Float64Array} line @param {number} from @param {number} to @returns {number} its area between two places */
