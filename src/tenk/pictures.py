@@ -32,6 +32,9 @@ LUMINANCE = np.array((0.299, 0.587, 0.114), dtype=np.float32)
 MORE_CONTRAST = 1.3
 """How many times brightness's contrast one colour must have to be looked at instead: yellow ink is nearly white."""
 
+ONE_TONE = 0.1
+"""Largest deviation of brightness within what is taken for ink alone, without its paper."""
+
 _STRIP = 2**22
 """Pixels that are turned into numbers at a time."""
 
@@ -166,9 +169,9 @@ def _shrink(image: Image.Image) -> NDArray[np.float32]:
     if image.mode not in _DEEP:
         parts = [np.asarray(_simplify(image.crop(strip)).reduce(block)) for strip in strips]
         return np.concatenate(parts).astype(np.float32) / 255
-    values = [np.asarray(image.crop(strip)) for strip in strips]
-    low, high = min(float(part.min()) for part in values), max(float(part.max()) for part in values)
-    return np.concatenate([_blocks(to_unit(part, low, high), block) for part in values])
+    ranges = [(float(part.min()), float(part.max())) for part in map(np.asarray, map(image.crop, strips))]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    return np.concatenate([_blocks(to_unit(np.asarray(image.crop(strip)), low, high), block) for strip in strips])
 
 
 def _simplify(image: Image.Image) -> Image.Image:
@@ -208,11 +211,13 @@ def _to_grey(pixels: NDArray[np.float32]) -> Grey:
 def _lay_on_paper(colours: NDArray[np.float32], opacity: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fill what is transparent with black or white, whichever is farther from the brightness of what is drawn.
 
-    Where more than half is opaque, the paper is drawn, too, and what is missing of it gets its colour.
+    Where more than half is opaque, and not of one brightness, paper is drawn, too; what is missing gets its colour.
     """
     seen = opacity[..., 0] > 0.5
-    if not opacity.any() or seen.mean() > 0.5:
-        paper = np.median(colours[seen], axis=0) if seen.any() else np.ones(3)
+    if not opacity.any():
+        paper = np.ones(3)
+    elif seen.mean() > 0.5 and np.std(colours[seen] @ LUMINANCE) > ONE_TONE:
+        paper = np.median(colours[seen], axis=0)
     else:
         paper = np.full(3, float((colours @ LUMINANCE).sum() / opacity.sum() < 0.5))
     return np.asarray(colours + (1 - opacity) * paper, dtype=np.float32)
