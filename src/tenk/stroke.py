@@ -15,7 +15,7 @@ THINNEST, THICKEST = 2.0, 4.0
 FINENESS = 6
 """Pixels of the scale that strokes are measured and redrawn at, for one of the 20-pixel box."""
 
-HALF = 0.5
+HALF = 0.501
 """Ink above which a point belongs to a stroke."""
 
 SMALLEST = 0.4

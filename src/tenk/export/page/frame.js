@@ -6,7 +6,7 @@ const BOX = 20;
 const THRESHOLD = 0.02;
 const [THINNEST, THICKEST] = [2, 4];
 const FINENESS = 6;
-const HALF = 0.5;
+const HALF = 0.501;
 const SMALLEST = 0.4;
 
 /**
@@ -21,45 +21,48 @@ function adjustStrokes(ink) {
   const scaled = (side) => Math.max(1, roundHalfToEven(scale * side));
   const fine = mapPixels(resize(ink, scaled(ink.height), scaled(ink.width)), (level) => level > HALF);
   const border = Math.floor(2 * unit);
-  const shape = crop(fine, -border, -border, fine.height + border, fine.width + border);
-  const width = strokeWidth(shape) / unit;
-  const wanted = Math.min(Math.max(width, THINNEST), THICKEST);
-  return wanted === width || !width ? ink : redraw(shape, unit, (unit * (wanted - width)) / 2);
+  const inside = distanceTransform(crop(fine, -border, -border, fine.height + border, fine.width + border));
+  const thickness = strokeWidth(inside) / unit;
+  const wanted = Math.min(Math.max(thickness, THINNEST), THICKEST);
+  return wanted === thickness || !thickness ? ink : redraw(inside, unit, (unit * (wanted - thickness)) / 2);
 }
 
 /**
  * Move a shape's edges, or by the largest share of that which leaves its build as it is.
- * @param {Pixels} shape @param {number} unit pixels for one of the frame @param {number} outwards pixels
+ * @param {Pixels} inside distances of its points from what is outside
+ * @param {number} unit pixels for one of the frame @param {number} outwards pixels
  * @returns {Pixels} ink
  */
-function redraw(shape, unit, outwards) {
-  const inside = distanceTransform(shape);
-  const outside = distanceTransform(mapPixels(shape, (value) => !value));
-  const distance = mapPixels(shape, (value, index) => (value ? inside.values[index] - 0.5 : 0.5 - outside.values[index]));
-  const least = SMALLEST * unit;
-  /** @param {Pixels} edges @returns {number} */
-  const countHoles = (edges) => countParts(mapPixels(edges, (value) => value <= 0), least);
-  /** @param {Pixels} edges @returns {number} */
-  const countStrokes = (edges) => countParts(mapPixels(edges, (value) => value > 0), 0);
-  const [holes, strokes] = [countHoles(distance), countStrokes(distance)];
+function redraw(inside, unit, outwards) {
+  const background = mapPixels(inside, (depth) => depth === 0);
+  const outside = distanceTransform(background);
+  const distance = mapPixels(inside, (depth, index) => (depth ? depth - 0.5 : 0.5 - outside.values[index]));
+  const holes = countRoomy(background, outside, SMALLEST * unit);
+  const parts = label(inside, false).count;
   /** @param {Pixels} moved @returns {boolean} */
-  const isKept = (moved) => countHoles(moved) >= holes && (outwards > 0 || countStrokes(moved) === strokes);
+  const isKept = (moved) => {
+    const beyond = mapPixels(moved, (value) => value <= 0);
+    if (countRoomy(beyond, distanceTransform(beyond), SMALLEST * unit) < holes) return false;
+    return outwards > 0 || label(mapPixels(moved, (value) => value > 0), false).count === parts;
+  };
   /** @param {number} share @returns {Pixels} */
   const move = (share) => mapPixels(distance, (value) => value + share * outwards);
-  const shares = [1, 0.75, 0.5, 0.25, 0];
-  const share = shares.find((each) => isKept(move(each))) ?? 0;
+  const share = [1, 0.75, 0.5, 0.25].find((each) => isKept(move(each))) ?? 0;
   return mapPixels(move(share), (value) => clamp(value + 0.5));
 }
 
-/** @param {Pixels} shape @param {number} leastRadius @returns {number} the parts that have room for such a disc */
-function countParts(shape, leastRadius) {
+/**
+ * @param {Pixels} shape @param {Pixels} depth distances of its points from what is outside @param {number} radius
+ * @returns {number} its parts that have room for such a disc
+ */
+function countRoomy(shape, depth, radius) {
   const { count, labels } = label(shape, false);
-  if (!leastRadius) return count;
   const radii = new Float64Array(count + 1);
-  distanceTransform(shape).values.forEach((depth, index) => {
-    radii[labels.values[index]] = Math.max(radii[labels.values[index]], depth);
-  });
-  return radii.subarray(1).filter((radius) => radius >= leastRadius).length;
+  for (let index = 0; index < labels.values.length; index++) {
+    const part = labels.values[index];
+    if (depth.values[index] > radii[part]) radii[part] = depth.values[index];
+  }
+  return radii.subarray(1).filter((each) => each >= radius).length;
 }
 
 /**

@@ -109,7 +109,7 @@ function smooth(grey) {
 
 /** @param {Pixels} paperUp @param {boolean} even @param {number} side @returns {Pixels} the paper's brightness */
 function findPaper(paperUp, even, side) {
-  if (!even) return mapPixels(close(smooth(paperUp), side), (level) => Math.max(level, 0.01));
+  if (!even) return mapPixels(fillGaps(smooth(paperUp), side), (level) => Math.max(level, 0.01));
   const middle = middleOf(paperUp.values);
   const counts = countAround(paperUp.values.filter((level) => level >= middle), 255, 3);
   const commonest = counts.indexOf(Math.max(...counts));
@@ -117,7 +117,7 @@ function findPaper(paperUp, even, side) {
 }
 
 /** @param {Pixels} grey @param {number} side @returns {Pixels} without dark places narrower than a square */
-function close(grey, side) {
+function fillGaps(grey, side) {
   const { height, width } = grey;
   const margin = Math.min((side - 1) / 2, Math.min(height, width) - 1);
   const closed = erode(dilate(mirror(grey, margin), side), side);
@@ -236,13 +236,14 @@ function darkestWidth(scan, group) {
   const limit = 0.6 * quantileWhere(kept, scan.smooth, 0.9);
   const { top, left, bottom, right } = hull(group);
   const dark = mapPixels(scan.smooth, (value, index) => kept.values[index] && value > limit);
-  return strokeWidth(crop(crop(dark, top, left, bottom, right), -1, -1, bottom - top + 1, right - left + 1));
+  const alone = crop(crop(dark, top, left, bottom, right), -1, -1, bottom - top + 1, right - left + 1);
+  return strokeWidth(distanceTransform(alone));
 }
 
-/** @param {Pixels} shape that does not touch the edge @returns {number} the mean width of its strokes, in pixels */
-function strokeWidth(shape) {
+/** @param {Pixels} inside distances of a shape's points from what is outside @returns {number} mean width of its strokes */
+function strokeWidth(inside) {
   let [sum, count] = [0, 0];
-  for (const depth of distanceTransform(shape).values) {
+  for (const depth of inside.values) {
     if (!depth) continue;
     sum += depth - 0.5;
     count++;

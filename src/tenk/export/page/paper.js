@@ -1,7 +1,7 @@
 // The paper: strokes and pictures, drawn with mouse, finger, pen or keyboard.
 
 /** Side of the picture of the paper that goes to the network, in pixels. */
-const RASTER = 252;
+const RASTER = 100;
 
 /** How far an arrow key moves the pen, in shares of the paper. */
 const KEY_STEP = 0.02;

@@ -206,17 +206,21 @@ function squaredDistances(line, far) {
  * @param {Float64Array} heights @returns {Float64Array}
  */
 function lowerEnvelope(heights) {
-  const feet = new Int32Array(heights.length);
-  const starts = new Float64Array(heights.length + 1);
-  /** Where the parabola on `right` becomes lower than that on `left`. @param {number} left @param {number} right */
-  const crossing = (left, right) =>
-    (heights[right] + right * right - heights[left] - left * left) / (2 * (right - left));
+  const feet = new Int32Array(heights.length); // of the parabolas that are the least somewhere
+  const starts = new Float64Array(heights.length + 1); // from where on each of them is
   let last = 0;
   starts[0] = -Infinity;
   for (let place = 1; place < heights.length; place++) {
-    while (crossing(feet[last], place) <= starts[last]) last--;
-    starts[last + 1] = crossing(feet[last], place);
-    feet[++last] = place;
+    for (;;) {
+      const foot = feet[last];
+      const crossing = (heights[place] + place * place - heights[foot] - foot * foot) / (2 * (place - foot));
+      if (crossing > starts[last]) {
+        starts[++last] = crossing;
+        feet[last] = place;
+        break;
+      }
+      last--;
+    }
   }
   starts[last + 1] = Infinity;
   let foot = 0;
