@@ -25,11 +25,15 @@ LEVELS: dict[str, int] = {
     "augment": 0,
     "averaging": 0,
     "corruptions": 0,
+    "ink": 0,
+    "pictures": 0,
     "preprocess": 0,
+    "resize": 0,
     "schedule": 0,
     "selection": 0,
     "sgd": 0,
     "stats": 0,
+    "stroke": 0,
     "device": 0,
     "download": 0,
     "rearrange": 0,
@@ -52,6 +56,7 @@ LEVELS: dict[str, int] = {
     # the work
     "report": 3,
     "plots": 3,
+    "prediction": 3,
     "training": 3,
     "scores": 3,
     # many runs

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tenk.errors import TenkError
     from tenk.evaluation import Metrics, evaluate, evaluate_corruptions
     from tenk.models import create_model, list_models
+    from tenk.prediction import Prediction, predict, predict_all
     from tenk.recipes import Recipe
     from tenk.runs import Result, load_model
     from tenk.study import Study, run_study
@@ -30,6 +31,7 @@ __all__ = [
     "Dataset",
     "Digits",
     "Metrics",
+    "Prediction",
     "Recipe",
     "Result",
     "Study",
@@ -40,6 +42,8 @@ __all__ = [
     "list_models",
     "load_digits",
     "load_model",
+    "predict",
+    "predict_all",
     "recipes",
     "run_study",
     "summarise",
@@ -50,6 +54,7 @@ _HOMES = {
     "Dataset": "datasets",
     "Digits": "digits",
     "Metrics": "evaluation",
+    "Prediction": "prediction",
     "Recipe": "recipes",
     "Result": "runs",
     "Study": "study",
@@ -60,6 +65,8 @@ _HOMES = {
     "list_models": "models",
     "load_digits": "datasets",
     "load_model": "runs",
+    "predict": "prediction",
+    "predict_all": "prediction",
     "run_study": "study",
     "summarise": "summary",
     "train": "training",
