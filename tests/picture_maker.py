@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-Array = NDArray[Any]
+Array = np.ndarray[Any, Any]
 
 FINE = 6
 """Pixels of a digit's fine drawing for one of its 28x28 image."""
@@ -72,7 +71,9 @@ def draw(image: Array, scene: Scene, rng: np.random.Generator) -> Array:
     rows, columns = np.nonzero(edge > -0.5 / FINE if scene.pen is not None else edge > 0)
     middle = np.array([rows.min() + rows.max(), columns.min() + columns.max()]) / 2
     pen = scene.pen or 0
-    scale = max(np.ptp(rows), np.ptp(columns), 1) / max(scene.digit - pen, 1)  # fine pixels for one of the picture
+    scale = max(int(np.ptp(rows)), int(np.ptp(columns)), 1) / max(
+        scene.digit - pen, 1
+    )  # fine pixels for one of the picture
     angle = np.deg2rad(scene.degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * scale
     size = np.array([scene.height, scene.width])
@@ -123,9 +124,7 @@ def shadow(height: int, width: int, rng: np.random.Generator) -> Array:
     return 1 - depth * within
 
 
-def lines(
-    height: int, width: int, rng: np.random.Generator, *, squared: bool, step: float, degrees: float
-) -> Array:
+def lines(height: int, width: int, rng: np.random.Generator, *, squared: bool, step: float, degrees: float) -> Array:
     """Ruled or squared paper: how much of each pixel its lines cover."""
     y, x = np.mgrid[0:height, 0:width].astype(float)
     angle = np.deg2rad(degrees)
@@ -144,7 +143,7 @@ def table(height: int, width: int, rng: np.random.Generator) -> Array:
     for side in rng.choice(4, rng.integers(1, 3), replace=False):
         deep = rng.uniform(0.03, 0.14)
         slope = np.tan(np.deg2rad(rng.uniform(-6, 6)))
-        along, across, length = ((x, y, height) if side < 2 else (y, x, width))
+        along, across, length = (x, y, height) if side < 2 else (y, x, width)
         far = across if side % 2 == 0 else length - 1 - across
         paper = np.minimum(paper, np.clip(far - deep * length - slope * along + 0.5, 0, 1))
     return paper
@@ -196,7 +195,8 @@ def _photo_scene(rng: np.random.Generator, **changes: Any) -> Scene:
     sides = {"height": 480, "width": 360} if upright else {}
     digit = rng.uniform(80, 230)
     return replace(
-        PHOTO, **{**sides, "digit": digit, "pen": digit * rng.uniform(0.02, 0.09), "degrees": rng.uniform(-8, 8), **changes}
+        PHOTO,
+        **{**sides, "digit": digit, "pen": digit * rng.uniform(0.02, 0.09), "degrees": rng.uniform(-8, 8), **changes},
     )
 
 
@@ -391,10 +391,11 @@ def jpeg_of_low_quality(image: Array, rng: np.random.Generator) -> Any:
 
 @condition
 def blackboard(image: Array, rng: np.random.Generator) -> Any:
-    chalk = draw(image, _photo_scene(rng, pen=rng.uniform(5, 15)), rng)
+    scene = _photo_scene(rng, pen=rng.uniform(5, 15))
+    chalk = draw(image, scene, rng)
     chalk = chalk * np.clip(0.75 + 0.25 * rng.normal(size=chalk.shape), 0, 1)
     board = colour(chalk, (225.0, 225.0, 215.0), (45.0, 70.0, 58.0))
-    return jpeg(board * ramp(*chalk.shape, rng)[..., None] + rng.normal(size=board.shape) * 4, 85)
+    return jpeg(board * ramp(scene.height, scene.width, rng)[..., None] + rng.normal(size=board.shape) * 4, 85)
 
 
 @condition

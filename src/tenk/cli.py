@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tenk.digits import Digits
     from tenk.evaluation import CorruptionScore, Metrics
     from tenk.export.proof import Exported
+    from tenk.prediction import Prediction
 
 RecipeName = Annotated[str, Positional, arg(constructor=tyro.extras.literal_type_from_choices(list_recipes()))]
 
@@ -124,6 +125,58 @@ def evaluate(
     elif not json:
         _print(f"\npictures and figures: {literal(str(folder))}")
         _print(literal(digits.note))
+
+
+def predict(
+    pictures: Annotated[list[Path], Positional],
+    /,
+    model: str = "robust",
+    multi: bool = False,
+    invert: bool = False,
+    explain: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Read the digits in pictures: PNG, JPEG, BMP, GIF or WebP, drawn, scanned or photographed.
+
+    Args:
+        pictures: Picture files, one digit in each.
+        model: Weights that come along, a run folder or a weights file.
+        multi: Find every digit in a picture, and read each from left to right.
+        invert: Take ink for light where it was found to be dark, and for dark where it was found to be light.
+        explain: Draw the one picture given, what was found in it, and how likely each digit is.
+        json: Print as JSON.
+    """
+    from tenk.prediction import predict as read
+    from tenk.prediction import predict_all
+    from tenk.runs import load_model
+
+    if not pictures:
+        raise UsageError("nothing to read: no picture was given. write: tenk predict digit.png")
+    if explain and len(pictures) > 1:
+        raise UsageError(f"--explain and several pictures: {len(pictures)}. give one picture to draw")
+    network = load_model(model)
+    answers: list[dict[str, Any]] = []
+    for path in pictures:
+        try:
+            found = predict_all(path, network, invert=invert) if multi else [read(path, network, invert=invert)]
+        except TenkError as error:
+            message = printable(str(error))
+            print(f"error: {message}", file=sys.stderr)
+            answers.append({"picture": str(path), "error": message})
+            continue
+        if explain:
+            from tenk.plots import save_explanation
+
+            save_explanation(found, explain)
+        answers += [{"picture": str(path), **one.to_dict()} for one in found]
+        if not json:
+            for one in found:
+                _print_prediction(path, one)
+    if json:
+        _print_json(answers)
+    if any("error" in answer for answer in answers):
+        sys.stdout.flush()
+        sys.exit(1)
 
 
 def summary(
@@ -447,6 +500,7 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Positional], /) 
 VERBS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
+    "predict": predict,
     "summary": summary,
     "plot": plot,
     "export": export,
@@ -766,6 +820,17 @@ def _has_browser() -> bool:
     """Tell whether someone sits at a screen: elsewhere, a browser made of text might take over the terminal."""
     screen = sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
     return sys.stdout.isatty() and bool(screen)
+
+
+def _print_prediction(path: Path, found: Prediction) -> None:
+    name = printable(str(path))
+    if found.digit is None or found.runner_up is None:
+        print(f"{name}: -")
+    else:
+        runner_up = f"{found.runner_up}: {found.probabilities[found.runner_up]:.1%}"
+        print(f"{name}: {found.digit}  {found.probability:.1%}  ({runner_up})")
+    if found.warning:
+        print(f"  warning: {printable(found.warning)}")
 
 
 def _accuracy(metrics: Metrics) -> str:

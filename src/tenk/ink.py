@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ class _Scan:
 
     darkness: Grey
     smooth: Grey
-    labels: NDArray[np.int32]
+    labels: NDArray[Any]
     parts: list[Part]
 
 
@@ -166,9 +167,9 @@ def _darkness(paper_up: Grey, even: bool, side: int) -> tuple[Grey, Grey]:
         bright = paper_up[paper_up >= (paper_up.min() + paper_up.max()) / 2]
         counts = np.bincount(np.round(bright * 255).astype(int), minlength=256)
         level = np.float32(max(int(np.convolve(counts, np.ones(7), "same").argmax()), 1) / 255)
-        return 1 - paper_up / level, np.full_like(paper_up, level)
+        return np.asarray(1 - paper_up / level, dtype=np.float32), np.full_like(paper_up, level)
     paper = np.maximum(_close(_smooth(paper_up), side), 0.01)
-    return 1 - paper_up / paper, paper
+    return np.asarray(1 - paper_up / paper, dtype=np.float32), paper
 
 
 def _close(grey: Grey, side: int) -> Grey:
@@ -211,7 +212,7 @@ def _scan(paper_up: Grey, even: bool, side: int) -> _Scan:
     return _Scan(darkness, smooth, labels, _parts(smooth, labels, count))
 
 
-def _parts(smooth: Grey, labels: NDArray[np.int32], count: int) -> list[Part]:
+def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:
     down, across = np.gradient(smooth) if min(smooth.shape) > 1 else (smooth, smooth)
     outlines = ndimage.sum_labels(np.abs(down) + np.abs(across), labels, np.arange(1, count + 1))
     height, width = labels.shape
@@ -242,7 +243,7 @@ def _main_part(scan: _Scan, even: bool) -> Part:
     def weight(part: Part) -> float:
         top, left, bottom, right = part.box
         away = ((top + bottom) / height - 1) ** 2 + ((left + right) / width - 1) ** 2
-        return part.outline * (1 - away / 4) * (AT_THE_EDGE if part.at_edge and not even else 1)
+        return part.outline * (1 - away / 4) * (AT_THE_EDGE if part.at_edge and not even else 1.0)
 
     return max(scan.parts, key=weight)
 
@@ -269,7 +270,9 @@ def _columns(parts: Sequence[Part]) -> list[list[Part]]:
     digits: list[list[Part]] = []
     for part in sorted(parts, key=lambda part: -part.outline):
         over = [digit for digit in digits if _one_above_other(part.box, _hull(digit))]
-        digits = [digit for digit in digits if digit not in over] + [[part, *(other for digit in over for other in digit)]]
+        digits = [digit for digit in digits if digit not in over] + [
+            [part, *(other for digit in over for other in digit)]
+        ]
     return digits
 
 
@@ -307,7 +310,10 @@ def _cut(scan: _Scan, group: Sequence[Part], light: bool) -> Found:
     outline = sum(part.outline for part in group)
     others = max((part.outline for part in scan.parts if part not in group and not part.at_edge), default=0.0)
     return Found(
-        np.clip((ink - 0.5) * gain + 0.5, 0, 1).astype(np.float32), (top, left, bottom, right), light, 2 * others < outline
+        np.clip((ink - 0.5) * gain + 0.5, 0, 1).astype(np.float32),
+        (top, left, bottom, right),
+        light,
+        2 * others < outline,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tenk.errors import TenkError
 from tenk.resize import Grey, fit
@@ -117,7 +117,7 @@ def _explained(name: str) -> Iterator[None]:
         yield
     except TenkError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise TenkError(f"not a picture: {name}. give a PNG, JPEG, BMP, GIF or WebP file") from None
     except Image.DecompressionBombError:
         raise _too_large(name) from None
@@ -194,7 +194,7 @@ def to_unit(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32
         raise TenkError("not a picture: a value is NaN or infinite. give finite numbers")
     if low >= 0 and high <= 255:
         low, high = 0.0, 1.0 if high <= 1 else 255.0
-    return ((values.astype(np.float64) - low) / (high - low or 1.0)).astype(np.float32)
+    return np.asarray((values.astype(np.float64) - low) / (high - low or 1.0), dtype=np.float32)
 
 
 def _to_grey(pixels: NDArray[np.float32]) -> Grey:
@@ -203,7 +203,7 @@ def _to_grey(pixels: NDArray[np.float32]) -> Grey:
         return pixels
     if pixels.shape[2] == 4:
         pixels = _lay_on_paper(pixels[..., :3], pixels[..., 3:])
-    grey = np.asarray(pixels @ LUMINANCE)
+    grey = np.asarray(pixels @ LUMINANCE, dtype=np.float32)
     best = max((pixels[..., channel] for channel in range(3)), key=np.ptp)
     return best if np.ptp(best) > MORE_CONTRAST * np.ptp(grey) else grey
 

@@ -34,6 +34,6 @@ def _weights(source: int, target: int) -> Grey:
     pixels = np.arange(source)
     if target <= source:
         overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-        return (np.clip(overlap, 0, None) * (target / source)).astype(np.float32)
+        return np.asarray(np.clip(overlap, 0, None) * (target / source), dtype=np.float32)
     centres = np.clip((edges[:-1] + edges[1:]) / 2 - 0.5, 0, source - 1)
-    return np.clip(1 - np.abs(centres[:, None] - pixels), 0, None).astype(np.float32)
+    return np.asarray(np.clip(1 - np.abs(centres[:, None] - pixels), 0, None), dtype=np.float32)
