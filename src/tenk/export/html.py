@@ -29,7 +29,17 @@ from tenk.export.proof import Exported, Kind, compare, require_agreement
 from tenk.files import write_atomically
 from tenk.models import count_parameters
 
-SCRIPTS = ("network.js", "picture.js", "paper.js", "views.js", "page.js")
+SCRIPTS = (
+    "network.js",
+    "pixels.js",
+    "picture.js",
+    "ink.js",
+    "frame.js",
+    "judge.js",
+    "paper.js",
+    "views.js",
+    "page.js",
+)
 """The page's program, in the order in which its parts build on each other."""
 
 _NETWORK = re.compile(r'<script type="application/json" id="network">(.*?)</script>', re.DOTALL)

@@ -10,6 +10,18 @@ const HALF = 0.501;
 const SMALLEST = 0.4;
 
 /**
+ * Bring the digit in a picture into MNIST's frame.
+ * @param {Pixels} grey 0 is black, 1 white
+ * @returns {{levels: Uint8Array, alone: boolean} | null} 28 x 28 grey levels, white on black; null where there is no ink
+ */
+function makeFrame(grey) {
+  const found = findDigit(grey);
+  if (!found) return null;
+  const levels = Uint8Array.from(frame(adjustStrokes(found.ink)).values, (level) => roundHalfToEven(255 * level));
+  return { levels, alone: found.alone };
+}
+
+/**
  * Bring strokes that are too thin or too thick to a width that MNIST has.
  * @param {Pixels} ink 0 to 1 @returns {Pixels} the same, at another size where something had to be changed
  */

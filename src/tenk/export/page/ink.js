@@ -10,6 +10,7 @@ const OF_DARKEST = 0.45;
 const AT_THE_EDGE = 0.15;
 const SMALLEST_PART = 0.03;
 const REACH = [0.25, 0.1];
+const LEAST_RANGE = 0.02;
 const SMALLEST_DIGIT = 4;
 const LARGEST_GAIN = 4;
 
@@ -29,39 +30,35 @@ const LARGEST_GAIN = 4;
  */
 
 /**
+ * A digit's ink, cut out: 0 is paper, 1 ink; and whether nothing else in the picture looks as much like a digit's parts.
+ * @typedef {{ink: Pixels, alone: boolean}} Found
+ */
+
+/**
  * Find the digit in a picture.
  * @param {Pixels} grey 0 is black, 1 white
- * @returns {Pixels | null} its ink, cut out: 0 is paper, 1 ink; null where there is none
+ * @returns {Found | null} null where there is no ink
  */
 function findDigit(grey) {
   const even = isEven(grey);
   const paperUp = isInkLight(grey, even) ? mapPixels(grey, (level) => 1 - level) : grey;
   const scan = scanFinely(paperUp, even);
   if (!scan.parts.length) return null;
-  const ink = cut(scan, gather(scan, even));
-  return Math.max(ink.height, ink.width) >= SMALLEST_DIGIT ? ink : null;
+  const group = gather(scan, even);
+  const ink = cut(scan, group);
+  return Math.max(ink.height, ink.width) >= SMALLEST_DIGIT ? { ink, alone: isAlone(scan, group) } : null;
 }
 
 // --- paper and ink ---
 
 /** @param {Pixels} grey @returns {boolean} whether most paper has one brightness: a drawing or a scan, not a photo */
 function isEven({ values }) {
-  const middle = middleOf(values);
+  const { middle } = range(values);
   for (const half of [values.filter((level) => level >= middle), values.filter((level) => level < middle)]) {
     const commonest = Math.max(...countAround(half, 100, 2));
     if (commonest > 0.3 * values.length) return commonest > EVEN * half.length;
   }
   return false;
-}
-
-/** @param {Float64Array} values @returns {number} between the least and the largest */
-function middleOf(values) {
-  let [least, most] = [Infinity, -Infinity];
-  for (const value of values) {
-    least = Math.min(least, value);
-    most = Math.max(most, value);
-  }
-  return (least + most) / 2;
 }
 
 /**
@@ -110,7 +107,7 @@ function smooth(grey) {
 /** @param {Pixels} paperUp @param {boolean} even @param {number} side @returns {Pixels} the paper's brightness */
 function findPaper(paperUp, even, side) {
   if (!even) return mapPixels(fillGaps(smooth(paperUp), side), (level) => Math.max(level, 0.01));
-  const middle = middleOf(paperUp.values);
+  const { middle } = range(paperUp.values);
   const counts = countAround(paperUp.values.filter((level) => level >= middle), 255, 3);
   const commonest = counts.indexOf(Math.max(...counts));
   return makePixels(paperUp.height, paperUp.width, Math.max(commonest, 1) / 255);
@@ -127,6 +124,8 @@ function fillGaps(grey, side) {
 /** @param {Pixels} paperUp @param {boolean} even @returns {Scan} */
 function scanFinely(paperUp, even) {
   const side = odd(PAPER_WINDOW * Math.max(paperUp.height, paperUp.width));
+  const blank = makePixels(paperUp.height, paperUp.width);
+  if (range(paperUp.values).span < LEAST_RANGE) return { darkness: blank, smooth: blank, labels: blank, parts: [] };
   const first = scan(paperUp, even, side);
   if (even || !first.parts.length) return first;
   const narrower = Math.max(odd(PAPER_STROKES * darkestWidth(first, gather(first, even))), 9);
@@ -228,6 +227,12 @@ function cut(scan, group) {
     const counts = near.values[index] && (kept.values[index] || !labels.values[index]);
     return clamp((counts ? clamp(value / full) - 0.5 : -0.5) * gain + 0.5);
   });
+}
+
+/** @param {Scan} scan @param {Part[]} group @returns {boolean} whether no other part has half as much outline */
+function isAlone({ parts }, group) {
+  const outline = group.reduce((sum, part) => sum + part.outline, 0);
+  return parts.every((part) => group.includes(part) || part.atEdge || 2 * part.outline < outline);
 }
 
 /** @param {Scan} scan @param {Part[]} group @returns {number} the mean width of a digit's darkest strokes, in pixels */

@@ -32,14 +32,14 @@ function readPaper() {
   scheduled = false;
   const start = performance.now();
   const content = paper.content();
-  const frame = content && frameOf(content);
-  const outputs = frame && runNetwork(layers, frame);
-  show(frame, outputs);
+  const found = content && frameOf(content);
+  const outputs = found && runNetwork(layers, found.levels);
+  show(found, outputs);
   byId("time").textContent = outputs ? `Read in ${(performance.now() - start).toFixed(1)} ms.` : "";
-  if (content && !frame) tell("No digit found. Write one that is large and dark.");
+  if (content && !found) tell("No digit found: nothing there looks like ink.");
 }
 
-/** @param {Stroke[] | Picture} content @returns {ArrayLike<number> | null} the frame, or null where there is no digit */
+/** @param {Stroke[] | Picture} content @returns {ReturnType<typeof makeFrame>} */
 function frameOf(content) {
   if (!Array.isArray(content)) return content.frame;
   raster.fillStyle = "white";
@@ -48,27 +48,19 @@ function frameOf(content) {
   return makeFrame(toGrey(raster.getImageData(0, 0, RASTER, RASTER)));
 }
 
-/** @param {ArrayLike<number> | null} frame @param {Maps[] | null} outputs */
-function show(frame, outputs) {
-  const probabilities = outputs && softmax(outputs[outputs.length - 1].values);
-  const answer = probabilities && describeAnswer(probabilities);
-  frameView.show(frame);
+/** @param {ReturnType<typeof makeFrame>} found @param {Maps[] | null} outputs */
+function show(found, outputs) {
+  const answer = found && outputs && judge(softmax(outputs[outputs.length - 1].values), found);
+  frameView.show(found && found.levels);
   layerView.show(outputs);
-  bars.show(probabilities);
-  byId("digit").textContent = answer ? `${answer.digit}` : "–";
-  byId("digit").classList.toggle("unsure", !answer?.sure);
-  byId("verdict").textContent = answer ? answer.verdict : "what it reads";
+  bars.show(answer && answer.probabilities);
+  byId("digit").textContent = answer ? `${answer.digit}` : "\u2013";
+  byId("digit").classList.toggle("unsure", !answer?.confident);
+  byId("verdict").textContent = answer ? answer.words : "what it reads";
   byId("hint").hidden = paper.content() !== null;
   byId("undo").disabled = !paper.steps.length;
   byId("clear").disabled = paper.content() === null;
-  speak(answer ? `Read as ${answer.digit}, ${answer.verdict}.` : "Nothing to read.", SPEAK_AFTER);
-}
-
-/** @param {number[]} probabilities @returns {{digit: number, sure: boolean, verdict: string}} */
-function describeAnswer(probabilities) {
-  const [first, second] = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
-  const sure = probabilities[first] >= SURE;
-  return { digit: first, sure, verdict: sure ? `${percent(probabilities[first])} sure` : `not sure: ${first} or ${second}?` };
+  speak(answer ? `Read as ${answer.digit}, ${answer.words}.` : "Nothing to read.", SPEAK_AFTER);
 }
 
 /**
@@ -92,9 +84,10 @@ async function openFiles(files) {
   if (!files?.length) return tell("No picture there. Give a PNG, JPEG, WebP, GIF or BMP file.");
   const mine = ++turn;
   try {
-    const picture = await readPicture(files[0]);
+    const image = await decode(files[0]);
     if (mine !== turn) return;
-    paper.add(picture);
+    const pixels = contextOf(image).getImageData(0, 0, image.width, image.height);
+    paper.add({ kind: "picture", image, frame: makeFrame(toGrey(pixels)) });
     if (files.length > 1) tell(`One picture at a time: this is ${files[0].name}.`);
   } catch (error) {
     if (mine === turn) tell(/** @type {Error} */ (error).message);

@@ -15,7 +15,7 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
  * @typedef {{kind: "stroke", points: Array<[number, number]>, width: number}} Stroke
  *
  * A picture that was dropped, pasted or opened.
- * @typedef {{kind: "picture", image: HTMLCanvasElement, frame: ArrayLike<number> | null}} Picture
+ * @typedef {{kind: "picture", image: HTMLCanvasElement, frame: ReturnType<typeof makeFrame>}} Picture
  *
  * @typedef {Stroke | Picture | {kind: "blank"}} Step
  */

@@ -1,86 +1,10 @@
-// Any picture of a digit brought into the frame that MNIST was made with; src/tenk/preprocess.py is the same in Python.
+// Pictures as the browser decodes them, in grey. src/tenk/pictures.py does the same in Python, and explains each number.
 
-/**
- * A grey picture, row by row.
- * @typedef {{height: number, width: number, values: Float32Array}} Grey
- */
-
-/** Probability from which the page calls itself sure. */
-const SURE = 0.8;
-
-/** Most pixels that a picture may have. */
-const MOST_PIXELS = 25e6;
-
-const SIDE = 28;
-const BOX = 20;
-const THRESHOLD = 0.02;
-
-/**
- * @param {Grey} ink white on black, 0 to 1
- * @returns {Uint8ClampedArray | null} 28 x 28 grey levels, white on black; null where nothing is drawn
- */
-function makeFrame(ink) {
-  const rows = new Float64Array(ink.height);
-  const columns = new Float64Array(ink.width);
-  let [top, bottom, left, right] = [ink.height, 0, ink.width, 0];
-  for (let y = 0; y < ink.height; y++) {
-    for (let x = 0; x < ink.width; x++) {
-      const value = ink.values[y * ink.width + x];
-      rows[y] += value;
-      columns[x] += value;
-      if (value > THRESHOLD) {
-        top = Math.min(top, y);
-        bottom = Math.max(bottom, y + 1);
-        left = Math.min(left, x);
-        right = Math.max(right, x + 1);
-      }
-    }
-  }
-  if (!bottom) return null;
-  const scale = BOX / Math.max(bottom - top, right - left);
-  const down = resampling(rows, top, bottom, scale);
-  const across = resampling(columns, left, right, scale);
-  const frame = new Uint8ClampedArray(SIDE * SIDE);
-  for (let v = 0; v < SIDE; v++) {
-    const line = new Float64Array(ink.width);
-    for (const [y, share] of down[v]) {
-      for (let x = 0; x < ink.width; x++) line[x] += share * ink.values[y * ink.width + x];
-    }
-    for (let u = 0; u < SIDE; u++) {
-      frame[v * SIDE + u] = 255 * across[u].reduce((sum, [x, share]) => sum + share * line[x], 0);
-    }
-  }
-  return frame;
-}
-
-/** @returns {Array<Array<[number, number]>>} */
-function resampling(mass, low, high, scale) {
-  let held = 0, moment = 0;
-  for (let at = low; at < high; at++) {
-    held += mass[at];
-    moment += mass[at] * (at + 0.5);
-  }
-  const centre = moment / held;
-  let start = Math.max(0, Math.ceil(SIDE / 2 - (centre - low) * scale - 1e-3));
-  start = Math.min(start, Math.floor(SIDE - (high - low) * scale + 1e-3));
-  return Array.from({ length: SIDE }, (_, pixel) => {
-    const from = Math.min(Math.max(low + (pixel - start) / scale, low), high);
-    const to = Math.min(Math.max(low + (pixel + 1 - start) / scale, low), high);
-    const shares = [];
-    for (let at = Math.floor(from); at < to; at++) shares.push([at, (Math.min(at + 1, to) - Math.max(at, from)) * scale]);
-    return shares;
-  });
-}
-
-/** @param {ImageData} image opaque @returns {Grey} ink, 0 to 1 */
-function toGrey({ data, height, width }) {
-  const values = new Float32Array(height * width);
-  for (let index = 0; index < values.length; index++) {
-    const [red, green, blue] = data.subarray(4 * index, 4 * index + 3);
-    values[index] = 1 - (0.299 * red + 0.587 * green + 0.114 * blue) / 255;
-  }
-  return { height, width, values };
-}
+const MAXIMUM_SIDE = 10000;
+const WORKING_SIDE = 640;
+const LUMINANCE = [0.299, 0.587, 0.114];
+const MORE_CONTRAST = 1.3;
+const ONE_TONE = 0.1;
 
 /** @param {number} width @param {number} height @returns {HTMLCanvasElement} */
 function makeCanvas(width, height) {
@@ -90,17 +14,70 @@ function makeCanvas(width, height) {
   return canvas;
 }
 
+/** @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2DSettings} [settings] @returns {CanvasRenderingContext2D} */
+function contextOf(canvas, settings) {
+  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", settings));
+}
+
 /**
- * Decode a picture and find the digit in it.
- * @param {File} file @returns {Promise<Picture>}
+ * Decode a picture, upright, and shrink it to twice the working side where it is larger.
+ * @param {File} file @returns {Promise<HTMLCanvasElement>}
  */
-async function readPicture(file) {
-  const bitmap = await createImageBitmap(file).catch(() => {
+async function decode(file) {
+  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" }).catch(() => {
     throw new Error(`Not a picture: ${file.name}. Give a PNG, JPEG, WebP, GIF or BMP file.`);
   });
-  if (bitmap.width * bitmap.height > MOST_PIXELS) throw new Error(`Picture too large: ${file.name}.`);
-  const image = makeCanvas(bitmap.width, bitmap.height);
-  const context = image.getContext("2d");
-  context.drawImage(bitmap, 0, 0);
-  return { kind: "picture", image, frame: makeFrame(toGrey(context.getImageData(0, 0, image.width, image.height))) };
+  const larger = Math.max(bitmap.width, bitmap.height);
+  if (larger > MAXIMUM_SIDE) throw new Error(`Picture too large: ${file.name}. Give at most 10,000 pixels a side.`);
+  const block = Math.max(1, Math.floor(larger / (2 * WORKING_SIDE)));
+  const image = makeCanvas(Math.ceil(bitmap.width / block), Math.ceil(bitmap.height / block));
+  const context = contextOf(image, { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, image.width, image.height);
+  return image;
+}
+
+/**
+ * Take brightness, or that of red, green and blue which shows the picture much better.
+ * @param {ImageData} image @returns {Pixels} 0 is black, 1 white; its larger side at most the working side
+ */
+function toGrey(image) {
+  const colours = layOnPaper(image);
+  const grey = luminance(colours);
+  const best = colours.reduce((most, colour) => (range(colour).span > range(most).span ? colour : most));
+  const values = range(best).span > MORE_CONTRAST * range(grey).span ? best : grey;
+  return fit({ height: image.height, width: image.width, values }, WORKING_SIDE);
+}
+
+/** @param {Float64Array[]} colours red, green and blue @returns {Float64Array} */
+function luminance([red, green, blue]) {
+  return red.map((level, index) => LUMINANCE[0] * level + LUMINANCE[1] * green[index] + LUMINANCE[2] * blue[index]);
+}
+
+/**
+ * Fill what is transparent with the paper that is drawn, or with what is farthest from ink alone.
+ * @param {ImageData} image @returns {Float64Array[]} red, green and blue, 0 to 1
+ */
+function layOnPaper({ data }) {
+  const count = data.length / 4;
+  const opacity = Float64Array.from({ length: count }, (_, index) => data[4 * index + 3] / 255);
+  const colours = [0, 1, 2].map((channel) => opacity.map((share, index) => (share * data[4 * index + channel]) / 255));
+  if (opacity.every((share) => share === 1)) return colours;
+  const paper = findHiddenPaper(colours, opacity);
+  return colours.map((colour, channel) => colour.map((level, index) => level + (1 - opacity[index]) * paper[channel]));
+}
+
+/** @param {Float64Array[]} colours multiplied by opacity @param {Float64Array} opacity @returns {number[]} */
+function findHiddenPaper(colours, opacity) {
+  /** @param {Float64Array} values @returns {number} */
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const grey = luminance(colours);
+  if (!sum(opacity)) return [1, 1, 1];
+  const seen = grey.filter((_, index) => opacity[index] > 0.5);
+  const mean = sum(seen) / seen.length;
+  const deviation = Math.sqrt(sum(seen.map((level) => (level - mean) ** 2)) / seen.length);
+  if (2 * seen.length > grey.length && deviation > ONE_TONE) {
+    return colours.map((colour) => quantile(colour.filter((_, index) => opacity[index] > 0.5), 0.5));
+  }
+  return new Array(3).fill(sum(grey) / sum(opacity) < 0.5 ? 1 : 0);
 }

@@ -23,6 +23,16 @@ function clamp(value) {
   return Math.min(Math.max(value, 0), 1);
 }
 
+/** @param {ArrayLike<number>} values @returns {{span: number, middle: number}} of the least and the largest */
+function range(values) {
+  let [least, most] = [Infinity, -Infinity];
+  for (let index = 0; index < values.length; index++) {
+    if (values[index] < least) least = values[index];
+    if (values[index] > most) most = values[index];
+  }
+  return { span: most - least, middle: (least + most) / 2 };
+}
+
 /** @param {Pixels} pixels @returns {Pixels} rows as columns */
 function transpose({ height, width, values }) {
   const turned = makePixels(width, height);

@@ -149,10 +149,11 @@ class Layers {
  * @param {Layer[]} layers @returns {Array<{last: number, names: string[]}>}
  */
 function groupLayers(layers) {
+  /** @type {Array<{last: number, names: string[]}>} */
   const groups = [];
   layers.forEach((layer, index) => {
     const names = layer.kind === "affine" ? [] : [describe(layer)];
-    const open = groups.at(-1);
+    const open = groups[groups.length - 1];
     const joins = open && (layer.kind === "affine" || layer.kind === "max pool" || !open.names.length);
     if (joins) groups[groups.length - 1] = { last: index, names: [...open.names, ...names] };
     else groups.push({ last: index, names });
