@@ -86,11 +86,11 @@ def draw(image: Array, scene: Scene, rng: np.random.Generator) -> Array:
 
 def colour(ink: Array, pen: tuple[float, ...] = BLACK, paper: tuple[float, ...] = WHITE) -> Array:
     """Give ink and paper their colours: (H, W) -> float (H, W, 3) in 0..255."""
-    return ink[..., None] * np.array(pen) + (1 - ink[..., None]) * np.array(paper)
+    return np.asarray(ink[..., None] * np.array(pen) + (1 - ink[..., None]) * np.array(paper))
 
 
 def to_bytes(pixels: Array) -> Array:
-    return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.round(pixels), 0, 255), dtype=np.uint8)
 
 
 def jpeg(pixels: Array, quality: int) -> Image.Image:
@@ -108,7 +108,7 @@ def ramp(height: int, width: int, rng: np.random.Generator) -> Array:
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     angle = rng.uniform(0, 2 * np.pi)
     slope = rng.uniform(0.1, 0.3) * (np.cos(angle) * x + np.sin(angle) * y)
-    return (1 - 0.3 + slope) * (1 - rng.uniform(0.05, 0.22) * (x * x + y * y) / 2) / 0.95
+    return np.asarray((0.7 + slope) * (1 - rng.uniform(0.05, 0.22) * (x * x + y * y) / 2) / 0.95)
 
 
 def shadow(height: int, width: int, rng: np.random.Generator) -> Array:
@@ -121,7 +121,7 @@ def shadow(height: int, width: int, rng: np.random.Generator) -> Array:
     within = 1 / (1 + np.exp(-across / soft))
     if rng.random() < 0.5:  # a finger: it ends on the other side, too
         within = within * (1 / (1 + np.exp((across - rng.uniform(0.15, 0.3)) / soft)))
-    return 1 - depth * within
+    return np.asarray(1 - depth * within)
 
 
 def lines(height: int, width: int, rng: np.random.Generator, *, squared: bool, step: float, degrees: float) -> Array:
@@ -153,7 +153,7 @@ def wood(height: int, width: int, rng: np.random.Generator) -> Array:
     """A brown table top with its grain."""
     grain = ndimage.uniform_filter(rng.standard_normal((height, width), np.float32), (2, 50))
     tone = rng.uniform(0.6, 1.2) * np.array([120.0, 84.0, 56.0])
-    return tone * (1 + 0.15 * grain / grain.std())[..., None]
+    return np.asarray(tone * (1 + 0.15 * grain / grain.std())[..., None])
 
 
 def photograph(

@@ -19,8 +19,9 @@ Mask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
 """Top, left, bottom, right, in pixels; the last two lie just outside."""
 
-EVEN = 0.65
-"""Share of the pixels in paper's half of the range that have paper's own brightness, where light and paper are even."""
+EVEN, EVEN_SMALL = 0.85, 0.5
+"""Share of the pixels in paper's half of the range that have its brightness, where light and paper are even; in small
+pictures many pixels are part paper and part ink."""
 
 UNEVEN_WINDOWS = (1 / 16, 1 / 4)
 """Sides of the windows in which an unevenly lit picture tells ink from paper, as shares of its larger side."""
@@ -49,8 +50,17 @@ SMALLEST_PART = 0.03
 REACH = (0.25, 0.1)
 """How far a part may lie from the others: a share of their size, or of the picture's if that is more."""
 
+FRAGMENT = 0.6
+"""Height, as a share of the tallest part's, below which a part of several digits is a piece of one."""
+
+LEAST_RANGE = 0.02
+"""Brightness between the darkest and the lightest pixel below which a picture is blank."""
+
 SMALLEST_DIGIT = 4
 """Pixels that the larger side of a digit has at least."""
+
+LEAST_BESIDE = 0.35
+"""Size, as a share of the largest's, that each of several digits has at least."""
 
 LARGEST_GAIN = 4.0
 """How much steeper a large digit's edges are made: as many times as its size is MNIST's 20 pixels, up to this."""
@@ -102,8 +112,7 @@ def find_digit(grey: Grey, *, invert: bool = False) -> Found | None:
     """
     even = _is_even(grey)
     light = _ink_is_light(grey, even) != invert
-    paper_up = 1 - grey if light else grey
-    scan = _scan_finely(paper_up, even)
+    scan = _scan_finely(1 - grey if light else grey, even)
     if not scan.parts:
         return None
     main = _main_part(scan, even)
@@ -120,9 +129,9 @@ def find_digits(grey: Grey, *, invert: bool = False) -> list[Found]:
         return []
     main = _main_part(scan, even)
     parts = [part for part in scan.parts if _belongs(part, main, even)]
-    digits = _columns(parts)
+    digits = _join(parts)
     largest = max(_size(_hull(parts)) for parts in digits)
-    digits = [parts for parts in digits if _size(_hull(parts)) >= max(0.35 * largest, SMALLEST_DIGIT)]
+    digits = [parts for parts in digits if _size(_hull(parts)) >= max(LEAST_BESIDE * largest, SMALLEST_DIGIT)]
     return [_cut(scan, parts, light) for parts in _reading_order(digits)]
 
 
@@ -136,7 +145,7 @@ def _is_even(grey: Grey) -> bool:
         counts = np.bincount(np.round(half * 100).astype(int), minlength=101)
         commonest = np.convolve(counts, np.ones(5), "same").max()
         if commonest > 0.3 * grey.size:
-            return bool(commonest > EVEN * half.size)
+            return bool(commonest > (EVEN if min(grey.shape) > _SMALL else EVEN_SMALL) * half.size)
     return False
 
 
@@ -184,6 +193,8 @@ def _close(grey: Grey, side: int) -> Grey:
 def _scan_finely(paper_up: Grey, even: bool) -> _Scan:
     """Scan a picture; where light is uneven, once more with a square that just spans the strokes found."""
     side = int(PAPER_WINDOW * max(paper_up.shape)) | 1
+    if np.ptp(paper_up) < LEAST_RANGE:
+        return _Scan(paper_up, paper_up, np.zeros(paper_up.shape, dtype=np.int32), [])
     scan = _scan(paper_up, even, side)
     if even or not scan.parts:
         return scan
@@ -242,8 +253,9 @@ def _main_part(scan: _Scan, even: bool) -> Part:
 
     def weight(part: Part) -> float:
         top, left, bottom, right = part.box
+        at_edge = part.at_edge and not even
         away = ((top + bottom) / height - 1) ** 2 + ((left + right) / width - 1) ** 2
-        return part.outline * (1 - away / 4) * (AT_THE_EDGE if part.at_edge and not even else 1.0)
+        return float(part.outline * (1 - away / 4) * (AT_THE_EDGE if at_edge else 1))
 
     return max(scan.parts, key=weight)
 
@@ -265,21 +277,21 @@ def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: boo
         rest = [part for part in rest if part not in near]
 
 
-def _columns(parts: Sequence[Part]) -> list[list[Part]]:
-    """Put parts together that lie above each other: more than half of the narrower one's width, and near."""
+def _join(parts: Sequence[Part]) -> list[list[Part]]:
+    """Put parts together to digits: those much lower than the tallest are pieces, and belong to what they are near."""
+    tallest = max(part.box[2] - part.box[0] for part in parts)
     digits: list[list[Part]] = []
     for part in sorted(parts, key=lambda part: -part.outline):
-        over = [digit for digit in digits if _one_above_other(part.box, _hull(digit))]
-        digits = [digit for digit in digits if digit not in over] + [
-            [part, *(other for digit in over for other in digit)]
+        own = [digit for digit in digits if _one_digit(part.box, _hull(digit), FRAGMENT * tallest)]
+        digits = [digit for digit in digits if digit not in own] + [
+            [part, *(other for digit in own for other in digit)]
         ]
     return digits
 
 
-def _one_above_other(first: Box, second: Box) -> bool:
-    shared = min(first[3], second[3]) - max(first[1], second[1])
-    narrower = min(first[3] - first[1], second[3] - second[1])
-    return 2 * shared > narrower and _gap(first, second) <= REACH[0] * max(_size(first), _size(second))
+def _one_digit(first: Box, second: Box, low: float) -> bool:
+    lower = min(first[2] - first[0], second[2] - second[0])
+    return lower < low and _gap(first, second) <= REACH[0] * max(_size(first), _size(second))
 
 
 def _reading_order(digits: Sequence[list[Part]]) -> list[list[Part]]:
@@ -304,7 +316,7 @@ def _cut(scan: _Scan, group: Sequence[Part], light: bool) -> Found:
     labels, darkness = scan.labels[place], scan.darkness[place]
     kept = np.isin(labels, [part.label for part in group])
     near = ndimage.binary_dilation(kept, _EIGHT, iterations=2) & (kept | (labels == 0))
-    full = np.float32(max(np.quantile(darkness[kept], 0.8), 1e-6))
+    full = max(float(np.quantile(darkness[kept], 0.8)), 1e-6)
     ink = np.where(near, np.clip(darkness / full, 0, 1), 0)
     gain = min(max(_size((top, left, bottom, right)) / 20, 1.0), LARGEST_GAIN)
     outline = sum(part.outline for part in group)
@@ -331,7 +343,7 @@ def stroke_width(shape: Mask) -> float:
     The distances from the points of a stroke to its edge have a quarter of its width as their mean.
     """
     depth = ndimage.distance_transform_edt(shape)[shape] - 0.5
-    return max(1.0, 4 * float(depth.mean())) if depth.size else 0.0
+    return max(1.0, 4 * float(np.mean(depth))) if depth.size else 0.0
 
 
 def _hull(parts: Sequence[Part]) -> Box:

@@ -168,7 +168,7 @@ def _shrink(image: Image.Image) -> NDArray[np.float32]:
     strips = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
     if image.mode not in _DEEP:
         parts = [np.asarray(_simplify(image.crop(strip)).reduce(block)) for strip in strips]
-        return np.concatenate(parts).astype(np.float32) / 255
+        return np.asarray(np.concatenate(parts), dtype=np.float32) / np.float32(255)
     ranges = [(float(part.min()), float(part.max())) for part in map(np.asarray, map(image.crop, strips))]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     return np.concatenate([_blocks(to_unit(np.asarray(image.crop(strip)), low, high), block) for strip in strips])
