@@ -13,7 +13,9 @@ from tenk.serve.server import listen, run
 def read(_: bytes) -> Reading:
     os.write(1, b"reading\n")  # whole, whatever other threads write
     os.read(0, 1)  # each thread takes a letter of its own
-    return Reading(digit=7, probabilities=[0.1] * 10)
+    return Reading(
+        digit=None, probability=None, runner_up=None, confident=False, warning="", probabilities=[0.1] * 10, box=None
+    )
 
 
 if __name__ == "__main__":

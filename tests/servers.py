@@ -12,7 +12,15 @@ from tenk.serve.app import Limits, Reading, create_app
 from tenk.serve.server import DeadlineProtocol, build_server, listen
 
 PAGE = Page("<!doctype html><title>page</title>", "default-src 'none'")
-SEVEN = Reading(digit=7, probabilities=[0.0] * 7 + [1.0] + [0.0] * 2)
+SEVEN = Reading(
+    digit=7,
+    probability=1.0,
+    runner_up=0,
+    confident=True,
+    warning=None,
+    probabilities=[0.0] * 7 + [1.0] + [0.0] * 2,
+    box=[0, 0, 1, 1],
+)
 
 
 def read_seven(_: bytes) -> Reading:

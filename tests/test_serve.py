@@ -207,7 +207,7 @@ def test_of_200_clients_as_many_are_served_as_may_wait_and_the_others_told_to_co
 
     def read(picture: bytes) -> Reading:
         assert released.wait(20)
-        return Reading(digit=int(picture) % 10, probabilities=SEVEN.probabilities)
+        return SEVEN.model_copy(update={"digit": int(picture) % 10})
 
     async def one(port: int, number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

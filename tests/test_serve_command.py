@@ -26,9 +26,9 @@ from tenk.serve.server import listen
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """A weights file of a network with random weights."""
-    options = {"dropout": 0.0, "residual": False, "head": "pool"}
+    options = {"dropout": 0.02, "residual": False, "head": "pool"}
     path = tmp_path / "model.safetensors"
-    save_weights(path, random_network("early", **options), {"model": "early", "options": options})
+    save_weights(path, random_network("early"), {"model": "early", "options": options})
     return path
 
 

@@ -50,10 +50,15 @@ class Limits:
 
 
 class Reading(BaseModel):
-    """What a picture was read as."""
+    """What a picture was read as: `tenk.prediction.Prediction` in JSON."""
 
-    digit: int = Field(ge=0, le=9, description="the digit read")
+    digit: int | None = Field(ge=0, le=9, description="the digit read; null where there is no ink")
+    probability: float | None = Field(ge=0, le=1, description="that of the digit read")
+    runner_up: int | None = Field(ge=0, le=9, description="the second most likely digit")
+    confident: bool = Field(description="whether the digit can be relied on, as far as the network can tell")
+    warning: str | None = Field(description="why not, or what of the picture was left out")
     probabilities: list[float] = Field(min_length=10, max_length=10, description="of each digit, 0 to 9")
+    box: list[int] | None = Field(description="left, top, right and bottom of the digit, in pixels")
 
 
 class Problem(BaseModel):
@@ -70,12 +75,13 @@ class Health(BaseModel):
 
 
 def reader(model: nn.Module) -> Callable[[bytes], Reading]:
-    """Return the function that reads a picture file with a network."""
+    """Return the function that reads a picture file with a network, a picture a thread."""
+    import torch
 
-    def read(picture: bytes) -> Reading:
-        raise NotImplementedError
+    from tenk.prediction import predict
 
-    return read
+    torch.set_num_threads(1)  # for all that follows: pictures are read side by side
+    return lambda picture: Reading(**predict(picture, model).to_dict())
 
 
 def create_app(

@@ -4,7 +4,7 @@
 const SIDE = 28;
 const BOX = 20;
 const THRESHOLD = 0.02;
-const [THINNEST, THICKEST] = [2, 4];
+const [THINNEST, THICKEST] = [1.8, 4.3];
 const FINENESS = 6;
 const HALF = 0.501;
 const SMALLEST = 0.4;
@@ -26,7 +26,9 @@ function makeFrame(grey) {
  * @param {Pixels} ink 0 to 1 @returns {Pixels} the same, at another size where something had to be changed
  */
 function adjustStrokes(ink) {
-  const larger = Math.max(ink.height, ink.width);
+  const [across, down] = [measure(transpose(ink), HALF), measure(ink, HALF)];
+  const larger = Math.max(across.high - across.low, down.high - down.low);
+  if (!larger) return ink;
   const scale = Math.max(1, (BOX * FINENESS) / larger);
   const unit = (scale * larger) / BOX;
   /** @param {number} side @returns {number} */
@@ -36,7 +38,7 @@ function adjustStrokes(ink) {
   const inside = distanceTransform(crop(fine, -border, -border, fine.height + border, fine.width + border));
   const thickness = strokeWidth(inside) / unit;
   const wanted = Math.min(Math.max(thickness, THINNEST), THICKEST);
-  return wanted === thickness || !thickness ? ink : redraw(inside, unit, (unit * (wanted - thickness)) / 2);
+  return wanted === thickness ? ink : redraw(inside, unit, (unit * (wanted - thickness)) / 2);
 }
 
 /**
@@ -83,7 +85,7 @@ function countRoomy(shape, depth, radius) {
  * @returns {Pixels} 28 x 28, 0 to 1; blank where there is no ink
  */
 function frame(ink) {
-  const [across, down] = [measure(transpose(ink)), measure(ink)];
+  const [across, down] = [measure(transpose(ink), THRESHOLD), measure(ink, THRESHOLD)];
   if (!down.high) return makePixels(SIDE, SIDE);
   const scale = BOX / Math.max(across.high - across.low, down.high - down.low);
   const framed = changeLines(ink, placeLine(across, scale), placeLine(down, scale));
@@ -95,14 +97,14 @@ function frame(ink) {
  * @typedef {{low: number, high: number, mass: Float64Array}} Extent
  */
 
-/** @param {Pixels} ink @returns {Extent} 0 to 0 where nothing is visible */
-function measure({ height, width, values }) {
+/** @param {Pixels} ink @param {number} least ink that is visible @returns {Extent} 0 to 0 where nothing is visible */
+function measure({ height, width, values }, least) {
   const mass = new Float64Array(height);
   let [low, high] = [0, 0];
   for (let y = 0; y < height; y++) {
     const row = values.subarray(y * width, (y + 1) * width);
     mass[y] = row.reduce((sum, level) => sum + level, 0);
-    if (!row.some((level) => level > THRESHOLD)) continue;
+    if (!row.some((level) => level > least)) continue;
     if (!high) low = y;
     high = y + 1;
   }
