@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
+from browsers import QUIET, find_chromium
 from tenk.datasets import Dataset
 from tenk.digits import write_idx
 from tenk.synthetic import draw_digits
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -65,3 +71,19 @@ def data_folder(tmp_path: Path, dataset: Dataset) -> Path:
 def _one_thread() -> None:
     """Results must not depend on the machine's cores, and tests must not fight over them."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser; tests that ask for it are skipped where there is none.
+
+    It is closed after each module: while it is open, playwright's event loop leaves no room for another in this thread.
+    """
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = find_chromium()
+    if not path:
+        pytest.skip("Chromium is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()

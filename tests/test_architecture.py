@@ -25,12 +25,15 @@ LEVELS: dict[str, int] = {
     "augment": 0,
     "averaging": 0,
     "corruptions": 0,
+    "ink": 0,
     "pictures": 0,
     "preprocess": 0,
+    "resize": 0,
     "schedule": 0,
     "selection": 0,
     "sgd": 0,
     "stats": 0,
+    "stroke": 0,
     "device": 0,
     "download": 0,
     "rearrange": 0,
@@ -63,12 +66,19 @@ LEVELS: dict[str, int] = {
     "export.native": 3,
     "export.proof": 3,
     "export.c": 3,
+    "export.html": 3,
     "export.onnx": 3,
+    "prediction": 3,
     "training": 3,
     "scores": 3,
     # many runs
     "bench": 4,
     "engines": 4,
+    "serve": 4,
+    "serve.app": 4,
+    "serve.guard": 4,
+    "serve.readers": 4,
+    "serve.server": 4,
     "cluster": 4,
     "study": 4,
     "study_report": 4,
@@ -86,11 +96,13 @@ OUTSIDE = {"__init__", "__main__"}
 """The front doors, which open onto every level."""
 
 RIM = {
+    "fastapi": "serve.app",
     "matplotlib": "plots",
     "onnx": "export.onnx",
     "onnxruntime": "export.onnx",
     "ray": "cluster",
     "tyro": "cli",
+    "uvicorn": "serve.server",
 }
 """Heavy libraries, and the one module that may import each."""
 

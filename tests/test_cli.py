@@ -160,6 +160,7 @@ def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pyt
         (["study", "default", "--seeds", "0"], "seeds out of range: 0"),
         (["study", "default", "--engine", "slurm"], "processes"),
         (["study", "default", "--data", "minst"], "did you mean mnist?"),
+        (["serve", "--port", "many"], "--port"),
         (["completion", "cmd"], "'bash'"),
         (["export", "run"], "--to"),
         (["export", "run", "--to", "rust"], "'onnx'"),
@@ -618,15 +619,23 @@ def test_a_diverged_run_keeps_the_earlier_run_in_the_next_folder(
 # --- taking it elsewhere -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("int8", [False, True])
-@pytest.mark.parametrize(("to", "name"), [("onnx", "model{}.onnx"), ("c", "model{}-c")])
+@pytest.mark.parametrize(
+    ("to", "name", "int8"),
+    [
+        ("onnx", "model.onnx", False),
+        ("onnx", "model-int8.onnx", True),
+        ("c", "model-c", False),
+        ("c", "model-int8-c", True),
+        ("html", "model.html", False),
+    ],
+)
 def test_export_writes_beside_the_weights_and_says_how_well_it_agrees(
     to: str, name: str, int8: bool, finished_run: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["export", str(finished_run), "--to", to, "--data", str(data_folder), *(["--int8"] if int8 else [])]
     main(arguments)
     out = capsys.readouterr().out
-    target = finished_run / name.format("-int8" if int8 else "")
+    target = finished_run / name
     for fact in (target.name, "bytes", "96 test images", "largest difference", "PyTorch:"):
         assert fact in out
     main([*arguments, "--json", "-o", str(target)])

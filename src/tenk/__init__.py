@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tenk.errors import TenkError
     from tenk.evaluation import Metrics, evaluate, evaluate_corruptions
     from tenk.models import create_model, list_models
+    from tenk.prediction import Prediction, predict, predict_all
     from tenk.recipes import Recipe
     from tenk.runs import Result, load_model
     from tenk.study import Study, run_study
@@ -31,6 +32,7 @@ __all__ = [
     "Dataset",
     "Digits",
     "Metrics",
+    "Prediction",
     "Recipe",
     "Result",
     "Study",
@@ -42,6 +44,8 @@ __all__ = [
     "list_weights",
     "load_digits",
     "load_model",
+    "predict",
+    "predict_all",
     "recipes",
     "run_study",
     "summarise",
@@ -52,6 +56,7 @@ _HOMES = {
     "Dataset": "datasets",
     "Digits": "digits",
     "Metrics": "evaluation",
+    "Prediction": "prediction",
     "Recipe": "recipes",
     "Result": "runs",
     "Study": "study",
@@ -63,6 +68,8 @@ _HOMES = {
     "list_weights": "weights",
     "load_digits": "datasets",
     "load_model": "runs",
+    "predict": "prediction",
+    "predict_all": "prediction",
     "run_study": "study",
     "summarise": "summary",
     "train": "training",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import ipaddress
 import itertools
 import json as jsonlib
 import os
 import re
+import socket
 import sys
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from tenk.digits import Digits
     from tenk.evaluation import CorruptionScore, Metrics
     from tenk.export.proof import Exported
+    from tenk.prediction import Prediction
 
 RecipeName = Annotated[str, Positional, arg(constructor=tyro.extras.literal_type_from_choices(list_recipes()))]
 
@@ -123,6 +127,58 @@ def evaluate(
         _print(literal(digits.note))
 
 
+def predict(
+    pictures: Annotated[list[Path], Positional],
+    /,
+    model: str = "robust",
+    multi: bool = False,
+    invert: bool = False,
+    explain: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Read the digits in pictures: PNG, JPEG, BMP, GIF or WebP, drawn, scanned or photographed.
+
+    Args:
+        pictures: Picture files, one digit in each.
+        model: Weights that come along, a run folder or a weights file.
+        multi: Find every digit in a picture, and read each from left to right.
+        invert: Take ink for light where it was found to be dark, and for dark where it was found to be light.
+        explain: Draw the one picture given, what was found in it, and how likely each digit is.
+        json: Print as JSON.
+    """
+    from tenk.prediction import predict as read
+    from tenk.prediction import predict_all
+    from tenk.runs import load_model
+
+    if not pictures:
+        raise UsageError("nothing to read: no picture was given. write: tenk predict digit.png")
+    if explain and len(pictures) > 1:
+        raise UsageError(f"--explain and several pictures: {len(pictures)}. give one picture to draw")
+    network = load_model(model)
+    answers: list[dict[str, Any]] = []
+    for path in pictures:
+        try:
+            found = predict_all(path, network, invert=invert) if multi else [read(path, network, invert=invert)]
+        except TenkError as error:
+            message = printable(str(error))
+            print(f"error: {message}", file=sys.stderr)
+            answers.append({"picture": str(path), "error": message})
+            continue
+        if explain:
+            from tenk.plots import save_explanation
+
+            save_explanation(found, explain)
+        answers += [{"picture": str(path), **one.to_dict()} for one in found]
+        if not json:
+            for one in found:
+                _print_prediction(path, one)
+    if json:
+        _print_json(answers)
+    if any("error" in answer for answer in answers):
+        sys.stdout.flush()
+        sys.exit(1)
+
+
 def summary(
     model: Annotated[str, Positional],
     /,
@@ -187,7 +243,7 @@ def plot(folders: Annotated[list[Path], Positional], /, out: Path = Path("curves
 def export(
     weights: Annotated[Path, Positional],
     /,
-    to: Literal["onnx", "c"],
+    to: Literal["onnx", "c", "html"],
     out: Annotated[Path | None, arg(aliases=["-o"])] = None,
     int8: bool = False,
     data: str | None = None,
@@ -197,9 +253,9 @@ def export(
 
     Args:
         weights: A run folder or a weights file.
-        to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies.
-        out: File or folder to write; by default beside the weights: model.onnx or model-c, or with -int8 in it.
-        int8: Write 8-bit integers instead of float.
+        to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies; html: a page to use.
+        out: File or folder to write; by default beside the weights: model.onnx, model-c or model.html, or with -int8.
+        int8: Write 8-bit integers instead of float; not for html.
         data: A known name or a folder, to check with; by default what the run was trained on.
         json: Print what was found as JSON.
     """
@@ -220,8 +276,44 @@ def export(
             from tenk.export.c import export_c as write
 
             ending = "-c"
+        case "html":
+            from tenk.export.html import export_html as write
+
+            ending = ".html"
     found = write(model, facts, out or Path(f"{base}{suffix}{ending}"), kind, digits)
     _print_json(found.to_dict()) if json else _print_export(found, digits.note)
+
+
+def serve(
+    weights: Annotated[Path, Positional] = Path("robust"),
+    /,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    open: bool = True,
+) -> None:
+    """Serve the page to draw a digit on, and an API beside it: POST a picture to /api/predict.
+
+    Args:
+        weights: A run folder, a weights file, or the name of weights that come along.
+        host: Address to listen on; 0.0.0.0 for everyone on the network.
+        port: Port to listen on; 0 takes any that is free.
+        open: Open the page in the browser, where there is one.
+    """
+    try:
+        from tenk.serve.app import create_app, reader
+        from tenk.serve.server import listen, run
+    except ImportError as error:
+        raise UsageError(f"not installed: {error.name}. install it with: pip install 'tenk[serve]'") from None
+    from tenk.export.html import build_page
+    from tenk.runs import load_weights
+
+    model, facts = load_weights(weights)
+    app = create_app(build_page(model, facts), reader(model), host=host)
+    listener = listen(host, port)
+    url = _announce(listener, host)
+    if open and _has_browser():
+        webbrowser.open(url)
+    run(app, listener)
 
 
 def bench(
@@ -408,9 +500,11 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Positional], /) 
 VERBS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
+    "predict": predict,
     "summary": summary,
     "plot": plot,
     "export": export,
+    "serve": serve,
     "bench": bench,
     "study": study,
     "datasets": datasets,
@@ -710,6 +804,36 @@ def _print_export(found: Exported, note: str) -> None:
     sizes = [(f"{name}, bytes", f"{size:,}") for name, size in found.sizes.items()]
     _print(build_table(f"written: {printable(str(found.path))}", (), [*sizes, *facts]))
     _print(literal(note))
+
+
+def _announce(listener: socket.socket, host: str) -> str:
+    """Say where the server is, and whether others can reach it; return the page's address."""
+    address, port = listener.getsockname()[:2]
+    own = ipaddress.ip_address(address)
+    name = socket.gethostname() if own.is_unspecified else f"[{address}]" if own.version == 6 else address
+    if not own.is_loopback:
+        print(f"warning: listening on {host}: whoever reaches this machine can use it", file=sys.stderr)
+    _print(f"draw a digit: http://{name}:{port}/")
+    _print("stop with Ctrl-C")
+    sys.stdout.flush()
+    return f"http://{name}:{port}/"
+
+
+def _has_browser() -> bool:
+    """Tell whether someone sits at a screen: elsewhere, a browser made of text might take over the terminal."""
+    screen = sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    return sys.stdout.isatty() and bool(screen)
+
+
+def _print_prediction(path: Path, found: Prediction) -> None:
+    name = printable(str(path))
+    if found.digit is None or found.runner_up is None:
+        print(f"{name}: -")
+    else:
+        runner_up = f"{found.runner_up}: {found.probabilities[found.runner_up]:.1%}"
+        print(f"{name}: {found.digit}  {found.probability:.1%}  ({runner_up})")
+    if found.warning:
+        print(f"  warning: {printable(found.warning)}")
 
 
 def _accuracy(metrics: Metrics) -> str:

@@ -1,9 +1,11 @@
-"""Pictures as people have them, of any format, mode and size, read into grey values."""
+"""Pictures in, one grey array out: files, bytes, PIL images and arrays, read safely; the only reader of image files."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,169 +13,233 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
-from tenk.errors import TenkError, UsageError
+from tenk.errors import TenkError
+from tenk.resize import Grey, fit
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
-"""What a file may be. Pillow reads more, some by other programs (PostScript by Ghostscript), none of it here."""
+"""What a file may be. Pillow knows more formats, and starts other programs for some."""
 
-LARGEST_SIDE = 10_000
-"""Pixels of a side above which a picture is refused before it is decoded: 100 million in all, 400 MB as RGBA."""
+MAXIMUM_SIDE = 10_000
+"""Most pixels that a side of a picture may have."""
 
-LARGEST_FILE = 128 * 2**20
-"""Bytes above which a file is refused before it is read."""
+WORKING_SIDE = 640
+"""Pixels of the larger side that a picture is brought down to before anything is looked for in it."""
 
-READ_SIDE = 1000
-"""A larger picture is shrunk, squares of its pixels to their means, to no less than this on its longer side."""
+LUMINANCE = np.array((0.299, 0.587, 0.114), dtype=np.float32)
+"""What red, green and blue add to brightness (ITU-R BT.601)."""
 
-TWO_TONES = 0.15
-"""Deviation of the visible pixels' brightness from which a picture with transparency is thought to show its paper."""
+MORE_CONTRAST = 1.3
+"""How many times brightness's contrast one colour must have to be looked at instead: yellow ink is nearly white."""
 
-Source = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
-"""What a picture is read from: a path, a file's content, a PIL image, or an array."""
+ONE_TONE = 0.1
+"""Largest deviation of brightness within what is taken for ink alone, without its paper."""
+
+_STRIP = 2**22
+"""Pixels that are turned into numbers at a time."""
+
+_DEEP = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+"""Modes with more than 8 bits a pixel."""
+
+_ORIENTATION = 0x0112
+_UPRIGHT: dict[int, Callable[[Grey], Grey]] = {
+    2: np.fliplr,
+    3: lambda grey: np.rot90(grey, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda grey: np.rot90(grey, -1),
+    7: lambda grey: np.rot90(grey, 2).T,
+    8: np.rot90,
+}
+"""What turns a picture upright, by the value of its EXIF orientation."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture in grey."""
+    """What a picture shows, in grey."""
 
-    grey: NDArray[np.float32]
-    """(H, W): 0 is black, 1 white."""
+    grey: Grey
+    """float32 (H, W) in [0, 1], upright, its larger side at most 640 pixels."""
+    scale: float
+    """Pixels of the picture itself for one of `grey`."""
     notes: tuple[str, ...] = ()
-    """What was left out of it, for people."""
+    """What of the picture was not looked at, for people."""
 
 
-class PictureError(TenkError):
-    """A picture that is missing, damaged, too large or none at all."""
+def open_picture(source: Any, name: str = "the picture") -> Picture:
+    """Read a picture of any mode: a path, a file's bytes, a PIL image, a NumPy array or a torch tensor.
 
-
-def read_picture(source: Source) -> Picture:
-    """Read a picture into grey values, upright, on opaque paper, its longer side shrunk to less than 2,000 pixels.
-
-    Arrays are (H, W), or (H, W, C) with grey, grey and alpha, RGB or RGBA, in bool, uint8, uint16 or any other number:
-    up to 1, up to 255 or else up to their largest value. Of an animation the first frame is read. Colours become
-    luma (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B).
+    Arrays are (H, W), or (H, W, 1 to 4) with the channels of L, LA, RGB or RGBA. Files are PNG, JPEG, BMP, GIF or WebP;
+    of a moving picture the first frame is read. Transparent paper becomes the opposite of what is drawn on it. Pixels
+    of more than 8 bits are scaled by the range that they have. Pillow's decoded picture, at most 4 bytes a pixel, is
+    the largest thing held; numbers are made of a strip of it at a time. `name` stands in errors where there is no path.
 
     Raises:
-        PictureError: there is no picture, or it is damaged, too large, or of a format that is not in `FORMATS`.
-        UsageError: an array has no shape of a picture, or numbers that are not finite.
+        TenkError: it is missing, damaged, no picture, or has a side of more than 10,000 pixels.
     """
+    if isinstance(source, str | Path):
+        return _open_file(_check_file(Path(source)), str(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _open_file(io.BytesIO(source), name)
     if isinstance(source, Image.Image):
-        return _from_pil(source, "the image")
-    if isinstance(source, Tensor):
-        source = source.detach().cpu().numpy()
-    if isinstance(source, np.ndarray):
-        return Picture(_to_grey(source))
-    where = "the picture" if isinstance(source, bytes) else str(source)
-    content = source if isinstance(source, bytes) else _read_file(Path(source))
+        with _explained(name):
+            return _read(source, name, source.size)
+    return _read_array(source, name)
+
+
+def _check_file(path: Path) -> Path:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes, that are checked here, and of metadata, that do not matter
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                return _from_pil(image, where)
+        if path.is_dir():
+            raise TenkError(f"not a picture: {path} is a folder. give the files in it")
+        if not path.exists():
+            raise TenkError(f"no such picture: {path}. check its name")
+        if not path.is_file():
+            raise TenkError(f"not a picture: {path} is no ordinary file. give a file")
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
+        raise TenkError(f"no such picture: {path} ({error}). check its name") from None
+    return path
+
+
+def _open_file(file: Path | io.BytesIO, name: str) -> Picture:
+    with _explained(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large pictures, which are checked here, and of odd EXIF entries
+        with Image.open(file, formats=FORMATS) as image:
+            size = image.size
+            _check_size(size, name)
+            image.draft(None, (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # a large JPEG is decoded at a fraction of its size
+            return _read(image, name, size)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn all that a damaged picture can raise into one line; Pillow promises no one type."""
+    try:
+        yield
     except TenkError:
         raise
     except UnidentifiedImageError:
-        raise PictureError(f"not an image: {where}. give a {', '.join(FORMATS[:-1])} or {FORMATS[-1]}") from None
+        raise TenkError(f"not a picture: {name}. give a PNG, JPEG, BMP, GIF or WebP file") from None
     except Image.DecompressionBombError:
-        raise PictureError(f"image too large: {where}. give at most {LARGEST_SIDE:,} pixels a side") from None
-    except MemoryError:
-        raise PictureError(f"out of memory: {where}. give a smaller picture") from None
-    except Exception as error:  # damaged files make decoders raise anything: struct.error, IndexError
-        raise PictureError(f"damaged image: {where} ({error}). save it again, or give another") from None
+        raise _too_large(name) from None
+    except PermissionError as error:
+        raise TenkError(f"cannot read the picture: {name} ({error.strerror}). check its permissions") from None
+    except Exception as error:
+        raise TenkError(f"damaged picture: {name} ({error or type(error).__name__}). save it anew") from error
 
 
-def _read_file(path: Path) -> bytes:
-    try:
-        if not path.is_file():
-            found = "a folder" if path.is_dir() else "not a file" if path.exists() else "not there"
-            raise PictureError(f"not an image: {path} is {found}. give a picture")
-        if path.stat().st_size > LARGEST_FILE:
-            raise PictureError(f"file too large: {path}. give at most {LARGEST_FILE // 2**20} MiB")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise PictureError(f"cannot read: {path} ({reason}). give a picture") from None
+def _check_size(size: tuple[int, int], name: str) -> None:
+    if max(size) > MAXIMUM_SIDE:
+        raise _too_large(name, f" is {size[0]:,} x {size[1]:,} pixels")
+    if min(size) < 1:
+        raise TenkError(f"empty picture: {name} has no pixels. give another")
 
 
-def _from_pil(image: Image.Image, where: str) -> Picture:
-    if max(image.size) > LARGEST_SIDE:
-        raise PictureError(f"image too large: {where}. give at most {LARGEST_SIDE:,} pixels a side")
-    if not all(image.size):
-        raise PictureError(f"empty image: {where} has no pixels. give another")
-    notes: tuple[str, ...] = ()
-    if getattr(image, "is_animated", False):
+def _too_large(name: str, what: str = "") -> TenkError:
+    return TenkError(f"picture too large: {name}{what}. make it smaller: a side may have {MAXIMUM_SIDE:,} pixels")
+
+
+def _read(image: Image.Image, name: str, size: tuple[int, int]) -> Picture:
+    """Read an open image; `size` is its own, also where it is decoded at a fraction of it."""
+    _check_size(size, name)
+    upright = _UPRIGHT.get(_orientation(image), np.asarray)
+    moving = bool(getattr(image, "is_animated", False))
+    if moving:
         image.seek(0)
-        notes = ("an animation, of which the first frame was read",)
-    image.draft(None, (READ_SIDE, READ_SIDE))  # a JPEG can be decoded at a half, a quarter or an eighth of its size
-    grey = _to_grey(np.asarray(_simplify(image)))
-    return Picture(_upright(grey, image.getexif().get(_ORIENTATION, 1)), notes)
+    image.load()
+    grey = fit(_to_grey(_shrink(image)), WORKING_SIDE)
+    notes = ("a moving picture: only its first frame was read",) if moving else ()
+    return Picture(np.ascontiguousarray(upright(grey)), max(size) / max(grey.shape), notes)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block does not make the picture unreadable
+        return 1
+
+
+def _shrink(image: Image.Image) -> NDArray[np.float32]:
+    """Average blocks of pixels, as large as leave twice the working side: (H, W), or (H, W, 3 or 4), in [0, 1].
+
+    The fourth channel is opacity, by which the others are multiplied already.
+    """
+    block = max(1, max(image.size) // (2 * WORKING_SIDE))
+    rows = max(1, _STRIP // image.width // block) * block
+    strips = [(0, top, image.width, min(top + rows, image.height)) for top in range(0, image.height, rows)]
+    if image.mode not in _DEEP:
+        parts = [np.asarray(_simplify(image.crop(strip)).reduce(block)) for strip in strips]
+        return np.asarray(np.concatenate(parts), dtype=np.float32) / np.float32(255)
+    ranges = [(float(part.min()), float(part.max())) for part in map(np.asarray, map(image.crop, strips))]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    return np.concatenate([_blocks(to_unit(np.asarray(image.crop(strip)), low, high), block) for strip in strips])
 
 
 def _simplify(image: Image.Image) -> Image.Image:
-    """Bring an image of any mode to L, RGB, RGBA, or whole or real numbers, and a large one to a smaller size."""
-    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
-        plain = "RGBa" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
-        if image.mode != plain:
-            image = image.convert("RGBA").convert(plain) if plain == "RGBa" else image.convert(plain)
-    factor = max(image.size) // READ_SIDE
-    if factor > 1 and not image.mode.startswith("I;16"):
-        image = image.reduce(factor)
-    return image.convert("RGBA") if image.mode == "RGBa" else image  # in RGBa a clear pixel's colour did not count
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA").convert("RGBa")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def _to_grey(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the pixels of an array as grey values from 0 to 1 on opaque paper, shrunk."""
-    if values.ndim == 3 and values.shape[0] == 1:
-        values = values[0]
-    channels = values.shape[2] if values.ndim == 3 else 1
-    if values.ndim not in (2, 3) or channels not in (1, 2, 3, 4) or not values.size:
-        raise UsageError(f"not an image: an array of shape {values.shape}. give (H, W), (H, W, 3) or (H, W, 4)")
-    values = _to_unit(values).reshape(*values.shape[:2], channels)
-    grey = values[..., :3] @ _LUMA if channels > 2 else values[..., 0]
-    if channels in (2, 4):
-        grey = _lay_on_paper(grey, values[..., -1])
-    factor = max(grey.shape) // READ_SIDE
-    return np.array(Image.fromarray(grey).reduce(factor) if factor > 1 else grey)
+def _blocks(grey: Grey, block: int) -> Grey:
+    return np.asarray(Image.fromarray(grey).reduce(block))
 
 
-_LUMA = np.array((0.299, 0.587, 0.114), dtype=np.float32)
+def to_unit(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    """Scale values between `low` and `high` to [0, 1]: as they are, by 255, or where they fit neither by that range.
 
-_ORIENTATION = 0x0112
-"""The EXIF entry that says how a camera was held."""
-
-
-def _to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Scale numbers of any kind to 0..1 by the range that they are meant to have."""
-    if values.dtype.kind not in "buif" or not np.isfinite(values).all() or values.min() < 0:
-        raise UsageError("not an image: an array of other than finite numbers from 0 up. give brightnesses")
-    largest = float(values.max())
-    if values.dtype in (np.uint8, np.uint16):
-        bound = float(np.iinfo(values.dtype).max)
-    else:
-        bound = next(bound for bound in (1.0, 255.0, 65535.0, largest) if largest <= bound)
-    return values.astype(np.float32) / np.float32(bound)
-
-
-def _lay_on_paper(grey: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Lay a picture with transparency on the paper that was meant.
-
-    Where what is visible has two tones, as a drawing with its paper has, the paper is the commoner of them; where it
-    has one, as ink alone, the paper is as far from it as can be.
+    Raises:
+        TenkError: a value is NaN or infinite.
     """
-    weight = float(alpha.sum())
-    if not weight:
-        return np.ones_like(grey)
-    mean = float((grey * alpha).sum()) / weight
-    deviation = (float(((grey - mean) ** 2 * alpha).sum()) / weight) ** 0.5
-    paper = float(np.median(grey[alpha > 0.5 * alpha.max()])) if deviation > TWO_TONES else float(mean < 0.5)
-    return grey * alpha + paper * (1 - alpha)
+    if not np.isfinite((low, high)).all():
+        raise TenkError("not a picture: a value is NaN or infinite. give finite numbers")
+    if low >= 0 and high <= 255:
+        low, high = 0.0, 1.0 if high <= 1 else 255.0
+    return np.asarray((values.astype(np.float64) - low) / (high - low or 1.0), dtype=np.float32)
 
 
-def _upright(grey: NDArray[np.float32], orientation: object) -> NDArray[np.float32]:
-    """Turn and mirror a picture as its EXIF entry says that the camera was held."""
-    steps = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
-    quarters, mirrored = steps.get(orientation, (0, False)) if isinstance(orientation, int) else (0, False)
-    turned = np.rot90(grey, quarters)
-    return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
+def _to_grey(pixels: NDArray[np.float32]) -> Grey:
+    """Take brightness, or that of red, green and blue which shows the picture much better."""
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.shape[2] == 4:
+        pixels = _lay_on_paper(pixels[..., :3], pixels[..., 3:])
+    grey = np.asarray(pixels @ LUMINANCE, dtype=np.float32)
+    best = max((pixels[..., channel] for channel in range(3)), key=np.ptp)
+    return best if np.ptp(best) > MORE_CONTRAST * np.ptp(grey) else grey
+
+
+def _lay_on_paper(colours: NDArray[np.float32], opacity: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fill what is transparent with black or white, whichever is farther from the brightness of what is drawn.
+
+    Where more than half is opaque, and not of one brightness, paper is drawn, too; what is missing gets its colour.
+    """
+    seen = opacity[..., 0] > 0.5
+    if not opacity.any():
+        paper = np.ones(3)
+    elif seen.mean() > 0.5 and np.std(colours[seen] @ LUMINANCE) > ONE_TONE:
+        paper = np.median(colours[seen], axis=0)
+    else:
+        paper = np.full(3, float((colours @ LUMINANCE).sum() / opacity.sum() < 0.5))
+    return np.asarray(colours + (1 - opacity) * paper, dtype=np.float32)
+
+
+def _read_array(source: Any, name: str) -> Picture:
+    if hasattr(source, "detach"):  # a torch tensor, which may lie on a device
+        source = source.detach().cpu()
+    values = np.asarray(source)
+    if values.ndim == 3 and values.shape[0] == 1 and values.shape[2] > 4:
+        values = values[0]
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    flat = values.ndim == 2
+    if values.dtype.kind not in "buif" or not (flat or (values.ndim == 3 and 2 <= values.shape[2] <= 4)):
+        raise TenkError(
+            f"not a picture: {name} is {values.dtype} {values.shape}. give a path, or numbers (H, W) or (H, W, 1 to 4)"
+        )
+    _check_size((values.shape[1], values.shape[0]), name)
+    if values.dtype != np.uint8:
+        values = to_unit(values, float(values.min()), float(values.max()))
+        if not flat:
+            values = np.round(values * 255).astype(np.uint8)
+    with _explained(name):
+        return _read(Image.fromarray(np.ascontiguousarray(values)), name, (values.shape[1], values.shape[0]))

@@ -21,6 +21,7 @@ from tenk.digits import CLASSES, Digits
 from tenk.errors import UsageError
 from tenk.evaluation import CorruptionScore, Metrics, mean_corruption_accuracy
 from tenk.files import write_atomically
+from tenk.prediction import Prediction
 from tenk.runs import Run
 from tenk.stats import Interval, mean_interval
 
@@ -150,6 +151,50 @@ def save_corruption_examples(image: Tensor, path: Path, seed: int = 0) -> None:
             axes.set_title(f"{strength:g}", fontsize=8, pad=2)
     figure.suptitle("one digit under each corruption, each image below its strength", fontsize=11)
     _save(figure, path)
+
+
+def save_explanation(found: Sequence[Prediction], path: Path) -> None:
+    """Draw how a picture was read, a row a digit: the picture, what was found, the 28x28 frame, the probabilities."""
+    picture = found[0].picture
+    figure = Figure(figsize=(11, 2.9 * len(found) + 0.2), layout="constrained")
+    rows = figure.subplots(len(found), 4, squeeze=False, width_ratios=(1.2, 1, 1, 1.3))
+    for number, (row, one) in enumerate(zip(rows, found, strict=True)):
+        for axes, title in zip(row, ("the picture", "what was found", "the 28x28 frame", "probabilities"), strict=True):
+            if number == 0:
+                axes.set_title(title, fontsize=10)
+        _draw_picture(row[0], one)
+        row[1].imshow(_cut_out(one), cmap="gray", vmin=0, vmax=1)
+        row[2].imshow(one.frame, cmap="gray", vmin=0, vmax=255)
+        for axes in row[:3]:
+            axes.set(xticks=(), yticks=())
+        _draw_probabilities(row[3], one)
+    figure.suptitle(f"picture in grey, {picture.grey.shape[1]} x {picture.grey.shape[0]} pixels", fontsize=9)
+    _save(figure, path)
+
+
+def _draw_picture(axes: Axes, found: Prediction) -> None:
+    axes.imshow(found.picture.grey, cmap="gray", vmin=0, vmax=1)
+    if found.box:
+        left, top, right, bottom = (edge / found.picture.scale for edge in found.box)
+        corners = ((left, top), (right, top), (right, bottom), (left, bottom), (left, top))
+        axes.plot([x - 0.5 for x, _ in corners], [y - 0.5 for _, y in corners], color=_COLOURS[1], linewidth=1.5)
+
+
+def _cut_out(found: Prediction) -> np.ndarray:
+    """Return the part of the picture that the digit lies in."""
+    if not found.box:
+        return found.picture.grey
+    left, top, right, bottom = (round(edge / found.picture.scale) for edge in found.box)
+    return found.picture.grey[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+def _draw_probabilities(axes: Axes, found: Prediction) -> None:
+    colours = [_COLOURS[0] if digit == found.digit else "lightgray" for digit in range(CLASSES)]
+    axes.barh(range(CLASSES), [100 * probability for probability in found.probabilities], color=colours)
+    axes.set(yticks=range(CLASSES), ylim=(CLASSES - 0.5, -0.5), xlim=(0, 100), xlabel="%")
+    axes.tick_params(labelsize=8)
+    if found.warning:
+        axes.text(98, CLASSES - 0.8, textwrap.fill(found.warning, 34), ha="right", fontsize=8, color=_COLOURS[1])
 
 
 def _draw_score(axes: Axes, clean: Interval, score: CorruptionScore) -> None:

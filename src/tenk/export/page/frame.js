@@ -1,0 +1,134 @@
+// The frame: a digit's ink brought to the size, the place and the stroke width that MNIST's digits have.
+// src/tenk/stroke.py and src/tenk/preprocess.py do the same in Python, and explain each number.
+
+const SIDE = 28;
+const BOX = 20;
+const THRESHOLD = 0.02;
+const [THINNEST, THICKEST] = [1.8, 4.3];
+const FINENESS = 6;
+const HALF = 0.501;
+const SMALLEST = 0.4;
+
+/**
+ * Bring the digit in a picture into MNIST's frame.
+ * @param {Pixels} grey 0 is black, 1 white
+ * @returns {{levels: Uint8Array, alone: boolean} | null} 28 x 28 grey levels, white on black; null where there is no ink
+ */
+function makeFrame(grey) {
+  const found = findDigit(grey);
+  if (!found) return null;
+  const levels = Uint8Array.from(frame(adjustStrokes(found.ink)).values, (level) => roundHalfToEven(255 * level));
+  return { levels, alone: found.alone };
+}
+
+/**
+ * Bring strokes that are too thin or too thick to a width that MNIST has.
+ * @param {Pixels} ink 0 to 1 @returns {Pixels} the same, at another size where something had to be changed
+ */
+function adjustStrokes(ink) {
+  const [across, down] = [measure(transpose(ink), HALF), measure(ink, HALF)];
+  const larger = Math.max(across.high - across.low, down.high - down.low);
+  if (!larger) return ink;
+  const scale = Math.max(1, (BOX * FINENESS) / larger);
+  const unit = (scale * larger) / BOX;
+  /** @param {number} side @returns {number} */
+  const scaled = (side) => Math.max(1, roundHalfToEven(scale * side));
+  const fine = mapPixels(resize(ink, scaled(ink.height), scaled(ink.width)), (level) => level > HALF);
+  const border = Math.floor(2 * unit);
+  const inside = distanceTransform(crop(fine, -border, -border, fine.height + border, fine.width + border));
+  const thickness = strokeWidth(inside) / unit;
+  const wanted = Math.min(Math.max(thickness, THINNEST), THICKEST);
+  return wanted === thickness ? ink : redraw(inside, unit, (unit * (wanted - thickness)) / 2);
+}
+
+/**
+ * Move a shape's edges, or by the largest share of that which leaves its build as it is.
+ * @param {Pixels} inside distances of its points from what is outside
+ * @param {number} unit pixels for one of the frame @param {number} outwards pixels
+ * @returns {Pixels} ink
+ */
+function redraw(inside, unit, outwards) {
+  const background = mapPixels(inside, (depth) => depth === 0);
+  const outside = distanceTransform(background);
+  const distance = mapPixels(inside, (depth, index) => (depth ? depth - 0.5 : 0.5 - outside.values[index]));
+  const holes = countRoomy(background, outside, SMALLEST * unit);
+  const parts = label(inside, false).count;
+  /** @param {Pixels} moved @returns {boolean} */
+  const isKept = (moved) => {
+    const beyond = mapPixels(moved, (value) => value <= 0);
+    if (countRoomy(beyond, distanceTransform(beyond), SMALLEST * unit) < holes) return false;
+    return outwards > 0 || label(mapPixels(moved, (value) => value > 0), false).count === parts;
+  };
+  /** @param {number} share @returns {Pixels} */
+  const move = (share) => mapPixels(distance, (value) => value + share * outwards);
+  const share = [1, 0.75, 0.5, 0.25].find((each) => isKept(move(each))) ?? 0;
+  return mapPixels(move(share), (value) => clamp(value + 0.5));
+}
+
+/**
+ * @param {Pixels} shape @param {Pixels} depth distances of its points from what is outside @param {number} radius
+ * @returns {number} its parts that have room for such a disc
+ */
+function countRoomy(shape, depth, radius) {
+  const { count, labels } = label(shape, false);
+  const radii = new Float64Array(count + 1);
+  for (let index = 0; index < labels.values.length; index++) {
+    const part = labels.values[index];
+    if (depth.values[index] > radii[part]) radii[part] = depth.values[index];
+  }
+  return radii.subarray(1).filter((each) => each >= radius).length;
+}
+
+/**
+ * Scale and centre a digit as MNIST's are.
+ * @param {Pixels} ink 0 to 1
+ * @returns {Pixels} 28 x 28, 0 to 1; blank where there is no ink
+ */
+function frame(ink) {
+  const [across, down] = [measure(transpose(ink), THRESHOLD), measure(ink, THRESHOLD)];
+  if (!down.high) return makePixels(SIDE, SIDE);
+  const scale = BOX / Math.max(across.high - across.low, down.high - down.low);
+  const framed = changeLines(ink, placeLine(across, scale), placeLine(down, scale));
+  return mapPixels(framed, clamp);
+}
+
+/**
+ * Where the ink of a picture lies from top to bottom: the edges of what is visible, and the ink of each row.
+ * @typedef {{low: number, high: number, mass: Float64Array}} Extent
+ */
+
+/** @param {Pixels} ink @param {number} least ink that is visible @returns {Extent} 0 to 0 where nothing is visible */
+function measure({ height, width, values }, least) {
+  const mass = new Float64Array(height);
+  let [low, high] = [0, 0];
+  for (let y = 0; y < height; y++) {
+    const row = values.subarray(y * width, (y + 1) * width);
+    mass[y] = row.reduce((sum, level) => sum + level, 0);
+    if (!row.some((level) => level > least)) continue;
+    if (!high) low = y;
+    high = y + 1;
+  }
+  return { low, high, mass };
+}
+
+/**
+ * Return what turns a line of a picture into one of the frame: each pixel the mean of its own stretch.
+ * @param {Extent} extent along the line @param {number} scale
+ * @returns {(line: Float64Array) => Float64Array}
+ */
+function placeLine({ low, high, mass }, scale) {
+  let [held, moment] = [0, 0];
+  for (let place = low; place < high; place++) {
+    held += mass[place];
+    moment += mass[place] * (place + 0.5);
+  }
+  const centred = Math.max(Math.ceil(SIDE / 2 - (moment / held - low) * scale - 1e-3), 0);
+  const start = Math.min(centred, Math.floor(SIDE - (high - low) * scale + 1e-3));
+  /** @param {number} edge @returns {number} */
+  const source = (edge) => Math.min(Math.max(low + (edge - start) / scale, low), high);
+  return (line) => {
+    const placed = new Float64Array(SIDE);
+    for (let pixel = 0; pixel < SIDE; pixel++) placed[pixel] = scale * sumBetween(line, source(pixel), source(pixel + 1));
+    return placed;
+  };
+}

@@ -1,0 +1,296 @@
+// A digit's ink: told from paper, light, faint lines and specks. src/tenk/ink.py does the same in Python, and explains it.
+
+const EVEN = 0.65;
+const UNEVEN_WINDOWS = [1 / 16, 1 / 4];
+const PAPER_WINDOW = 0.2;
+const PAPER_STROKES = 3;
+const FAINTEST = 0.05;
+const NOISE_DEVIATIONS = 3;
+const OF_DARKEST = 0.45;
+const AT_THE_EDGE = 0.15;
+const SMALLEST_PART = 0.03;
+const REACH = [0.25, 0.1];
+const LEAST_RANGE = 0.02;
+const SMALLEST_DIGIT = 4;
+const LARGEST_GAIN = 4;
+
+/**
+ * Pixels of a picture; the last two lie just outside.
+ * @typedef {{top: number, left: number, bottom: number, right: number}} Box
+ */
+
+/**
+ * Ink that hangs together; its outline is the sum of the changes of darkness within it.
+ * @typedef {{label: number, box: Box, outline: number, atEdge: boolean}} Part
+ */
+
+/**
+ * A picture with its paper flattened, and the parts of its ink.
+ * @typedef {{darkness: Pixels, smooth: Pixels, labels: Pixels, parts: Part[]}} Scan
+ */
+
+/**
+ * A digit's ink, cut out: 0 is paper, 1 ink; and whether nothing else in the picture looks as much like a digit's parts.
+ * @typedef {{ink: Pixels, alone: boolean}} Found
+ */
+
+/**
+ * Find the digit in a picture.
+ * @param {Pixels} grey 0 is black, 1 white
+ * @returns {Found | null} null where there is no ink
+ */
+function findDigit(grey) {
+  const even = isEven(grey);
+  const paperUp = isInkLight(grey, even) ? mapPixels(grey, (level) => 1 - level) : grey;
+  const scan = scanFinely(paperUp, even);
+  if (!scan.parts.length) return null;
+  const group = gather(scan, even);
+  const ink = cut(scan, group);
+  return Math.max(ink.height, ink.width) >= SMALLEST_DIGIT ? { ink, alone: isAlone(scan, group) } : null;
+}
+
+// --- paper and ink ---
+
+/** @param {Pixels} grey @returns {boolean} whether most paper has one brightness: a drawing or a scan, not a photo */
+function isEven({ values }) {
+  const { middle } = range(values);
+  for (const half of [values.filter((level) => level >= middle), values.filter((level) => level < middle)]) {
+    const commonest = Math.max(...countAround(half, 100, 2));
+    if (commonest > 0.3 * values.length) return commonest > EVEN * half.length;
+  }
+  return false;
+}
+
+/**
+ * Count levels from 0 to 1 in bins, and return the sums of those around each.
+ * @param {Float64Array} levels @param {number} steps from 0 to 1 @param {number} reach bins to either side
+ * @returns {number[]}
+ */
+function countAround(levels, steps, reach) {
+  const counts = new Array(steps + 1).fill(0);
+  for (const level of levels) counts[roundHalfToEven(steps * level)]++;
+  return counts.map((_, bin) => counts.slice(Math.max(bin - reach, 0), bin + reach + 1).reduce((a, b) => a + b, 0));
+}
+
+/** @param {Pixels} grey @param {boolean} even @returns {boolean} whether ink, the rarer of the two, is lighter than paper */
+function isInkLight(grey, even) {
+  const windows = even ? [1] : UNEVEN_WINDOWS;
+  const side = Math.max(grey.height, grey.width);
+  return windows.reduce((sum, share) => sum + skewness(grey, odd(side * share)), 0) > 0;
+}
+
+/** @param {number} size @returns {number} the whole number below, or the odd one behind it */
+function odd(size) {
+  return Math.floor(size) | 1;
+}
+
+/** @param {Pixels} grey @param {number} side @returns {number} of what differs from the mean of a square around it */
+function skewness(grey, side) {
+  const mean = boxMean(grey, side);
+  const rest = smooth(
+    mapPixels(mean, (level, index) => (grey.values[index] - level) / Math.sqrt(Math.max(level * (1 - level), 0) + 0.02)),
+  );
+  let [squares, cubes] = [0, 0];
+  for (const value of rest.values) {
+    squares += value ** 2;
+    cubes += value ** 3;
+  }
+  const count = rest.values.length;
+  return cubes / count / Math.max((squares / count) ** 1.5, 1e-12);
+}
+
+/** @param {Pixels} grey @returns {Pixels} the mean over 3 x 3 pixels, unless strokes are hardly wider */
+function smooth(grey) {
+  return Math.min(grey.height, grey.width) > 100 ? boxMean(grey, 3) : grey;
+}
+
+/** @param {Pixels} paperUp @param {boolean} even @param {number} side @returns {Pixels} the paper's brightness */
+function findPaper(paperUp, even, side) {
+  if (!even) return mapPixels(fillGaps(smooth(paperUp), side), (level) => Math.max(level, 0.01));
+  const { middle } = range(paperUp.values);
+  const counts = countAround(paperUp.values.filter((level) => level >= middle), 255, 3);
+  const commonest = counts.indexOf(Math.max(...counts));
+  return makePixels(paperUp.height, paperUp.width, Math.max(commonest, 1) / 255);
+}
+
+/** @param {Pixels} grey @param {number} side @returns {Pixels} without dark places narrower than a square */
+function fillGaps(grey, side) {
+  const { height, width } = grey;
+  const margin = Math.min((side - 1) / 2, Math.min(height, width) - 1);
+  const closed = erode(dilate(mirror(grey, margin), side), side);
+  return crop(closed, margin, margin, margin + height, margin + width);
+}
+
+/** @param {Pixels} paperUp @param {boolean} even @returns {Scan} */
+function scanFinely(paperUp, even) {
+  const side = odd(PAPER_WINDOW * Math.max(paperUp.height, paperUp.width));
+  const blank = makePixels(paperUp.height, paperUp.width);
+  if (range(paperUp.values).span < LEAST_RANGE) return { darkness: blank, smooth: blank, labels: blank, parts: [] };
+  const first = scan(paperUp, even, side);
+  if (even || !first.parts.length) return first;
+  const narrower = Math.max(odd(PAPER_STROKES * darkestWidth(first, gather(first, even))), 9);
+  const again = narrower < 0.7 * side ? scan(paperUp, even, narrower) : first;
+  return again.parts.length ? again : first;
+}
+
+/** @param {Pixels} paperUp @param {boolean} even @param {number} side @returns {Scan} */
+function scan(paperUp, even, side) {
+  const paper = findPaper(paperUp, even, side);
+  const rough = mapPixels(paperUp, (level, index) => 1 - level / paper.values[index]);
+  const soft = smooth(rough);
+  const seen = sample(soft, 2);
+  const [least, base] = even ? [0, 0] : [quantile(seen, 0.05), quantile(seen, 0.3)];
+  const faintest = Math.max(FAINTEST, (NOISE_DEVIATIONS * (base - least)) / 1.12);
+  const darkness = mapPixels(rough, (value) => Math.min(Math.max(value - base, 0), 1));
+  const above = even ? soft : mapPixels(soft, (value) => value - base);
+  const { count, labels } = findStrokes(above, paper, faintest);
+  return { darkness, smooth: above, labels, parts: measureParts(above, labels, count) };
+}
+
+/**
+ * Find what is dark enough, as a share of the darkest point that it hangs together with.
+ * @param {Pixels} smooth @param {Pixels} paper @param {number} faintest
+ * @returns {{count: number, labels: Pixels}}
+ */
+function findStrokes(smooth, paper, faintest) {
+  const usual = quantile(sample(paper, 2), 0.5);
+  const candidates = mapPixels(
+    smooth,
+    (value, index) => value > faintest * Math.max(1, usual / paper.values[index]),
+  );
+  const { count, labels } = label(candidates, true);
+  const darkest = new Float64Array(count + 1);
+  labels.values.forEach((part, index) => (darkest[part] = Math.max(darkest[part], part && smooth.values[index])));
+  const limits = darkest.map((value) => (value < 1.5 * faintest ? Infinity : OF_DARKEST * value));
+  return label(mapPixels(smooth, (value, index) => value > limits[labels.values[index]]), true);
+}
+
+/** @param {Pixels} smooth @param {Pixels} labels @param {number} count @returns {Part[]} */
+function measureParts(smooth, labels, count) {
+  const { height, width, values } = labels;
+  const parts = Array.from({ length: count }, (_, index) => {
+    return { label: index + 1, box: { top: height, left: width, bottom: 0, right: 0 }, outline: 0, atEdge: false };
+  });
+  const steep = steepness(smooth);
+  values.forEach((number, index) => {
+    if (!number) return;
+    const [part, y, x] = [parts[number - 1], Math.floor(index / width), index % width];
+    part.outline += steep[index];
+    part.atEdge ||= y === 0 || x === 0 || y === height - 1 || x === width - 1;
+    part.box.top = Math.min(part.box.top, y);
+    part.box.left = Math.min(part.box.left, x);
+    part.box.bottom = Math.max(part.box.bottom, y + 1);
+    part.box.right = Math.max(part.box.right, x + 1);
+  });
+  return parts;
+}
+
+// --- parts and digits ---
+
+/** @param {Scan} scan @param {boolean} even @returns {Part} the one with the most outline, near the middle */
+function mainPart({ labels: { height, width }, parts }, even) {
+  /** @param {Part} part @returns {number} */
+  const weight = ({ box, outline, atEdge }) => {
+    const away = ((box.top + box.bottom) / height - 1) ** 2 + ((box.left + box.right) / width - 1) ** 2;
+    return outline * (1 - away / 4) * (atEdge && !even ? AT_THE_EDGE : 1);
+  };
+  return parts.reduce((best, part) => (weight(part) > weight(best) ? part : best));
+}
+
+/** @param {Scan} scan @param {boolean} even @returns {Part[]} the main part and all that lie near it, or near those that do */
+function gather(scan, even) {
+  const main = mainPart(scan, even);
+  const group = [main];
+  let rest = scan.parts.filter(
+    (part) =>
+      part !== main && part.outline >= SMALLEST_PART * main.outline && (even || main.atEdge || !part.atEdge),
+  );
+  for (;;) {
+    const box = hull(group);
+    const reach = Math.max(REACH[0] * size(box), REACH[1] * Math.max(scan.labels.height, scan.labels.width));
+    const near = rest.filter((part) => gap(part.box, box) <= reach);
+    if (!near.length) return group;
+    group.push(...near);
+    rest = rest.filter((part) => !near.includes(part));
+  }
+}
+
+/** @param {Scan} scan @param {Part[]} group @returns {Pixels} ink; the larger it is, the crisper its edges become */
+function cut(scan, group) {
+  const box = hull(group);
+  const [darkness, labels] = [scan.darkness, scan.labels].map((pixels) => around(pixels, box, 2));
+  const kept = choose(labels, group);
+  const near = dilate(kept, 5);
+  const full = Math.max(quantileWhere(kept, darkness, 0.8), 1e-6);
+  const gain = Math.min(Math.max(size(box) / 20, 1), LARGEST_GAIN);
+  return mapPixels(darkness, (value, index) => {
+    const counts = near.values[index] && (kept.values[index] || !labels.values[index]);
+    return clamp((counts ? clamp(value / full) - 0.5 : -0.5) * gain + 0.5);
+  });
+}
+
+/** @param {Scan} scan @param {Part[]} group @returns {boolean} whether no other part has half as much outline */
+function isAlone({ parts }, group) {
+  const outline = group.reduce((sum, part) => sum + part.outline, 0);
+  return parts.every((part) => group.includes(part) || part.atEdge || 2 * part.outline < outline);
+}
+
+/** @param {Scan} scan @param {Part[]} group @returns {number} the mean width of a digit's darkest strokes, in pixels */
+function darkestWidth(scan, group) {
+  const kept = choose(scan.labels, group);
+  const limit = 0.6 * quantileWhere(kept, scan.smooth, 0.9);
+  const { top, left, bottom, right } = hull(group);
+  const dark = mapPixels(scan.smooth, (value, index) => kept.values[index] && value > limit);
+  const alone = crop(crop(dark, top, left, bottom, right), -1, -1, bottom - top + 1, right - left + 1);
+  return strokeWidth(distanceTransform(alone));
+}
+
+/** @param {Pixels} inside distances of a shape's points from what is outside @returns {number} mean width of its strokes */
+function strokeWidth(inside) {
+  let [sum, count] = [0, 0];
+  for (const depth of inside.values) {
+    if (!depth) continue;
+    sum += depth - 0.5;
+    count++;
+  }
+  return count ? Math.max(1, (4 * sum) / count) : 0;
+}
+
+/** @param {Pixels} labels @param {Part[]} group @returns {Pixels} 1 where a part of the group is */
+function choose(labels, group) {
+  const chosen = new Set(group.map((part) => part.label));
+  return mapPixels(labels, (label) => label && chosen.has(label));
+}
+
+/** @param {Pixels} mask @param {Pixels} pixels @param {number} share @returns {number} */
+function quantileWhere(mask, pixels, share) {
+  return quantile(pixels.values.filter((_, index) => mask.values[index]), share);
+}
+
+/** @param {Pixels} pixels @param {Box} box @param {number} margin @returns {Pixels} the part within, as far as there is one */
+function around(pixels, { top, left, bottom, right }, margin) {
+  const [lowest, rightmost] = [Math.min(bottom + margin, pixels.height), Math.min(right + margin, pixels.width)];
+  return crop(pixels, Math.max(top - margin, 0), Math.max(left - margin, 0), lowest, rightmost);
+}
+
+/** @param {Part[]} parts @returns {Box} */
+function hull(parts) {
+  return {
+    top: Math.min(...parts.map(({ box }) => box.top)),
+    left: Math.min(...parts.map(({ box }) => box.left)),
+    bottom: Math.max(...parts.map(({ box }) => box.bottom)),
+    right: Math.max(...parts.map(({ box }) => box.right)),
+  };
+}
+
+/** @param {Box} box @returns {number} its larger side */
+function size({ top, left, bottom, right }) {
+  return Math.max(bottom - top, right - left);
+}
+
+/** @param {Box} a @param {Box} b @returns {number} how far they lie apart, along the axis on which they do so the farther */
+function gap(a, b) {
+  const down = Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom);
+  const across = Math.max(a.left, b.left) - Math.min(a.right, b.right);
+  return Math.max(down, across, 0);
+}

@@ -1,0 +1,35 @@
+// What to think of an answer; src/tenk/prediction.py judges alike, and explains each number.
+
+const [SURE_PROBABILITY, SURE_MARGIN] = [0.65, 0.4];
+const LIKELY_PROBABILITY = 0.35;
+const FILLED_RADIUS = 5.5;
+
+/**
+ * @param {number[]} probabilities of each digit
+ * @param {{levels: Uint8Array, alone: boolean}} found
+ * @returns {{digit: number, probabilities: number[], confident: boolean, words: string}}
+ */
+function judge(probabilities, { levels, alone }) {
+  const [digit, second] = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
+  const [best, next] = [probabilities[digit], probabilities[second]];
+  const warnings = [];
+  if (isFilled(levels)) warnings.push("perhaps no digit: a filled shape rather than strokes");
+  else if (best < LIKELY_PROBABILITY) warnings.push(`perhaps no digit: nothing is likelier than ${whole(best)}`);
+  else if (best < SURE_PROBABILITY || best - next < SURE_MARGIN) {
+    warnings.push(`unsure: ${digit} (${whole(best)}) or ${second} (${whole(next)})`);
+  }
+  if (!alone) warnings.push("other ink was left out: are there several digits?");
+  return { digit, probabilities, confident: !warnings.length, words: warnings.join("; ") || `${percent(best)} sure` };
+}
+
+/** @param {Uint8Array} levels of a frame @returns {boolean} whether no pen can have left it */
+function isFilled(levels) {
+  const values = Float64Array.from(levels, (level) => (level >= 128 ? 1 : 0));
+  const padded = crop({ height: SIDE, width: SIDE, values }, -1, -1, SIDE + 1, SIDE + 1);
+  return distanceTransform(padded).values.some((depth) => depth > FILLED_RADIUS);
+}
+
+/** @param {number} share @returns {string} */
+function whole(share) {
+  return `${Math.round(100 * share)}%`;
+}

@@ -1,0 +1,137 @@
+// The page: whatever is on the paper goes to the network, and what that makes of it is shown.
+
+/** @param {string} id @returns {any} the element, of whatever kind */
+const byId = (id) => document.getElementById(id);
+
+/** How long the paper rests before the answer is spoken, in milliseconds. */
+const SPEAK_AFTER = 600;
+
+const layers = readLayers(JSON.parse(byId("network").textContent));
+const bars = new Bars(byId("bars"));
+const frameView = new Frame(byId("frame"));
+const layerView = new Layers(byId("layers"), layers);
+const paper = new Paper(byId("paper"), paperChanged, speak);
+const raster = contextOf(makeCanvas(RASTER, RASTER), { willReadFrequently: true });
+
+/** Counts what the paper was given: a picture that is decoded too late, when something else is there, is dropped. */
+let turn = 0;
+let scheduled = false;
+let speaking = 0;
+
+// --- reading ---
+
+/** Read what is on the paper before the screen is drawn next, once however many events there were. */
+function paperChanged() {
+  turn++;
+  tell("");
+  if (!scheduled) requestAnimationFrame(readPaper);
+  scheduled = true;
+}
+
+function readPaper() {
+  scheduled = false;
+  const start = performance.now();
+  const content = paper.content();
+  const found = content && frameOf(content);
+  const outputs = found && runNetwork(layers, found.levels);
+  show(found, outputs);
+  byId("time").textContent = outputs ? `Read in ${(performance.now() - start).toFixed(1)} ms.` : "";
+  if (content && !found) tell("No digit found: nothing there looks like ink.");
+}
+
+/** @param {Stroke[] | Picture} content @returns {ReturnType<typeof makeFrame>} */
+function frameOf(content) {
+  if (!Array.isArray(content)) return content.frame;
+  raster.fillStyle = "white";
+  raster.fillRect(0, 0, RASTER, RASTER);
+  for (const stroke of content) drawStroke(raster, RASTER, stroke, "black");
+  return makeFrame(toGrey(raster.getImageData(0, 0, RASTER, RASTER)));
+}
+
+/** @param {ReturnType<typeof makeFrame>} found @param {Maps[] | null} outputs */
+function show(found, outputs) {
+  const answer = found && outputs && judge(softmax(outputs[outputs.length - 1].values), found);
+  frameView.show(found && found.levels);
+  layerView.show(outputs);
+  bars.show(answer && answer.probabilities);
+  byId("digit").textContent = answer ? `${answer.digit}` : "\u2013";
+  byId("digit").classList.toggle("unsure", !answer?.confident);
+  byId("verdict").textContent = answer ? answer.words : "what it reads";
+  byId("hint").hidden = paper.content() !== null;
+  byId("undo").disabled = !paper.steps.length;
+  byId("clear").disabled = paper.content() === null;
+  speak(answer ? `Read as ${answer.digit}, ${answer.words}.` : "Nothing to read.", SPEAK_AFTER);
+}
+
+/**
+ * Have a screen reader say something, unless something else comes first.
+ * @param {string} words @param {number} [after] milliseconds
+ */
+function speak(words, after = 0) {
+  clearTimeout(speaking);
+  speaking = setTimeout(() => (byId("spoken").textContent = words), after);
+}
+
+/** @param {string} words for a person; empty: there is nothing to tell any more */
+function tell(words) {
+  byId("message").textContent = words;
+}
+
+// --- pictures ---
+
+/** @param {FileList | undefined} files */
+async function openFiles(files) {
+  if (!files?.length) return tell("No picture there. Give a PNG, JPEG, WebP, GIF or BMP file.");
+  const mine = ++turn;
+  try {
+    const image = await decode(files[0]);
+    if (mine !== turn) return;
+    const pixels = contextOf(image).getImageData(0, 0, image.width, image.height);
+    paper.add({ kind: "picture", image, frame: makeFrame(toGrey(pixels)) });
+    if (files.length > 1) tell(`One picture at a time: this is ${files[0].name}.`);
+  } catch (error) {
+    if (mine === turn) tell(/** @type {Error} */ (error).message);
+  }
+}
+
+// --- controls ---
+
+function setPen() {
+  const hundredths = Number(byId("width").value);
+  paper.width = hundredths / 100;
+  byId("nib").style.setProperty("--nib", `${2 * hundredths}px`);
+}
+
+/** @param {KeyboardEvent} event */
+function shortcut(event) {
+  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") paper.undo();
+  else if (event.key === "Delete" || event.key === "Backspace") paper.clear();
+  else return;
+  event.preventDefault();
+}
+
+/** @param {DragEvent} event */
+function drag(event) {
+  event.preventDefault(); // else the browser leaves the page and opens the picture
+  byId("drop").classList.toggle("over", event.type === "dragover");
+  if (event.type === "drop") openFiles(event.dataTransfer?.files);
+}
+
+byId("undo").addEventListener("click", () => paper.undo());
+byId("clear").addEventListener("click", () => paper.clear());
+byId("open").addEventListener("click", () => byId("file").click());
+byId("file").addEventListener("change", () => {
+  openFiles(byId("file").files);
+  byId("file").value = ""; // so that the same file can be chosen again
+});
+byId("width").addEventListener("input", setPen);
+document.addEventListener("keydown", shortcut);
+document.addEventListener("paste", (event) => openFiles(event.clipboardData?.files));
+for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, /** @type {EventListener} */ (drag));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  paper.show();
+  layerView.repaint();
+});
+setPen();
+tell("");
+show(null, null);

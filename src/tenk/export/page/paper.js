@@ -1,0 +1,249 @@
+// The paper: strokes and pictures, drawn with mouse, finger, pen or keyboard.
+
+/** Side of the picture of the paper that goes to the network, in pixels. */
+const RASTER = 100;
+
+/** How far an arrow key moves the pen, in shares of the paper. */
+const KEY_STEP = 0.02;
+const LONG_KEY_STEP = 0.1;
+
+/** @type {Record<string, [number, number]>} */
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/**
+ * A line that the pen has left; points and width are in shares of the paper's side.
+ * @typedef {{kind: "stroke", points: Array<[number, number]>, width: number}} Stroke
+ *
+ * A picture that was dropped, pasted or opened.
+ * @typedef {{kind: "picture", image: HTMLCanvasElement, frame: ReturnType<typeof makeFrame>}} Picture
+ *
+ * @typedef {Stroke | Picture | {kind: "blank"}} Step
+ */
+
+class Paper {
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {() => void} onChange called whenever something else is on the paper
+   * @param {(words: string) => void} say tells those who cannot see the pen what it does
+   */
+  constructor(canvas, onChange, say) {
+    this.canvas = canvas;
+    this.onChange = onChange;
+    this.say = say;
+    this.width = 0.07;
+    /** @type {Step[]} what was done, oldest first: undo takes the last one back */
+    this.steps = [];
+    /** @type {{id: number, stroke: Stroke} | null} the stroke under way, and the pointer that draws it */
+    this.drawing = null;
+    /** @type {{x: number, y: number, stroke: Stroke | null}} the pen that the arrow keys move */
+    this.pen = { x: 0.5, y: 0.25, stroke: null };
+    this.penShown = false;
+    this.listen();
+    new ResizeObserver(() => this.show()).observe(canvas);
+  }
+
+  listen() {
+    /** @param {string} name @param {(event: any) => void} listener */
+    const on = (name, listener) => this.canvas.addEventListener(name, listener.bind(this));
+    on("pointerdown", this.pointerDown);
+    on("pointermove", this.pointerMove);
+    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) on(name, this.pointerEnd);
+    on("keydown", this.keyDown);
+    on("focus", () => this.showPen(this.canvas.matches(":focus-visible")));
+    on("blur", () => this.showPen(false));
+  }
+
+  // --- what is on it ---
+
+  /** @returns {Stroke[] | Picture | null} strokes, a picture, or nothing */
+  content() {
+    const last = this.steps.at(-1);
+    if (!last || last.kind === "blank") return null;
+    if (last.kind === "picture") return last;
+    const start = this.steps.findLastIndex((step) => step.kind !== "stroke") + 1;
+    return /** @type {Stroke[]} */ (this.steps.slice(start));
+  }
+
+  /** @returns {boolean} whether there is anything to take back */
+  get canUndo() {
+    return this.steps.length > 0;
+  }
+
+  /** @param {Step} step */
+  add(step) {
+    this.steps.push(step);
+    this.changed();
+  }
+
+  undo() {
+    this.lift();
+    this.steps.pop();
+    this.changed();
+  }
+
+  clear() {
+    this.lift();
+    if (this.content()) this.add({ kind: "blank" });
+  }
+
+  changed() {
+    this.show();
+    this.onChange();
+  }
+
+  // --- mouse, finger and pen ---
+
+  /** @param {PointerEvent} event */
+  pointerDown(event) {
+    if (this.drawing || event.button !== 0) return; // a palm beside the pen, or another button
+    this.penShown = false;
+    this.lift();
+    this.canvas.setPointerCapture(event.pointerId);
+    const stroke = this.newStroke(this.place(event));
+    this.drawing = { id: event.pointerId, stroke };
+    this.add(stroke);
+  }
+
+  /** @param {PointerEvent} event */
+  pointerMove(event) {
+    if (event.pointerId !== this.drawing?.id) return;
+    const events = event.getCoalescedEvents?.() ?? [];
+    for (const each of events.length ? events : [event]) this.drawing.stroke.points.push(this.place(each));
+    this.changed();
+  }
+
+  /** @param {PointerEvent} event */
+  pointerEnd(event) {
+    if (event.pointerId === this.drawing?.id) this.drawing = null;
+  }
+
+  /** @param {MouseEvent} event @returns {[number, number]} */
+  place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  }
+
+  /** @param {[number, number]} point @returns {Stroke} */
+  newStroke(point) {
+    return { kind: "stroke", points: [point], width: this.width };
+  }
+
+  // --- keyboard ---
+
+  /** @param {KeyboardEvent} event */
+  keyDown(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const move = MOVES[event.key];
+    if (move) this.movePen(move, event.shiftKey ? LONG_KEY_STEP : KEY_STEP);
+    else if (event.key === " " && !event.repeat) this.turnPen();
+    else if (event.key === "Escape") this.lift();
+    else return;
+    event.preventDefault();
+  }
+
+  /** @param {number[]} direction @param {number} step */
+  movePen([x, y], step) {
+    this.pen.x = Math.min(Math.max(this.pen.x + x * step, 0), 1);
+    this.pen.y = Math.min(Math.max(this.pen.y + y * step, 0), 1);
+    this.pen.stroke?.points.push([this.pen.x, this.pen.y]);
+    this.showPen(true);
+    if (this.pen.stroke) this.changed();
+  }
+
+  /** Put the keyboard's pen down, or lift it. */
+  turnPen() {
+    this.showPen(true);
+    if (this.pen.stroke) {
+      this.lift();
+      this.say("Pen up.");
+    } else {
+      this.pen.stroke = this.newStroke([this.pen.x, this.pen.y]);
+      this.add(this.pen.stroke);
+      this.say("Pen down.");
+    }
+  }
+
+  lift() {
+    this.pen.stroke = null;
+    this.drawing = null;
+    this.show();
+  }
+
+  // --- what it looks like ---
+
+  /** @param {boolean} shown */
+  showPen(shown) {
+    this.penShown = shown;
+    this.show();
+  }
+
+  /** Draw what is on the paper, at the screen's own resolution. */
+  show() {
+    const side = Math.round(this.canvas.clientWidth * devicePixelRatio);
+    if (!side) return;
+    if (this.canvas.width !== side) this.canvas.width = this.canvas.height = side;
+    const context = contextOf(this.canvas);
+    const colours = getComputedStyle(this.canvas);
+    context.clearRect(0, 0, side, side);
+    this.draw(context, side, colours.getPropertyValue("--ink"));
+    if (this.penShown) drawPen(context, side, this.pen, this.width, colours.getPropertyValue("--accent"));
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} side @param {string} ink */
+  draw(context, side, ink) {
+    const content = this.content();
+    if (Array.isArray(content)) for (const stroke of content) drawStroke(context, side, stroke, ink);
+    else if (content) drawPicture(context, side, content.image);
+  }
+}
+
+/**
+ * Draw a stroke as one smooth line: a curve from the middle between two points to the middle between the next two.
+ * @param {CanvasRenderingContext2D} context @param {number} side of the paper, in pixels
+ * @param {Stroke} stroke @param {string} ink
+ */
+function drawStroke(context, side, { points, width }, ink) {
+  /** @type {Array<[number, number]>} */
+  const at = points.map(([x, y]) => [x * side, y * side]);
+  context.strokeStyle = context.fillStyle = ink;
+  context.lineWidth = width * side;
+  context.lineCap = context.lineJoin = "round";
+  context.beginPath();
+  if (at.every(([x, y]) => x === at[0][0] && y === at[0][1])) { // a dot: canvases leave out lines of no length
+    context.arc(at[0][0], at[0][1], (width * side) / 2, 0, 2 * Math.PI);
+    context.fill();
+    return;
+  }
+  context.moveTo(...at[0]);
+  for (let index = 1; index < at.length - 1; index++) {
+    const [[x, y], [nextX, nextY]] = [at[index], at[index + 1]];
+    context.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
+  }
+  context.lineTo(...at[at.length - 1]);
+  context.stroke();
+}
+
+/**
+ * Draw a picture as large as fits, in the middle.
+ * @param {CanvasRenderingContext2D} context @param {number} side @param {HTMLCanvasElement} image
+ */
+function drawPicture(context, side, image) {
+  const scale = (0.94 * side) / Math.max(image.width, image.height);
+  const [width, height] = [image.width * scale, image.height * scale];
+  context.imageSmoothingEnabled = scale < 4; // of a tiny picture, show the pixels
+  context.drawImage(image, (side - width) / 2, (side - height) / 2, width, height);
+}
+
+/**
+ * Draw the keyboard's pen: a ring, filled where the pen is down.
+ * @param {CanvasRenderingContext2D} context @param {number} side
+ * @param {{x: number, y: number, stroke: Stroke | null}} pen @param {number} width @param {string} colour
+ */
+function drawPen(context, side, pen, width, colour) {
+  context.strokeStyle = context.fillStyle = colour;
+  context.lineWidth = side / 150;
+  context.beginPath();
+  context.arc(pen.x * side, pen.y * side, (width * side) / 2 + context.lineWidth, 0, 2 * Math.PI);
+  if (pen.stroke) context.fill();
+  context.stroke();
+}

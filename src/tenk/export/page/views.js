@@ -1,0 +1,174 @@
+// What the page shows beside the paper: the frame, the digit, ten bars, and the maps of each layer.
+
+/** @param {string} tag @param {string} [name] class @param {string} [text] @returns {HTMLElement} */
+function element(tag, name = "", text = "") {
+  const made = document.createElement(tag);
+  made.className = name;
+  made.textContent = text;
+  return made;
+}
+
+/** @param {number} share @returns {string} */
+function percent(share) {
+  return `${(100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 0 : 1)} %`;
+}
+
+/** Ten bars, one a digit. */
+class Bars {
+  /** @param {HTMLElement} list */
+  constructor(list) {
+    /** @type {Array<{item: HTMLElement, fill: HTMLElement, share: HTMLElement}>} */
+    this.rows = Array.from({ length: 10 }, (_, digit) => {
+      const [item, track] = [element("li"), element("span", "track")];
+      const [fill, share] = [element("span", "fill"), element("span", "share")];
+      track.append(fill);
+      item.append(element("span", "", `${digit}`), track, share);
+      list.append(item);
+      return { item, fill, share };
+    });
+    this.show(null);
+  }
+
+  /** @param {number[] | null} probabilities null: nothing is there */
+  show(probabilities) {
+    const best = probabilities ? Math.max(...probabilities) : NaN;
+    this.rows.forEach(({ item, fill, share }, digit) => {
+      const probability = probabilities?.[digit] ?? 0;
+      item.classList.toggle("best", probability === best);
+      fill.style.width = `${100 * probability}%`;
+      share.textContent = probabilities ? percent(probability) : "";
+    });
+  }
+}
+
+/** The 28 x 28 frame, as it goes into the network. */
+class Frame {
+  /** @param {HTMLCanvasElement} canvas */
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = contextOf(canvas);
+    this.image = this.context.createImageData(canvas.width, canvas.height);
+  }
+
+  /** @param {ArrayLike<number> | null} frame grey levels in 0..255 */
+  show(frame) {
+    for (let index = 0; index < this.image.data.length / 4; index++) {
+      this.image.data.fill(frame?.[index] ?? 0, 4 * index, 4 * index + 3);
+      this.image.data[4 * index + 3] = 255;
+    }
+    this.context.putImageData(this.image, 0, 0);
+  }
+}
+
+/**
+ * Colours for values from -1 to 1, as canvases want them: 255 steps from `against` over `blank` to `for`.
+ * @param {CSSStyleDeclaration} style @returns {Uint32Array}
+ */
+function readPalette(style) {
+  const [against, blank, most] = ["--against", "--blank", "--for"].map((name) => {
+    const colour = parseInt(style.getPropertyValue(name).trim().slice(1), 16);
+    return [colour >> 16, (colour >> 8) & 255, colour & 255];
+  });
+  const bytes = new Uint8ClampedArray(4 * 255);
+  for (let step = -127; step <= 127; step++) {
+    const share = (Math.abs(step) / 127) ** 0.7; // a little of something shows more
+    const end = step < 0 ? against : most;
+    bytes.set([...blank.map((level, index) => level + share * (end[index] - level)), 255], 4 * (step + 127));
+  }
+  return new Uint32Array(bytes.buffer);
+}
+
+/**
+ * One row of maps: where a group of layers ends.
+ * @typedef {{last: number, names: string[], images: Array<{context: CanvasRenderingContext2D, image: ImageData}>}} Row
+ */
+
+/** The maps that come out of the layers, a row for each group of layers. */
+class Layers {
+  /** @param {HTMLElement} list @param {Layer[]} layers */
+  constructor(list, layers) {
+    this.list = list;
+    this.palette = readPalette(getComputedStyle(list));
+    /** @type {Maps[] | null} */
+    this.outputs = null;
+    const shapes = runNetwork(layers, new Float64Array(28 * 28));
+    this.rows = groupLayers(layers).map((group) => this.addRow(group, shapes[group.last], group.last === layers.length - 1));
+    this.show(null);
+  }
+
+  /** @param {{last: number, names: string[]}} group @param {Maps} shape @param {boolean} final @returns {Row} */
+  addRow(group, { channels, height, width }, final) {
+    const item = element("li");
+    const size = height === 1 ? `${channels} numbers` : `${channels} maps of ${height}×${width}`;
+    const name = element("span", "name", group.names.join(", "));
+    name.append(element("span", "size", size));
+    const maps = element("div", height < 4 ? "maps pixels small" : "maps pixels");
+    maps.setAttribute("role", "img");
+    maps.setAttribute("aria-label", `${group.names.join(", ")}: ${size}`);
+    const images = Array.from({ length: channels }, (_, channel) => {
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [width, height];
+      const tile = element("div");
+      tile.append(canvas);
+      if (final) tile.append(element("span", "", `${channel}`));
+      maps.append(tile);
+      const context = contextOf(canvas);
+      return { context, image: context.createImageData(width, height) };
+    });
+    item.append(name, maps);
+    this.list.append(item);
+    return { ...group, images };
+  }
+
+  /** @param {Maps[] | null} outputs of each layer; null: nothing is there */
+  show(outputs) {
+    this.outputs = outputs;
+    for (const row of this.rows) {
+      const values = outputs?.[row.last].values;
+      const scale = values ? 127 / values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9) : 0;
+      row.images.forEach(({ context, image }, channel) => {
+        const pixels = new Uint32Array(image.data.buffer);
+        for (let index = 0; index < pixels.length; index++) {
+          const value = values ? values[channel * pixels.length + index] : 0;
+          pixels[index] = this.palette[Math.round(scale * value) + 127];
+        }
+        context.putImageData(image, 0, 0);
+      });
+    }
+  }
+
+  /** Show the same in the colours that hold now. */
+  repaint() {
+    this.palette = readPalette(getComputedStyle(this.list));
+    this.show(this.outputs);
+  }
+}
+
+/**
+ * Group layers for showing: a convolution takes the normalisation before it and the max pool behind it along.
+ * @param {Layer[]} layers @returns {Array<{last: number, names: string[]}>}
+ */
+function groupLayers(layers) {
+  /** @type {Array<{last: number, names: string[]}>} */
+  const groups = [];
+  layers.forEach((layer, index) => {
+    const names = layer.kind === "affine" ? [] : [describe(layer)];
+    const open = groups[groups.length - 1];
+    const joins = open && (layer.kind === "affine" || layer.kind === "max pool" || !open.names.length);
+    if (joins) groups[groups.length - 1] = { last: index, names: [...open.names, ...names] };
+    else groups.push({ last: index, names });
+  });
+  return groups;
+}
+
+/** @param {Layer} layer @returns {string} */
+function describe(layer) {
+  switch (layer.kind) {
+    case "convolution":
+      return `${layer.shape[2]}×${layer.shape[3]} convolution`;
+    case "skip":
+      return `${layer.layers.filter((part) => part.kind === "convolution").map(describe).join(", ")}, added to its input`;
+    default:
+      return layer.kind;
+  }
+}

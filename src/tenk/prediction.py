@@ -1,0 +1,145 @@
+"""From a picture to the digit in it, how sure that is, and a warning where it should not be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+
+from tenk.digits import CLASSES, SIDE
+from tenk.evaluation import predict_logits
+from tenk.ink import Found, find_digit, find_digits
+from tenk.pictures import Picture, open_picture
+from tenk.preprocess import frame
+from tenk.runs import load_model
+from tenk.stroke import adjust_strokes
+
+DEFAULT_MODEL = "robust"
+"""The weights that read pictures where no others are named: trained on digits as people write and photograph them."""
+
+SURE_PROBABILITY, SURE_MARGIN = 0.65, 0.4
+"""Least probability, and least lead over the runner-up, of a digit that is read for sure."""
+
+LIKELY_PROBABILITY = 0.35
+"""Probability below which a picture may hold no digit at all."""
+
+FILLED_RADIUS = 5.5
+"""Radius of ink, in pixels of the frame, that no pen leaves but a filled shape; 1 of 2,000 of MNIST's digits has it."""
+
+BLANK = "no digit found: nothing in the picture looks like ink"
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What was read in a picture, and what to think of it."""
+
+    digit: int | None
+    """0 to 9; None where no ink was found."""
+    probabilities: tuple[float, ...]
+    """Of each digit, 0 to 9; all alike where no ink was found."""
+    confident: bool
+    """Whether the digit can be relied on, as far as the network can tell."""
+    warning: str | None
+    """Why not, or what of the picture was left out, for people."""
+    frame: NDArray[np.uint8]
+    """What the network was given: uint8 (28, 28), white on black."""
+    box: tuple[int, int, int, int] | None
+    """Left, top, right and bottom of the digit, in pixels of the picture; None where no ink was found."""
+    picture: Picture = field(repr=False)
+    """The picture in grey."""
+
+    @property
+    def probability(self) -> float:
+        """That of the digit read."""
+        return max(self.probabilities)
+
+    @property
+    def runner_up(self) -> int | None:
+        """The second most likely digit; None where no ink was found."""
+        return None if self.digit is None else int(np.argsort(self.probabilities, kind="stable")[-2])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the pictures as plain values, for JSON."""
+        return {
+            "digit": self.digit,
+            "probability": self.probability if self.digit is not None else None,
+            "runner_up": self.runner_up,
+            "confident": self.confident,
+            "warning": self.warning,
+            "probabilities": list(self.probabilities),
+            "box": list(self.box) if self.box else None,
+        }
+
+
+def predict(image: Any, model: nn.Module | str | Path | None = None, *, invert: bool = False) -> Prediction:
+    """Read the digit in a picture: a path, a file's bytes, a PIL image, an array or a tensor, of any size and mode.
+
+    All ink that belongs together is taken for one digit, on light paper or dark. `model` is a network, or what
+    `load_model` takes; `invert` takes ink for the other of light and dark than was found.
+
+    Raises:
+        TenkError: the picture is missing, damaged, none, or has a side of more than 10,000 pixels.
+        ModelError: the weights cannot be loaded.
+    """
+    network = _network(model)
+    picture = open_picture(image)
+    found = find_digit(picture.grey, invert=invert)
+    return _read(picture, [found] if found else [], network, multi=False)[0]
+
+
+def predict_all(image: Any, model: nn.Module | str | Path | None = None, *, invert: bool = False) -> list[Prediction]:
+    """Read every digit in a picture, in reading order; one without a digit where there is no ink.
+
+    Digits that touch each other are taken for one. All else is as with `predict`.
+    """
+    network = _network(model)
+    picture = open_picture(image)
+    return _read(picture, find_digits(picture.grey, invert=invert), network, multi=True)
+
+
+def to_frame(found: Found) -> Tensor:
+    """Bring what was found into MNIST's frame: float32 (28, 28) in [0, 1]."""
+    return frame(torch.from_numpy(adjust_strokes(found.ink)).unsqueeze(0)).squeeze(0)
+
+
+def _network(model: nn.Module | str | Path | None) -> nn.Module:
+    return model if isinstance(model, nn.Module) else load_model(DEFAULT_MODEL if model is None else model)
+
+
+def _read(picture: Picture, digits: list[Found], network: nn.Module, *, multi: bool) -> list[Prediction]:
+    if not digits:
+        blank = np.zeros((SIDE, SIDE), dtype=np.uint8)
+        warning = "; ".join((BLANK, *picture.notes))
+        return [Prediction(None, (1 / CLASSES,) * CLASSES, False, warning, blank, None, picture)]
+    frames = torch.stack([to_frame(found) for found in digits]).mul_(255).round_().to(torch.uint8)
+    logits = predict_logits(network, frames.to(next(network.parameters()).device))
+    readings = zip(digits, frames.numpy(), logits.double().softmax(dim=1).tolist(), strict=True)
+    return [_judge(picture, found, image, probabilities, multi) for found, image, probabilities in readings]
+
+
+def _judge(
+    picture: Picture, found: Found, image: NDArray[np.uint8], probabilities: list[float], multi: bool
+) -> Prediction:
+    second, first = np.argsort(probabilities, kind="stable")[-2:].tolist()
+    best, next_best = probabilities[first], probabilities[second]
+    confident = best >= SURE_PROBABILITY and best - next_best >= SURE_MARGIN
+    warnings = list(picture.notes)
+    if ndimage.distance_transform_edt(np.pad(image, 1) >= 128).max() > FILLED_RADIUS:
+        confident = False
+        warnings.insert(0, "perhaps no digit: a filled shape rather than strokes")
+    elif best < LIKELY_PROBABILITY:
+        warnings.insert(0, f"perhaps no digit: nothing is likelier than {best:.0%}")
+    elif not confident:
+        warnings.insert(0, f"unsure: {first} ({best:.0%}) or {second} ({next_best:.0%})")
+    if not found.alone and not multi:
+        warnings.append("other ink was left out: are there several digits?")
+        confident = False
+    top, left, bottom, right = (round(edge * picture.scale) for edge in found.box)
+    box = (left, top, right, bottom)
+    return Prediction(first, tuple(probabilities), confident, "; ".join(warnings) or None, image, box, picture)

@@ -1,0 +1,95 @@
+"""Chromium, driven as a person would: a mouse, a finger, keys, files."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Points = Sequence[tuple[float, float]]
+
+ONE: list[Points] = [[(0.4, 0.3), (0.52, 0.18), (0.52, 0.5), (0.51, 0.84)]]
+SEVEN: list[Points] = [[(0.25, 0.2), (0.5, 0.19), (0.74, 0.18), (0.62, 0.42), (0.52, 0.62), (0.44, 0.85)]]
+"""Strokes, in shares of the paper's side."""
+
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""Chromium as root, and without traffic of its own."""
+
+
+def find_chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def draw(page: Page, strokes: Sequence[Points]) -> None:
+    """Draw strokes with the mouse."""
+    page.locator("#paper").scroll_into_view_if_needed()
+    for stroke in strokes:
+        (x, y), *others = (on_screen(page, point) for point in stroke)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        for x, y in others:
+            page.mouse.move(x, y, steps=5)
+        page.mouse.up()
+
+
+def draw_with_a_finger(page: Page, strokes: Sequence[Points]) -> None:
+    """Draw strokes by touches, as the device reports them."""
+    device = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        at = [{"x": x, "y": y} for x, y in points]
+        device.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": at})
+
+    for stroke in strokes:
+        first, *others = (on_screen(page, point) for point in stroke)
+        touch("Start", first)
+        for point in others:
+            touch("Move", point)
+        touch("End")
+
+
+def on_screen(page: Page, point: tuple[float, float]) -> tuple[float, float]:
+    box = page.locator("#paper").bounding_box()
+    assert box
+    return box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"]
+
+
+def settle(page: Page) -> None:
+    """Wait until what was done is on the screen."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def answer(page: Page) -> str:
+    settle(page)
+    return page.inner_text("#digit")
+
+
+def give_files(page: Page, event: str, *files: tuple[str, bytes]) -> None:
+    """Drop or paste files."""
+    page.evaluate(
+        """([type, files]) => {
+            const data = new DataTransfer();
+            for (const [name, content] of files) {
+                const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+                data.items.add(new File([bytes], name));
+            }
+            const event = type === "drop"
+                ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+                : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+            document.getElementById("paper").dispatchEvent(event);
+        }""",
+        [event, [(name, base64.b64encode(content).decode()) for name, content in files]],
+    )

@@ -1,0 +1,69 @@
+"""Servers of a moment, on a free port of this machine, in a thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tenk.export.html import Page
+from tenk.serve.app import Limits, Reading, create_app
+from tenk.serve.server import DeadlineProtocol, build_server, listen
+
+PAGE = Page("<!doctype html><title>page</title>", "default-src 'none'")
+SEVEN = Reading(
+    digit=7,
+    probability=1.0,
+    runner_up=0,
+    confident=True,
+    warning=None,
+    probabilities=[0.0] * 7 + [1.0] + [0.0] * 2,
+    box=[0, 0, 1, 1],
+)
+
+
+def read_seven(_: bytes) -> Reading:
+    return SEVEN
+
+
+class Hurried(DeadlineProtocol):
+    """Does not wait for the ten seconds that users have."""
+
+    arrive_seconds = 0.3
+
+
+@contextmanager
+def serving(
+    read: Callable[[bytes], Reading] = read_seven,
+    *,
+    page: Page = PAGE,
+    limits: Limits | None = None,
+    protocol: type[DeadlineProtocol] = DeadlineProtocol,
+) -> Iterator[int]:
+    """Serve while the block runs, and give its port."""
+    listener = listen("127.0.0.1", 0)
+    server = build_server(create_app(page, read, limits=limits), protocol)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    port: int = listener.getsockname()[1]
+    thread.start()
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=20)
+
+
+def everything(connection: socket.socket) -> bytes:
+    """Receive until the other side closes, which may be rude where it had not read everything."""
+    received = b""
+    try:
+        while part := connection.recv(65536):
+            received += part
+    except ConnectionError:
+        pass
+    return received

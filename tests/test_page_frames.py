@@ -1,0 +1,117 @@
+"""The page sees the frame that Python sees, pixel by pixel, in drawings and in pictures of all kinds."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tenk.ink
+import tenk.pictures
+import tenk.prediction
+import tenk.preprocess
+import tenk.stroke
+from browsers import draw
+from picture_maker import CONDITIONS
+from random_networks import random_network
+from tenk.export.html import build_page
+from tenk.ink import find_digit
+from tenk.pictures import open_picture
+from tenk.prediction import predict, to_frame
+from tenk.synthetic import WAYS, draw_digits
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+TOLERANCE = 1
+"""Largest difference of a pixel, of 255 levels: where rounding falls on either side of a half."""
+
+MODEL = random_network("early")
+SOURCES = Path(tenk.ink.__file__).parent / "export" / "page"
+
+READ_PICTURE = """async (content) => {
+    const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+    const image = await decode(new File([bytes], "picture.png"));
+    const found = makeFrame(toGrey(contextOf(image).getImageData(0, 0, image.width, image.height)));
+    if (!found) return null;
+    const probabilities = softmax(runNetwork(layers, found.levels).at(-1).values);
+    return { levels: [...found.levels], ...judge(probabilities, found) };
+}"""
+
+READ_DRAWING = """() => {
+    const levels = [...frameOf(paper.content()).levels];
+    return [levels, [...raster.getImageData(0, 0, RASTER, RASTER).data]];
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    file = tmp_path_factory.mktemp("page") / "digits.html"
+    file.write_text(build_page(MODEL, {"model": "early"}).text)
+    page = chromium.new_page()
+    page.goto(file.as_uri())
+    yield page
+    page.close()
+
+
+def to_png(picture: Any) -> bytes:
+    file = io.BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.asarray(picture))
+    (image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA") else image.convert("RGB")).save(file, "PNG")
+    return file.getvalue()
+
+
+def largest_difference(levels: list[int], grey: Any) -> int:
+    """Compare a frame of the page's with Python's, of the same picture."""
+    found = find_digit(grey)
+    assert found
+    expected = to_frame(found).mul(255).round().numpy().ravel()
+    return int(np.abs(np.array(levels) - expected).max())
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", sorted(CONDITIONS))
+def test_a_picture_becomes_the_same_frame_and_answer(name: str, page: Page) -> None:
+    rng = np.random.default_rng(len(name))
+    for image in draw_digits(2, seed=len(name)).images.numpy():
+        content = to_png(CONDITIONS[name](image, rng))
+        found = page.evaluate(READ_PICTURE, base64.b64encode(content).decode())
+        expected = predict(content, MODEL)
+        if expected.digit is None:
+            assert found is None
+            continue
+        assert largest_difference(found["levels"], open_picture(content).grey) <= TOLERANCE
+        assert (found["digit"], found["confident"]) == (expected.digit, expected.confident)
+        assert found["words"].endswith(" sure") if expected.confident else found["words"] == expected.warning
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("digit", range(10))
+def test_a_drawing_becomes_the_same_frame(digit: int, page: Page) -> None:
+    for number, (_, way) in enumerate(WAYS[digit]):
+        page.locator("#width").fill(str(3 + 2 * number % 12))
+        draw(page, [[(0.2 + x / 170, 0.15 + y / 150) for x, y in stroke] for stroke in way])
+        levels, pixels = page.evaluate(READ_DRAWING)
+        drawn = np.array(pixels, dtype=np.uint8).reshape(100, 100, 4)[..., :3]
+        assert largest_difference(levels, open_picture(drawn).grey) <= TOLERANCE
+        page.click("#clear")
+
+
+def test_every_number_in_the_pages_program_is_pythons() -> None:
+    modules = (tenk.ink, tenk.stroke, tenk.preprocess, tenk.pictures, tenk.prediction)
+    known = {name: value for module in modules for name, value in vars(module).items() if name.isupper()}
+    numbers: dict[str, Any] = {}
+    for file in ("ink.js", "frame.js", "picture.js", "judge.js"):
+        for names, values in re.findall(r"^const (\[[A-Z_, ]+\]|[A-Z_]+) = (.*);$", (SOURCES / file).read_text(), re.M):
+            exec(f"{names} = {values}", {}, numbers)  # noqa: S102 (their notation is Python's, too)
+    assert len(numbers) > 20
+    assert {name: np.asarray(known[name], float).tolist() for name in numbers} == {
+        name: np.asarray(value, float).tolist() for name, value in numbers.items()
+    }

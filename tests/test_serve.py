@@ -1,0 +1,396 @@
+"""What the server promises where a client is slow, greedy, confused or hostile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import cache
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+from servers import PAGE, SEVEN, Hurried, connect, everything, read_seven, serving
+from tenk.errors import TenkError, UsageError
+from tenk.serve.app import IMAGE_TYPES, Limits, Reading, create_app
+from tenk.serve.guard import HEADERS
+from tenk.serve.server import listen
+
+PNG = {"content-type": "image/png"}
+POST_PNG = b"POST /api/predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: image/png\r\n"
+
+
+def ask(method: str, path: str, read: Any = read_seven, limits: Limits | None = None, **request: Any) -> httpx.Response:
+    """Ask an application, without a server."""
+
+    async def once() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport(read, limits), base_url="http://127.0.0.1:8000") as client:
+            return await client.request(method, path, **request)
+
+    return asyncio.run(once())
+
+
+@cache
+def transport(read: Any, limits: Limits | None) -> httpx.ASGITransport:
+    return httpx.ASGITransport(create_app(PAGE, read, limits=limits))
+
+
+def post(port: int, body: bytes = b"picture", headers: dict[str, str] = PNG) -> tuple[int, Any]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("POST", "/api/predict", body, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+# --- what it answers ---------------------------------------------------------------------------------------------
+
+
+def test_the_page_comes_with_a_policy_that_allows_it_and_nothing_else() -> None:
+    answer = ask("GET", "/")
+    assert (answer.status_code, answer.text) == (200, PAGE.text)
+    assert answer.headers["content-security-policy"] == f"{PAGE.policy}; frame-ancestors 'none'"
+
+
+def test_a_picture_is_read() -> None:
+    answer = ask("POST", "/api/predict", content=b"picture", headers=PNG)
+    assert (answer.status_code, answer.json()) == (200, SEVEN.model_dump())
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_whoever_watches_is_told_that_all_is_well(path: str) -> None:
+    assert ask("GET", path).json()["status"] == "ok"
+
+
+def test_every_answer_carries_the_headers_that_browsers_are_to_see() -> None:
+    answers = [ask("GET", "/"), ask("GET", "/healthz"), ask("GET", "/nothing"), ask("POST", "/api/predict")]
+    answers += [ask("GET", "/", headers={"host": "evil.example"})]
+    assert [answer.status_code for answer in answers] == [200, 200, 404, 415, 400]
+    for answer in answers:
+        assert {name.lower() for name in HEADERS} <= set(answer.headers)
+        assert "access-control-allow-origin" not in answer.headers
+        assert "server" not in answer.headers
+
+
+def test_the_description_of_the_interface_names_every_answer() -> None:
+    paths = ask("GET", "/openapi.json").json()["paths"]
+    assert set(paths) == {"/api/predict", "/healthz", "/readyz"}
+    predict = paths["/api/predict"]["post"]
+    assert set(predict["requestBody"]["content"]) == set(IMAGE_TYPES)
+    assert set(predict["responses"]) == {"200", "400", "403", "408", "413", "415", "422", "500", "503"}
+
+
+# --- bodies that are too large (43) ------------------------------------------------------------------------------
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
+    limits = Limits(body_bytes=1000)
+    answer = ask("POST", "/api/predict", limits=limits, content=b"x" * 1001, headers=PNG)
+    assert (answer.status_code, answer.json()) == (413, {"error": "picture too large. send at most 1,000 bytes"})
+    assert ask("POST", "/api/predict", limits=limits, content=b"x" * 1000, headers=PNG).status_code == 200
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory's size from /proc")
+def test_a_body_without_end_is_refused_and_never_kept() -> None:
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    with serving(limits=Limits(body_bytes=2**20), protocol=Hurried) as port, connect(port) as connection:
+        before = resident_bytes()
+        connection.sendall(POST_PNG + b"transfer-encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):  # closed on us, at the latest when the time for sending is over
+            for _ in range(100 * 16):
+                connection.sendall(chunk)
+        assert everything(connection).startswith(b"HTTP/1.1 413 ")
+        assert resident_bytes() - before < 30 * 2**20
+
+
+def test_a_body_shorter_than_it_says_is_waited_for_in_vain() -> None:
+    with serving(protocol=Hurried) as port, connect(port) as connection:
+        connection.sendall(POST_PNG + b"content-length: 9\r\n\r\nshort")
+        assert everything(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_longer_than_it_says_is_two_requests_and_the_second_is_none() -> None:
+    with serving() as port, connect(port) as connection:
+        connection.sendall(POST_PNG + b"content-length: 2\r\n\r\nlonger!\r\n\r\n")
+        answers = everything(connection)
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 400 " in answers
+
+
+# --- clients that take their time (44) ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "start", [b"GET / HT", b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: ", b"POST /api/predict HTTP/1.1\r\n"]
+)
+def test_headers_that_do_not_come_to_an_end_are_cut_off(start: bytes) -> None:
+    with serving(protocol=Hurried) as port, connect(port) as connection:
+        connection.sendall(start)
+        assert everything(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_in_drips_is_cut_off_however_steady_they_are() -> None:
+    with serving(protocol=Hurried) as port, connect(port) as connection:
+        connection.sendall(POST_PNG + b"content-length: 100000\r\n\r\n")
+        connection.settimeout(0.02)
+        answer = b""
+        while not answer:
+            connection.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                answer = connection.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_connection_kept_alive_has_the_same_time_for_its_next_request() -> None:
+    with serving(protocol=Hurried) as port, connect(port) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+        assert connection.recv(9) == b"HTTP/1.1 "
+        connection.sendall(b"GET /heal")
+        assert b"HTTP/1.1 408 " in everything(connection)
+
+
+def test_an_answer_that_nobody_fetches_does_not_keep_the_connection() -> None:
+    class Impatient(Hurried):
+        answer_seconds = 0.3
+
+    from tenk.export.html import Page
+
+    with serving(page=Page("x" * 50_000_000, ""), protocol=Impatient) as port, connect(port) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+        assert connection.recv(9) == b"HTTP/1.1 "
+        while True:  # the server has given up as soon as what we send is refused
+            try:
+                connection.sendall(b"x" * 100_000)
+            except (ConnectionError, TimeoutError):
+                break
+        assert len(everything(connection)) < 50_000_000
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_files")
+def test_500_idle_connections_do_not_keep_others_waiting_and_are_closed() -> None:
+    with serving(protocol=Hurried) as port, contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(connect(port)) for _ in range(500)]
+        assert post(port)[0] == 200
+        assert [everything(connection) for connection in idle] == [b""] * 500
+
+
+# --- many at a time (45) -----------------------------------------------------------------------------------------
+
+
+def test_of_200_clients_as_many_are_served_as_may_wait_and_the_others_told_to_come_back() -> None:
+    released, served, late = threading.Event(), [], []
+
+    def read(picture: bytes) -> Reading:
+        assert released.wait(20)
+        return SEVEN.model_copy(update={"digit": int(picture) % 10})
+
+    async def one(port: int, number: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST_PNG + b"connection: close\r\ncontent-length: 3\r\n\r\n%03d" % number)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        if head.startswith(b"HTTP/1.1 200 "):
+            served.append((number, json.loads(body)["digit"]))
+        else:
+            late.append(head)
+        if len(late) == 190:
+            released.set()
+
+    async def all_at_once(port: int) -> None:
+        await asyncio.gather(*(one(port, number) for number in range(200)))
+
+    with serving(read, limits=Limits(threads=2, waiting=8)) as port:
+        asyncio.run(all_at_once(port))
+    assert len(served) == 10
+    assert all(digit == number % 10 for number, digit in served)
+    assert all(head.startswith(b"HTTP/1.1 503 ") and b"\r\nretry-after: 1\r\n" in head for head in late)
+
+
+# --- what is no picture (46, 47, 48) -----------------------------------------------------------------------------
+
+
+def refuse(_: bytes) -> Reading:
+    raise UsageError("not an image: it is none. give one")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    body=st.one_of(
+        st.binary(max_size=300),
+        st.sampled_from([b"[" * 100_000, b'{"image": NaN}', b"\xff\xfe\x00", b"not base64!", b"[1, 2", b"null"]),
+    ),
+    kind=st.one_of(
+        st.sampled_from(["", "application/json", "text/plain", "multipart/form-data", *IMAGE_TYPES]),
+        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
+    ),
+)
+def test_whatever_is_sent_is_refused_and_never_a_fault_of_ours(body: bytes, kind: str) -> None:
+    answer = ask("POST", "/api/predict", refuse, content=body, headers={"content-type": kind})
+    taken = kind.partition(";")[0].strip().lower() in IMAGE_TYPES
+    assert answer.status_code == (422 if taken else 415)
+    assert set(answer.json()) == {"error"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/\x00", "/%00", "/..", "/docs", "/api/"],
+)
+def test_no_path_leads_to_a_file(path: str) -> None:
+    with serving() as port, connect(port) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode())
+        status = everything(connection).split()[1]
+    assert status == (b"400" if path == "/\x00" else b"404")
+
+
+# --- other sites (49, 50) ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[", "localhost@evil"]
+)
+def test_a_foreign_host_is_refused(host: str) -> None:
+    assert ask("GET", "/", headers={"host": host}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "192.168.1.7", "LOCALHOST"]
+)
+def test_this_machines_names_and_addresses_are_served(host: str) -> None:
+    assert ask("GET", "/", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+def test_a_picture_that_another_site_sends_is_refused_unread(headers: dict[str, str]) -> None:
+    def read(_: bytes) -> Reading:
+        raise AssertionError("it was read")
+
+    answer = ask("POST", "/api/predict", read, content=b"x", headers={**PNG, **headers})
+    assert (answer.status_code, answer.json()["error"].partition(".")[0]) == (403, "foreign origin")
+
+
+def test_the_servers_own_page_may_send_one() -> None:
+    own = {**PNG, "origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
+    assert ask("POST", "/api/predict", content=b"x", headers=own).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])
+def test_what_a_form_can_send_is_not_taken(kind: str | None) -> None:
+    headers = {"content-type": kind} if kind else {}
+    assert ask("POST", "/api/predict", content=b"x", headers=headers).status_code == 415
+
+
+def test_a_browser_that_asks_whether_another_site_may_is_told_no() -> None:
+    preflight = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    answer = ask("OPTIONS", "/api/predict", headers=preflight)
+    assert answer.status_code == 405
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+# --- when reading fails (55) -------------------------------------------------------------------------------------
+
+
+def test_a_fault_in_reading_is_500_without_its_insides_and_not_ready(caplog: pytest.LogCaptureFixture) -> None:
+    def read(_: bytes) -> Reading:
+        raise RuntimeError("secret at /home/me")
+
+    for method, path in ("POST", "/api/predict"), ("GET", "/readyz"):
+        answer = ask(method, path, read, content=b"x", headers=PNG)
+        assert (answer.status_code, answer.json()) == (500, {"error": "internal error. please report it"})
+    assert ask("GET", "/healthz", read).status_code == 200
+    assert [record.getMessage() for record in caplog.records if record.name == "tenk.serve"] == [
+        "error: reading a picture has failed: RuntimeError('secret at /home/me')"
+    ] * 2
+
+
+def test_a_thread_that_hangs_is_not_waited_for_and_not_ready() -> None:
+    released = threading.Event()
+
+    def read(_: bytes) -> Reading:
+        released.wait()
+        return SEVEN
+
+    with serving(read, limits=Limits(threads=1, waiting=1, read_seconds=0.2)) as port:
+        assert post(port)[0] == 503
+        for path, status in (("/healthz", 200), ("/readyz", 503)):
+            assert httpx.get(f"http://127.0.0.1:{port}{path}").status_code == status
+        released.set()
+        while httpx.get(f"http://127.0.0.1:{port}/readyz").status_code != 200:
+            pass
+        assert post(port)[0] == 200
+
+
+# --- its start and its end (52, 53) ------------------------------------------------------------------------------
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with (
+        listen("127.0.0.1", 0) as taken,
+        pytest.raises(TenkError, match=r"cannot listen: 127\.0\.0\.1, port \d+ .*--port"),
+    ):
+        listen("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0), ("127.0.0.1", 70_000)])
+def test_a_place_that_cannot_be_listened_on_is_named(host: str, port: int) -> None:
+    with pytest.raises(TenkError, match="cannot listen"):
+        listen(host, port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_once_everything_under_way_is_answered(number: signal.Signals) -> None:
+    command = [sys.executable, str(Path(__file__).with_name("patient_server.py"))]
+    answers: list[int] = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            port = int(process.stdout.readline())
+            clients = [threading.Thread(target=lambda: answers.append(post(port)[0])) for _ in range(3)]
+            for client in clients:
+                client.start()
+            assert [process.stdout.readline() for _ in clients] == [b"reading\n"] * 3
+            process.send_signal(number)
+            while True:  # no more are taken
+                try:
+                    connect(port).close()
+                except ConnectionError:
+                    break
+            _, errors = process.communicate(b"...", timeout=20)
+        finally:
+            process.kill()
+    for client in clients:
+        client.join()
+    assert (answers, errors, process.returncode) == ([200, 200, 200], b"", 128 + number)
