@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -244,31 +245,35 @@ def save_strip(panels: Mapping[str, Points], path: Path) -> None:
 
 
 def save_tradeoff(panels: Mapping[str, Points], path: Path) -> None:
-    """Draw accuracy against seconds a run, means with their 95 % intervals; a panel a kind of score."""
-    figure = Figure(figsize=(9, 3.8 * len(panels)), layout="constrained")
-    for axes, (quantity, points) in zip(_panels(figure, [1] * len(panels)), panels.items(), strict=True):
+    """Draw accuracy against seconds a run, both on one scale for all; a panel a kind of score."""
+    figure = Figure(figsize=(9, 3.4 * len(panels)), layout="constrained")
+    rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True, sharey=True)
+    for axes, (quantity, points) in zip(rows.flat, panels.items(), strict=True):
         for number, (label, runs) in enumerate(points.items()):
-            x = mean_interval([seconds for seconds, _ in runs])
-            y = mean_interval([100 * score for _, score in runs])
-            colour = _COLOURS[number % len(_COLOURS)]
-            if len(runs) > 1:
-                axes.plot([x.low, x.high], [y.value, y.value], color=colour, marker="|")
-                axes.plot([x.value, x.value], [y.low, y.high], color=colour, marker="_")
-            marker = _MARKERS[number % len(_MARKERS)]
-            name = f"{_wrap(label)} (n = {len(runs)})"
-            axes.plot(x.value, y.value, color=colour, marker=marker, markersize=8, linestyle="none", label=name)
-        axes.set(xlabel="seconds a run", ylabel=quantity)
-        means = [mean_interval([seconds for seconds, _ in runs]).value for runs in points.values()]
-        if max(means) > 10 * min(means):
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-        else:
-            axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
-        axes.yaxis.set_major_formatter(FormatStrFormatter("%.6g"))
+            _draw_point(axes, f"{_wrap(label)} (n = {len(runs)})", runs, number)
+        axes.set_ylabel(quantity)
         axes.grid(visible=True, alpha=0.3)
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.suptitle("means with their 95 % intervals", fontsize=10)
+    last = rows.flat[-1]
+    last.set_xlabel("seconds a run")
+    last.yaxis.set_major_formatter(FormatStrFormatter("%.6g"))
+    seconds = [second for points in panels.values() for runs in points.values() for second, _ in runs]
+    if max(seconds) > 10 * min(seconds):
+        last.set_xscale("log")
+        last.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    figure.suptitle("means: accuracy with its 95 % interval, seconds from the least to the most", fontsize=10)
     _save(figure, path)
+
+
+def _draw_point(axes: Axes, name: str, runs: Sequence[tuple[float, float]], number: int) -> None:
+    seconds = [second for second, _ in runs]
+    x = statistics.fmean(seconds)
+    y = mean_interval([100 * score for _, score in runs])
+    colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
+    if len(runs) > 1:
+        axes.plot([min(seconds), max(seconds)], [y.value, y.value], color=colour, marker="|")
+        axes.plot([x, x], [y.low, y.high], color=colour, marker="_")
+    axes.plot(x, y.value, color=colour, marker=marker, markersize=8, linestyle="none", label=name)
 
 
 def _panels(figure: Figure, heights: Sequence[float]) -> list[Axes]:
