@@ -51,7 +51,7 @@ what `tenk predict` and the page use unless told otherwise.
 
 def main(name: str, study: str, variant: str) -> None:
     """Copy the weights of seed 0 and write their card."""
-    run = Run(Path(study) / "runs" / f"{variant}-s0")
+    run = Run(Path(study) / "runs" / f"{variant.replace(' ', '-')}-s0")
     result = run.result()
     if result is None or result.seed != 0 or result.protocol != "fixed":
         raise SystemExit(f"not for publishing: {run.folder}. give a finished run of seed 0, protocol fixed")
