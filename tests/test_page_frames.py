@@ -45,9 +45,7 @@ READ_PICTURE = """async (content) => {
 }"""
 
 READ_DRAWING = """([way, width]) => {
-    paper.clear();
-    for (const points of way) paper.add({ kind: "stroke", points, width });
-    const levels = [...frameOf(paper.content()).levels];
+    const levels = [...frameOf(way.map((points) => ({ kind: "stroke", points, width }))).levels];
     return [levels, [...raster.getImageData(0, 0, RASTER, RASTER).data]];
 }"""
 
@@ -111,6 +109,5 @@ def test_every_number_in_the_pages_program_is_pythons() -> None:
         for names, values in re.findall(r"^const (\[[A-Z_, ]+\]|[A-Z_]+) = (.*);$", (SOURCES / file).read_text(), re.M):
             exec(f"{names} = {values}", {}, numbers)  # noqa: S102 (their notation is Python's, too)
     assert len(numbers) > 20
-    assert {name: np.asarray(known[name], float).tolist() for name in numbers} == {
-        name: np.asarray(value, float).tolist() for name, value in numbers.items()
-    }
+    for name, value in numbers.items():
+        assert np.asarray(value, float) == pytest.approx(np.asarray(known[name], float), rel=1e-6), name
