@@ -47,8 +47,11 @@ AT_THE_EDGE = 0.15
 SMALLEST_PART = 0.03
 """Outline of the least part that belongs to a digit, as a share of its largest part's."""
 
-REACH = (0.25, 0.1)
-"""How far a part may lie from the others: a share of their size, or of the picture's if that is more."""
+AS_DARK = 0.5
+"""Darkness, as a share of that of its darkest part, that each part of a digit in a photo has."""
+
+REACH, REACH_EVEN, REACH_UNEVEN = 0.25, 0.1, 0.04
+"""How far a part may lie from the others: a share of their size, or if that is more of a drawing's or of a photo's."""
 
 FRAGMENT = 0.6
 """Height, as a share of the tallest part's, below which a part of several digits is a piece of one."""
@@ -91,6 +94,8 @@ class Part:
     box: Box
     outline: float
     """Sum of the changes of darkness within it: its length times its contrast, whatever its thickness."""
+    darkest: float
+    """Its greatest darkness."""
     at_edge: bool
 
 
@@ -226,12 +231,13 @@ def _scan(paper_up: Grey, even: bool, side: int) -> _Scan:
 def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:
     down, across = np.gradient(smooth) if min(smooth.shape) > 1 else (smooth, smooth)
     outlines = ndimage.sum_labels(np.abs(down) + np.abs(across), labels, np.arange(1, count + 1))
+    darkest = ndimage.maximum(smooth, labels, np.arange(1, count + 1)) if count else []
     height, width = labels.shape
     parts = []
     for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         at_edge = rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width
         box = (rows.start, columns.start, rows.stop, columns.stop)
-        parts.append(Part(label, box, float(outlines[label - 1]), at_edge))
+        parts.append(Part(label, box, float(outlines[label - 1]), float(darkest[label - 1]), at_edge))
     return parts
 
 
@@ -248,20 +254,22 @@ def _box_mean(grey: Grey, side: int) -> Grey:
 
 
 def _main_part(scan: _Scan, even: bool) -> Part:
-    """Return the part with the most outline, those far from the middle counting less."""
+    """Return the part with the most outline and the darkest ink, those far from the middle counting less."""
     height, width = scan.labels.shape
 
     def weight(part: Part) -> float:
         top, left, bottom, right = part.box
         at_edge = part.at_edge and not even
         away = ((top + bottom) / height - 1) ** 2 + ((left + right) / width - 1) ** 2
-        return float(part.outline * (1 - away / 4) * (AT_THE_EDGE if at_edge else 1))
+        return float(part.outline * part.darkest * (1 - away / 4) * (AT_THE_EDGE if at_edge else 1))
 
     return max(scan.parts, key=weight)
 
 
 def _belongs(part: Part, main: Part, even: bool) -> bool:
-    return part.outline >= SMALLEST_PART * main.outline and (even or part.at_edge <= main.at_edge)
+    if part.outline < SMALLEST_PART * main.outline:
+        return False
+    return even or (part.at_edge <= main.at_edge and part.darkest >= AS_DARK * main.darkest)
 
 
 def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: bool) -> list[Part]:
@@ -269,7 +277,7 @@ def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: boo
     group, rest = [main], [part for part in parts if part is not main and _belongs(part, main, even)]
     while True:
         hull = _hull(group)
-        reach = max(REACH[0] * _size(hull), REACH[1] * max(shape))
+        reach = max(REACH * _size(hull), (REACH_EVEN if even else REACH_UNEVEN) * max(shape))
         near = [part for part in rest if _gap(part.box, hull) <= reach]
         if not near:
             return group
@@ -291,7 +299,7 @@ def _join(parts: Sequence[Part]) -> list[list[Part]]:
 
 def _one_digit(first: Box, second: Box, low: float) -> bool:
     lower = min(first[2] - first[0], second[2] - second[0])
-    return lower < low and _gap(first, second) <= REACH[0] * max(_size(first), _size(second))
+    return lower < low and _gap(first, second) <= REACH * max(_size(first), _size(second))
 
 
 def _reading_order(digits: Sequence[list[Part]]) -> list[list[Part]]:

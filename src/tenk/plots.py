@@ -164,7 +164,8 @@ def save_explanation(found: Sequence[Prediction], path: Path) -> None:
             if number == 0:
                 axes.set_title(title, fontsize=10)
         _draw_picture(row[0], one)
-        row[1].imshow(_cut_out(one), cmap="gray", vmin=0, vmax=1)
+        if one.ink is not None:
+            row[1].imshow(one.ink, cmap="gray_r", vmin=0, vmax=1)
         row[2].imshow(one.frame, cmap="gray", vmin=0, vmax=255)
         for axes in row[:3]:
             axes.set(xticks=(), yticks=())
@@ -179,14 +180,6 @@ def _draw_picture(axes: Axes, found: Prediction) -> None:
         left, top, right, bottom = (edge / found.picture.scale for edge in found.box)
         corners = ((left, top), (right, top), (right, bottom), (left, bottom), (left, top))
         axes.plot([x - 0.5 for x, _ in corners], [y - 0.5 for _, y in corners], color=_COLOURS[1], linewidth=1.5)
-
-
-def _cut_out(found: Prediction) -> np.ndarray:
-    """Return the part of the picture that the digit lies in."""
-    if not found.box:
-        return found.picture.grey
-    left, top, right, bottom = (round(edge / found.picture.scale) for edge in found.box)
-    return found.picture.grey[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 def _draw_probabilities(axes: Axes, found: Prediction) -> None:

@@ -17,6 +17,7 @@ from tenk.evaluation import predict_logits
 from tenk.ink import Found, find_digit, find_digits
 from tenk.pictures import Picture, open_picture
 from tenk.preprocess import frame
+from tenk.resize import Grey
 from tenk.runs import load_model
 from tenk.stroke import adjust_strokes
 
@@ -53,6 +54,8 @@ class Prediction:
     """Left, top, right and bottom of the digit, in pixels of the picture; None where no ink was found."""
     picture: Picture = field(repr=False)
     """The picture in grey."""
+    ink: Grey | None = field(default=None, repr=False)
+    """The digit as it was cut out of `picture`, float32 (h, w): 1 is ink; None where none was found."""
 
     @property
     def probability(self) -> float:
@@ -142,4 +145,6 @@ def _judge(
         confident = False
     top, left, bottom, right = (round(edge * picture.scale) for edge in found.box)
     box = (left, top, right, bottom)
-    return Prediction(first, tuple(probabilities), confident, "; ".join(warnings) or None, image, box, picture)
+    return Prediction(
+        first, tuple(probabilities), confident, "; ".join(warnings) or None, image, box, picture, found.ink
+    )

@@ -1,6 +1,6 @@
 // A digit's ink: told from paper, light, faint lines and specks. src/tenk/ink.py does the same in Python, and explains it.
 
-const EVEN = 0.65;
+const [EVEN, EVEN_SMALL] = [0.85, 0.5];
 const UNEVEN_WINDOWS = [1 / 16, 1 / 4];
 const PAPER_WINDOW = 0.2;
 const PAPER_STROKES = 3;
@@ -9,7 +9,8 @@ const NOISE_DEVIATIONS = 3;
 const OF_DARKEST = 0.45;
 const AT_THE_EDGE = 0.15;
 const SMALLEST_PART = 0.03;
-const REACH = [0.25, 0.1];
+const AS_DARK = 0.5;
+const [REACH, REACH_EVEN, REACH_UNEVEN] = [0.25, 0.1, 0.04];
 const LEAST_RANGE = 0.02;
 const SMALLEST_DIGIT = 4;
 const LARGEST_GAIN = 4;
@@ -21,7 +22,7 @@ const LARGEST_GAIN = 4;
 
 /**
  * Ink that hangs together; its outline is the sum of the changes of darkness within it.
- * @typedef {{label: number, box: Box, outline: number, atEdge: boolean}} Part
+ * @typedef {{label: number, box: Box, outline: number, darkest: number, atEdge: boolean}} Part
  */
 
 /**
@@ -52,11 +53,12 @@ function findDigit(grey) {
 // --- paper and ink ---
 
 /** @param {Pixels} grey @returns {boolean} whether most paper has one brightness: a drawing or a scan, not a photo */
-function isEven({ values }) {
+function isEven({ height, width, values }) {
+  const least = Math.min(height, width) > 100 ? EVEN : EVEN_SMALL;
   const { middle } = range(values);
   for (const half of [values.filter((level) => level >= middle), values.filter((level) => level < middle)]) {
     const commonest = Math.max(...countAround(half, 100, 2));
-    if (commonest > 0.3 * values.length) return commonest > EVEN * half.length;
+    if (commonest > 0.3 * values.length) return commonest > least * half.length;
   }
   return false;
 }
@@ -169,13 +171,15 @@ function findStrokes(smooth, paper, faintest) {
 function measureParts(smooth, labels, count) {
   const { height, width, values } = labels;
   const parts = Array.from({ length: count }, (_, index) => {
-    return { label: index + 1, box: { top: height, left: width, bottom: 0, right: 0 }, outline: 0, atEdge: false };
+    const box = { top: height, left: width, bottom: 0, right: 0 };
+    return { label: index + 1, box, outline: 0, darkest: 0, atEdge: false };
   });
   const steep = steepness(smooth);
   values.forEach((number, index) => {
     if (!number) return;
     const [part, y, x] = [parts[number - 1], Math.floor(index / width), index % width];
     part.outline += steep[index];
+    part.darkest = Math.max(part.darkest, smooth.values[index]);
     part.atEdge ||= y === 0 || x === 0 || y === height - 1 || x === width - 1;
     part.box.top = Math.min(part.box.top, y);
     part.box.left = Math.min(part.box.left, x);
@@ -187,12 +191,12 @@ function measureParts(smooth, labels, count) {
 
 // --- parts and digits ---
 
-/** @param {Scan} scan @param {boolean} even @returns {Part} the one with the most outline, near the middle */
+/** @param {Scan} scan @param {boolean} even @returns {Part} the one with the most and darkest outline, near the middle */
 function mainPart({ labels: { height, width }, parts }, even) {
   /** @param {Part} part @returns {number} */
-  const weight = ({ box, outline, atEdge }) => {
+  const weight = ({ box, outline, darkest, atEdge }) => {
     const away = ((box.top + box.bottom) / height - 1) ** 2 + ((box.left + box.right) / width - 1) ** 2;
-    return outline * (1 - away / 4) * (atEdge && !even ? AT_THE_EDGE : 1);
+    return outline * darkest * (1 - away / 4) * (atEdge && !even ? AT_THE_EDGE : 1);
   };
   return parts.reduce((best, part) => (weight(part) > weight(best) ? part : best));
 }
@@ -201,13 +205,15 @@ function mainPart({ labels: { height, width }, parts }, even) {
 function gather(scan, even) {
   const main = mainPart(scan, even);
   const group = [main];
-  let rest = scan.parts.filter(
-    (part) =>
-      part !== main && part.outline >= SMALLEST_PART * main.outline && (even || main.atEdge || !part.atEdge),
-  );
+  /** @param {Part} part @returns {boolean} */
+  const belongs = (part) =>
+    part.outline >= SMALLEST_PART * main.outline &&
+    (even || ((main.atEdge || !part.atEdge) && part.darkest >= AS_DARK * main.darkest));
+  let rest = scan.parts.filter((part) => part !== main && belongs(part));
   for (;;) {
     const box = hull(group);
-    const reach = Math.max(REACH[0] * size(box), REACH[1] * Math.max(scan.labels.height, scan.labels.width));
+    const picture = Math.max(scan.labels.height, scan.labels.width);
+    const reach = Math.max(REACH * size(box), (even ? REACH_EVEN : REACH_UNEVEN) * picture);
     const near = rest.filter((part) => gap(part.box, box) <= reach);
     if (!near.length) return group;
     group.push(...near);
