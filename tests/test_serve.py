@@ -364,10 +364,16 @@ def test_a_port_that_is_taken_is_named() -> None:
         listen("127.0.0.1", taken.getsockname()[1])
 
 
-@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0), ("127.0.0.1", 70_000)])
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0)])
 def test_a_place_that_cannot_be_listened_on_is_named(host: str, port: int) -> None:
     with pytest.raises(TenkError, match="cannot listen"):
         listen(host, port)
+
+
+@pytest.mark.parametrize("port", [-1, 70_000])
+def test_a_port_that_there_is_none_of_is_wrong_usage(port: int) -> None:
+    with pytest.raises(UsageError, match=f"port out of range: {port}. give one from 0 to 65,535"):
+        listen("127.0.0.1", port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tenk.errors import TenkError
+from tenk.errors import TenkError, UsageError
 
 ARRIVE_SECONDS = 10.0
 """Time that a request has to arrive whole."""
@@ -93,13 +93,16 @@ def listen(host: str, port: int) -> socket.socket:
     """Bind a socket, and listen; port 0 takes any that is free.
 
     Raises:
+        UsageError: there is no such port.
         TenkError: the port is taken, or the address is not this machine's.
     """
+    if not 0 <= port < 2**16:
+        raise UsageError(f"port out of range: {port}. give one from 0 to 65,535")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = str(getattr(error, "strerror", None) or error).partition(" (while")[0]  # the address is named already
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]  # the address is named already
         raise TenkError(f"cannot listen: {host}, port {port} ({reason}). give another --port or --host") from None
 
 
