@@ -39,7 +39,7 @@ def test_weights_are_of_a_recipe_of_ours_seed_0_protocol_fixed(name: str) -> Non
 def test_each_card_is_of_the_very_file_beside_it(name: str) -> None:
     card = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     assert sha256(find_weights(name).read_bytes()) in card
-    for word in ("MNIST", "seeds", "interval", "Input", "Limits", "Licence"):
+    for word in ("MNIST", "seed", "interval", "Input", "Limits", "Licence"):
         assert word in card
 
 
