@@ -72,7 +72,8 @@ def open_picture(source: Any, name: str = "the picture") -> Picture:
     Arrays are (H, W), or (H, W, 1 to 4) with the channels of L, LA, RGB or RGBA. Files are PNG, JPEG, BMP, GIF or WebP;
     of a moving picture the first frame is read. Transparent paper becomes the opposite of what is drawn on it. Pixels
     of more than 8 bits are scaled by the range that they have. Besides Pillow's decoded picture, 1 to 4
-    bytes a pixel (WebP: about 15), little is held: numbers are made of a strip of it at a time. `name` stands in errors where there is no path.
+    bytes a pixel (WebP: about 15), little is held: numbers are made of a strip of it at a time.
+    `name` stands in errors where there is no path.
 
     Raises:
         TenkError: it is missing, damaged, no picture, or has a side of more than 10,000 pixels.
