@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import resource
 import signal
@@ -20,15 +21,20 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
+from random_networks import random_network
 from servers import PAGE, SEVEN, Hurried, connect, everything, read_seven, serving
 from tenk.errors import TenkError, UsageError
-from tenk.serve.app import IMAGE_TYPES, Limits, Reading, create_app
+from tenk.prediction import predict
+from tenk.serve.app import IMAGE_TYPES, Limits, Reading, create_app, reader
 from tenk.serve.guard import HEADERS
 from tenk.serve.server import listen
+from tenk.synthetic import draw_digits
 
 PNG = {"content-type": "image/png"}
 POST_PNG = b"POST /api/predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: image/png\r\n"
@@ -400,3 +406,40 @@ def test_a_signal_ends_the_server_once_everything_under_way_is_answered(number: 
     for client in clients:
         client.join()
     assert (answers, errors, process.returncode) == ([200, 200, 200], b"", 128 + number)
+
+
+# --- with a network (45, 47) --------------------------------------------------------------------------------------
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+DIGIT = png(Image.fromarray(draw_digits(1, seed=2).images[0].numpy()).resize((200, 200)))
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    return random_network("early")
+
+
+def test_the_api_answers_what_predict_does(network: nn.Module) -> None:
+    answer = ask("POST", "/api/predict", reader(network), content=DIGIT, headers=PNG)
+    assert (answer.status_code, answer.json()) == (200, predict(DIGIT, network).to_dict())
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"<svg/>", DIGIT[:200], DIGIT[:-40], b"%!PS-Adobe-3.0 EPSF-3.0"])
+def test_what_predict_refuses_the_api_refuses_in_the_same_words(content: bytes, network: nn.Module) -> None:
+    with pytest.raises(TenkError) as refused:
+        predict(content, network)
+    answer = ask("POST", "/api/predict", reader(network), content=content, headers=PNG)
+    assert (answer.status_code, answer.json()) == (422, {"error": str(refused.value)})
+
+
+@pytest.mark.parametrize("image", [Image.new("L", (1, 1)), Image.new("RGB", (300, 200), "white")])
+def test_a_picture_without_ink_is_answered_with_no_digit(image: Image.Image, network: nn.Module) -> None:
+    answer = ask("POST", "/api/predict", reader(network), content=png(image), headers=PNG)
+    assert (answer.status_code, answer.json()["digit"]) == (200, None)
+    assert answer.json()["warning"]
