@@ -109,3 +109,11 @@ def test_every_link_and_picture_leads_to_a_file(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_page_is_left_with_a_gap_to_fill(page: Path) -> None:
     assert "@@" not in page.read_text()
+
+
+def test_every_fault_has_its_row_and_every_test_named_there_exists() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    assert [int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == list(range(1, 65))
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", page):
+        assert f"def {name}(" in tests
