@@ -58,15 +58,18 @@ def kill_again_and_again(recipe: Recipe, data: Path, folder: Path, kills: list[i
     assert not list(folder.rglob("*.tmp"))
 
 
+def check_kills(kills: list[int], digits: Path, folder: Path, expected: bytes) -> None:
+    kill_again_and_again(RECIPE, digits, folder, kills)
+    assert weights(folder) == expected
+
+
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(kills=[30, 30, 30, 30, 30])
 @given(kills=KILLS)
 def test_a_training_killed_at_random_moments_ends_byte_identical(
     kills: list[int], digits: Path, uninterrupted: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = tmp_path_factory.mktemp("killed") / "run"
-    kill_again_and_again(RECIPE, digits, folder, kills)
-    assert weights(folder) == uninterrupted
+    check_kills(kills, digits, tmp_path_factory.mktemp("killed") / "run", uninterrupted)
 
 
 @pytest.mark.slow
@@ -75,9 +78,7 @@ def test_a_training_killed_at_random_moments_ends_byte_identical(
 def test_a_training_killed_at_very_many_random_moments_ends_byte_identical(
     kills: list[int], digits: Path, uninterrupted: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = tmp_path_factory.mktemp("killed") / "run"
-    kill_again_and_again(RECIPE, digits, folder, kills)
-    assert weights(folder) == uninterrupted
+    check_kills(kills, digits, tmp_path_factory.mktemp("killed") / "run", uninterrupted)
 
 
 @pytest.mark.slow
