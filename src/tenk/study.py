@@ -92,20 +92,21 @@ def _train_missing(study: Study, dataset: Dataset, means: Means, report: StudyRe
     study.save_plan()
     jobs = [job for job in study.jobs(means.run_device) if (job.variant, job.recipe.seed) not in study.outcomes]
     engine = means.create_engine(study.plan.threads) if jobs else None
-    report.start(study, dataset.note, engine.slots if engine else 0)
     try:
-        if engine:
-            with StopSignals() as signals, closing(engine.run(jobs, dataset, signals)) as outcomes:
-                for outcome in outcomes:
-                    study.add(outcome)
-                    study.save()
-                    report.outcome(outcome, study)
-            if signals.received and len(study.outcomes) < study.planned:
-                raise StoppedError(
-                    f"stopped: {len(study.outcomes)} of {study.planned} runs have ended. "
-                    f"resume with: {means.resume_command(study.folder)}",
-                    signals.received,
-                )
+        with StopSignals() as signals:  # from before anything is shown: whoever sees it may stop it
+            report.start(study, dataset.note, engine.slots if engine else 0)
+            if engine:
+                with closing(engine.run(jobs, dataset, signals)) as outcomes:
+                    for outcome in outcomes:
+                        study.add(outcome)
+                        study.save()
+                        report.outcome(outcome, study)
+        if signals.received and len(study.outcomes) < study.planned:
+            raise StoppedError(
+                f"stopped: {len(study.outcomes)} of {study.planned} runs have ended. "
+                f"resume with: {means.resume_command(study.folder)}",
+                signals.received,
+            )
         study.save_all()
         report.finish(study, dataset.note)
     finally:
