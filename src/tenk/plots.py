@@ -220,7 +220,8 @@ def save_strip(panels: Mapping[str, Points], path: Path) -> None:
     """Draw the score of every run as a point, a strip a label, with mean and 95 % interval; a panel a kind of score."""
     heights = [len(points) + 1 for points in panels.values()]
     figure = Figure(figsize=(9, 0.6 * sum(heights) + 0.6 * len(panels)), layout="constrained")
-    for axes, (quantity, points) in zip(_panels(figure, heights), panels.items(), strict=True):
+    rows = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
+    for axes, (quantity, points) in zip(rows.flat, panels.items(), strict=True):
         for row, runs in enumerate(points.values()):
             scores = [100 * score for _, score in runs]
             axes.plot(
@@ -267,10 +268,6 @@ def _draw_point(axes: Axes, name: str, runs: Sequence[tuple[float, float]], numb
         axes.plot([min(seconds), max(seconds)], [y.value, y.value], color=colour, marker="|")
         axes.plot([x, x], [y.low, y.high], color=colour, marker="_")
     axes.plot(x, y.value, color=colour, marker=marker, markersize=8, linestyle="none", label=name)
-
-
-def _panels(figure: Figure, heights: Sequence[float]) -> list[Axes]:
-    return list(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights).flat)
 
 
 def _stack(values: Sequence[float]) -> list[float]:
