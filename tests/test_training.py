@@ -341,9 +341,11 @@ def test_a_finished_run_is_not_taken_for_one_of_another_recipe(dataset: Dataset,
 
 def test_curves_that_a_kill_has_cost_are_drawn_on_resuming(dataset: Dataset, tmp_path: Path) -> None:
     train(small(epochs=1), dataset, tmp_path / "run", reports=[])
-    (tmp_path / "run" / "curves.png").unlink()
+    curves, leftover = (tmp_path / "run" / name for name in ("curves.png", ".curves.png.half.tmp"))
+    curves.rename(leftover)
     train(small(epochs=1), dataset, tmp_path / "run", resume=True, reports=[])
-    assert (tmp_path / "run" / "curves.png").exists()
+    assert curves.exists()
+    assert not leftover.exists()
 
 
 def test_a_stop_can_be_requested_more_than_once_and_stops_nothing_but_the_training(

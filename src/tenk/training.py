@@ -25,7 +25,7 @@ from tenk.device import pick_device
 from tenk.digits import Digits, normalise, to_unit
 from tenk.errors import DataError, DivergedError, ModelError, StoppedError, UsageError
 from tenk.evaluation import Metrics, evaluate
-from tenk.files import locked
+from tenk.files import locked, sweep_temporaries
 from tenk.models import count_parameters, create_model
 from tenk.rearrange import rearrange
 from tenk.recipes import Recipe
@@ -112,7 +112,9 @@ def _finished(recipe: Recipe, folder: Path | None) -> Result | None:
     _check_equal(folder, asdict(run.recipe()), asdict(recipe))
     result = run.result()
     if result and not run.curves_file.exists():
-        _draw_curves(run)
+        with locked(folder):
+            sweep_temporaries(folder)
+            _draw_curves(run)
     return result
 
 
