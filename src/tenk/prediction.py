@@ -24,8 +24,8 @@ from tenk.stroke import adjust_strokes
 DEFAULT_MODEL = "robust"
 """The weights that read pictures where no others are named: trained on digits as people write and photograph them."""
 
-SURE_PROBABILITY, SURE_MARGIN = 0.65, 0.4
-"""Least probability, and least lead over the runner-up, of a digit that is read for sure."""
+SURE_PROBABILITY = 0.8
+"""Least probability of a digit that is read for sure."""
 
 LIKELY_PROBABILITY = 0.35
 """Probability below which a picture may hold no digit at all."""
@@ -131,7 +131,7 @@ def _judge(
 ) -> Prediction:
     second, first = np.argsort(probabilities, kind="stable")[-2:].tolist()
     best, next_best = probabilities[first], probabilities[second]
-    confident = best >= SURE_PROBABILITY and best - next_best >= SURE_MARGIN
+    confident = best >= SURE_PROBABILITY
     warnings = list(picture.notes)
     if ndimage.distance_transform_edt(np.pad(image, 1) >= 128).max() > FILLED_RADIUS:
         confident = False

@@ -1,6 +1,6 @@
 // What to think of an answer; src/tenk/prediction.py judges alike, and explains each number.
 
-const [SURE_PROBABILITY, SURE_MARGIN] = [0.65, 0.4];
+const SURE_PROBABILITY = 0.8;
 const LIKELY_PROBABILITY = 0.35;
 const FILLED_RADIUS = 5.5;
 
@@ -15,7 +15,7 @@ function judge(probabilities, { levels, alone }) {
   const warnings = [];
   if (isFilled(levels)) warnings.push("perhaps no digit: a filled shape rather than strokes");
   else if (best < LIKELY_PROBABILITY) warnings.push(`perhaps no digit: nothing is likelier than ${whole(best)}`);
-  else if (best < SURE_PROBABILITY || best - next < SURE_MARGIN) {
+  else if (best < SURE_PROBABILITY) {
     warnings.push(`unsure: ${digit} (${whole(best)}) or ${second} (${whole(next)})`);
   }
   if (!alone) warnings.push("other ink was left out: are there several digits?");
