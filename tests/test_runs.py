@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from short_runs import KilledError, StopAt, kill, small
 from tenk.datasets import Dataset
 from tenk.errors import ModelError, UsageError
 from tenk.models import create_model, list_models
-from tenk.runs import Run, check_unused, load_model, save_weights
+from tenk.runs import Run, check_unused, find_commit, load_model, save_weights
 from tenk.tensors import load_tensors, save_tensors
 from tenk.training import train
 
@@ -157,3 +159,22 @@ def test_jumping_clocks_do_not_change_the_weights(
     monkeypatch.setattr("tenk.training.time.perf_counter", lambda: float(next(ticks)))
     train(replace(small()), dataset, tmp_path / "b", reports=[])
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is missing")
+def test_a_run_names_the_commit_of_tenk_and_not_of_the_checkout_that_it_is_installed_in(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        command = ["git", "-C", str(tmp_path), *author, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    ours, installed = tmp_path / "ours.py", tmp_path / "site-packages" / "ours.py"
+    installed.parent.mkdir()
+    for file in (ours, installed):
+        file.touch()
+    assert find_commit(ours) is None
+    git("init")
+    git("add", "ours.py")
+    git("commit", "-m", "first")
+    assert find_commit(ours) == git("rev-parse", "HEAD")
+    assert find_commit(installed) is None

@@ -316,7 +316,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else processor,
         "threads": torch.get_num_threads(),
-        "git_commit": _git_commit(),
+        "git_commit": find_commit(Path(__file__)),
     }
 
 
@@ -328,13 +328,14 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _git_commit() -> str | None:
-    """The commit of the checkout that tenk runs from; None where it is installed elsewhere."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+def find_commit(file: Path) -> str | None:
+    """Return the commit of the checkout that holds a file; None where the file is in none, or only lies within one."""
+    command = ["git", "-C", str(file.parent), "rev-parse", f"HEAD:./{file.name}", "HEAD"]  # fails on a foreign file
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return None
+    return done.stdout.split()[-1]
 
 
 def model_options(recipe: Recipe) -> dict[str, Any]:
