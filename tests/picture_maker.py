@@ -63,11 +63,24 @@ def thin(shape: Array) -> Array:
             return np.asarray(lines[1:-1, 1:-1])
 
 
+FILLED = 2.0
+"""How much deeper than its strokes usually are a place of a digit is where a small loop was filled in."""
+
+
+def pen_line(shape: Array) -> Array:
+    """Return where a pen went to write a shape: along the middle of its strokes, and around a loop that is filled in.
+
+    Without the latter a 6 whose loop is filled would be a 1.
+    """
+    usual = float(np.median(shape[thin(shape > 0)]))
+    return thin((shape > 0) & (shape < FILLED * usual))
+
+
 def draw(image: Array, scene: Scene, rng: np.random.Generator) -> Array:
     """Draw a digit into a scene: uint8 (28, 28) -> ink float (height, width) in [0, 1], its edges smooth."""
     edge = shape_of(image)
     if scene.pen is not None:
-        edge = -ndimage.distance_transform_edt(~thin(edge > 0)) / FINE
+        edge = -ndimage.distance_transform_edt(~pen_line(edge)) / FINE
     rows, columns = np.nonzero(edge > -0.5 / FINE if scene.pen is not None else edge > 0)
     middle = np.array([rows.min() + rows.max(), columns.min() + columns.max()]) / 2
     pen = scene.pen or 0
