@@ -171,7 +171,8 @@ class Trainer:
         self.scored: nn.Module = self.average.model if self.average else self.model
         self.best: dict[str, Tensor] = {}
         # by image, when it was last trained on: as the epoch under way began, and as it stands
-        self.losses_before = torch.full((len(self.images),), math.inf, device=device)
+        never = torch.finfo(torch.float32).max  # not infinity, which no checkpoint may hold
+        self.losses_before = torch.full((len(self.images),), never, device=device)
         self.losses = self.losses_before.clone()
         self.optimizer = _create_optimizer(recipe, self.model)
         self.generator = torch.Generator(device)
