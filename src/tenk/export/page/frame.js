@@ -26,19 +26,20 @@ function makeFrame(grey) {
  * @param {Pixels} ink 0 to 1 @returns {Pixels} the same, at another size where something had to be changed
  */
 function adjustStrokes(ink) {
-  const [across, down] = [measure(transpose(ink), HALF), measure(ink, HALF)];
+  const { across, down } = measure(ink, HALF);
+  if (!down.high) return ink;
   const larger = Math.max(across.high - across.low, down.high - down.low);
-  if (!larger) return ink;
   const scale = Math.max(1, (BOX * FINENESS) / larger);
   const unit = (scale * larger) / BOX;
   /** @param {number} side @returns {number} */
   const scaled = (side) => Math.max(1, roundHalfToEven(scale * side));
-  const fine = mapPixels(resize(ink, scaled(ink.height), scaled(ink.width)), (level) => level > HALF);
-  const border = Math.floor(2 * unit);
-  const inside = distanceTransform(crop(fine, -border, -border, fine.height + border, fine.width + border));
+  const fine = resize(ink, scaled(ink.height), scaled(ink.width));
+  const shape = makeMask(fine, (index) => fine.values[index] > HALF);
+  const inside = distanceTransform(widen(shape, 1));
   const thickness = strokeWidth(inside) / unit;
   const wanted = Math.min(Math.max(thickness, THINNEST), THICKEST);
-  return wanted === thickness ? ink : redraw(inside, unit, (unit * (wanted - thickness)) / 2);
+  if (wanted === thickness) return ink;
+  return redraw(widen(inside, Math.floor(2 * unit) - 1), unit, (unit * (wanted - thickness)) / 2);
 }
 
 /**
@@ -48,21 +49,27 @@ function adjustStrokes(ink) {
  * @returns {Pixels} ink
  */
 function redraw(inside, unit, outwards) {
-  const background = mapPixels(inside, (depth) => depth === 0);
-  const outside = distanceTransform(background);
-  const distance = mapPixels(inside, (depth, index) => (depth ? depth - 0.5 : 0.5 - outside.values[index]));
-  const holes = countRoomy(background, outside, SMALLEST * unit);
-  const parts = label(inside, false).count;
+  const least = SMALLEST * unit;
+  const background = makeMask(inside, (index) => inside.values[index] === 0);
+  const outside = distanceTransform(background, Math.max(least, outwards + 1));
+  const distance = makePixels(inside.height, inside.width);
+  for (let index = 0; index < distance.values.length; index++) {
+    distance.values[index] = background.values[index] ? 0.5 - outside.values[index] : inside.values[index] - 0.5;
+  }
+  const holes = countRoomy(background, outside, least);
+  const parts = outwards < 0 ? label(inside, false).count : 0; // what grows is not torn
   /** @param {Pixels} moved @returns {boolean} */
-  const isKept = (moved) => {
-    const beyond = mapPixels(moved, (value) => value <= 0);
-    if (countRoomy(beyond, distanceTransform(beyond), SMALLEST * unit) < holes) return false;
-    return outwards > 0 || label(mapPixels(moved, (value) => value > 0), false).count === parts;
+  const isKept = ({ values }) => {
+    if (holes > 1) { // the paper around it is one of them, and always has room
+      const beyond = makeMask(inside, (index) => values[index] <= 0);
+      if (countRoomy(beyond, distanceTransform(beyond, least), least) < holes) return false;
+    }
+    return outwards > 0 || label(makeMask(inside, (index) => values[index] > 0), false).count === parts;
   };
   /** @param {number} share @returns {Pixels} */
-  const move = (share) => mapPixels(distance, (value) => value + share * outwards);
+  const move = (share) => add(distance, share * outwards);
   const share = [1, 0.75, 0.5, 0.25].find((each) => isKept(move(each))) ?? 0;
-  return mapPixels(move(share), (value) => clamp(value + 0.5));
+  return clampAll(add(move(share), 0.5));
 }
 
 /**
@@ -85,36 +92,42 @@ function countRoomy(shape, depth, radius) {
  * @returns {Pixels} 28 x 28, 0 to 1; blank where there is no ink
  */
 function frame(ink) {
-  const [across, down] = [measure(transpose(ink), THRESHOLD), measure(ink, THRESHOLD)];
+  const { across, down } = measure(ink, THRESHOLD);
   if (!down.high) return makePixels(SIDE, SIDE);
   const scale = BOX / Math.max(across.high - across.low, down.high - down.low);
-  const framed = changeLines(ink, placeLine(across, scale), placeLine(down, scale));
-  return mapPixels(framed, clamp);
+  return clampAll(changeLines(ink, SIDE, SIDE, placeLine(across, scale), placeLine(down, scale)));
 }
 
 /**
- * Where the ink of a picture lies from top to bottom: the edges of what is visible, and the ink of each row.
+ * Where the ink of a picture lies along one axis: the edges of what is visible, and the sums of ink over the other axis.
  * @typedef {{low: number, high: number, mass: Float64Array}} Extent
  */
 
-/** @param {Pixels} ink @param {number} least ink that is visible @returns {Extent} 0 to 0 where nothing is visible */
+/**
+ * @param {Pixels} ink @param {number} least ink that is visible
+ * @returns {{down: Extent, across: Extent}} up to 0 where nothing is visible
+ */
 function measure({ height, width, values }, least) {
-  const mass = new Float64Array(height);
-  let [low, high] = [0, 0];
-  for (let y = 0; y < height; y++) {
-    const row = values.subarray(y * width, (y + 1) * width);
-    mass[y] = row.reduce((sum, level) => sum + level, 0);
-    if (!row.some((level) => level > least)) continue;
-    if (!high) low = y;
-    high = y + 1;
+  const down = { low: height, high: 0, mass: new Float64Array(height) };
+  const across = { low: width, high: 0, mass: new Float64Array(width) };
+  for (let y = 0, index = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, index++) {
+      const level = values[index];
+      down.mass[y] += level;
+      across.mass[x] += level;
+      if (level <= least) continue;
+      down.low = Math.min(down.low, y);
+      down.high = y + 1;
+      across.low = Math.min(across.low, x);
+      across.high = Math.max(across.high, x + 1);
+    }
   }
-  return { low, high, mass };
+  return { down, across };
 }
 
 /**
  * Return what turns a line of a picture into one of the frame: each pixel the mean of its own stretch.
- * @param {Extent} extent along the line @param {number} scale
- * @returns {(line: Float64Array) => Float64Array}
+ * @param {Extent} extent along the line @param {number} scale @returns {ChangeLine}
  */
 function placeLine({ low, high, mass }, scale) {
   let [held, moment] = [0, 0];
@@ -126,9 +139,7 @@ function placeLine({ low, high, mass }, scale) {
   const start = Math.min(centred, Math.floor(SIDE - (high - low) * scale + 1e-3));
   /** @param {number} edge @returns {number} */
   const source = (edge) => Math.min(Math.max(low + (edge - start) / scale, low), high);
-  return (line) => {
-    const placed = new Float64Array(SIDE);
+  return (line, placed) => {
     for (let pixel = 0; pixel < SIDE; pixel++) placed[pixel] = scale * sumBetween(line, source(pixel), source(pixel + 1));
-    return placed;
   };
 }

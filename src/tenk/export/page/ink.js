@@ -56,7 +56,7 @@ function findDigit(grey) {
 function isEven({ height, width, values }) {
   const least = Math.min(height, width) > 100 ? EVEN : EVEN_SMALL;
   const { middle } = range(values);
-  for (const half of [values.filter((level) => level >= middle), values.filter((level) => level < middle)]) {
+  for (const half of [valuesWhere(values, (index) => values[index] >= middle), valuesWhere(values, (index) => values[index] < middle)]) {
     const commonest = Math.max(...countAround(half, 100, 2));
     if (commonest > 0.3 * values.length) return commonest > least * half.length;
   }
@@ -70,7 +70,7 @@ function isEven({ height, width, values }) {
  */
 function countAround(levels, steps, reach) {
   const counts = new Array(steps + 1).fill(0);
-  for (const level of levels) counts[roundHalfToEven(steps * level)]++;
+  for (let index = 0; index < levels.length; index++) counts[roundHalfToEven(steps * levels[index])]++;
   return counts.map((_, bin) => counts.slice(Math.max(bin - reach, 0), bin + reach + 1).reduce((a, b) => a + b, 0));
 }
 
@@ -88,16 +88,20 @@ function odd(size) {
 
 /** @param {Pixels} grey @param {number} side @returns {number} of what differs from the mean of a square around it */
 function skewness(grey, side) {
-  const mean = boxMean(grey, side);
-  const rest = smooth(
-    mapPixels(mean, (level, index) => (grey.values[index] - level) / Math.sqrt(Math.max(level * (1 - level), 0) + 0.02)),
-  );
-  let [squares, cubes] = [0, 0];
-  for (const value of rest.values) {
-    squares += value ** 2;
-    cubes += value ** 3;
+  const rest = boxMean(grey, side);
+  const { values } = rest;
+  for (let index = 0; index < values.length; index++) {
+    const mean = values[index];
+    values[index] = (grey.values[index] - mean) / Math.sqrt(Math.max(mean * (1 - mean), 0) + 0.02);
   }
-  const count = rest.values.length;
+  const softened = smooth(rest).values;
+  const count = softened.length;
+  let [squares, cubes] = [0, 0];
+  for (let index = 0; index < count; index++) {
+    const value = softened[index];
+    squares += value * value;
+    cubes += value * value * value;
+  }
   return cubes / count / Math.max((squares / count) ** 1.5, 1e-12);
 }
 
@@ -109,18 +113,19 @@ function smooth(grey) {
 /** @param {Pixels} paperUp @param {boolean} even @param {number} side @returns {Pixels} the paper's brightness */
 function findPaper(paperUp, even, side) {
   if (!even) return mapPixels(fillGaps(smooth(paperUp), side), (level) => Math.max(level, 0.01));
-  const { middle } = range(paperUp.values);
-  const counts = countAround(paperUp.values.filter((level) => level >= middle), 255, 3);
+  const { values } = paperUp;
+  const { middle } = range(values);
+  const counts = countAround(valuesWhere(values, (index) => values[index] >= middle), 255, 3);
   const commonest = counts.indexOf(Math.max(...counts));
-  return makePixels(paperUp.height, paperUp.width, Math.max(commonest, 1) / 255);
+  const paper = makePixels(paperUp.height, paperUp.width);
+  paper.values.fill(Math.max(commonest, 1) / 255);
+  return paper;
 }
 
 /** @param {Pixels} grey @param {number} side @returns {Pixels} without dark places narrower than a square */
 function fillGaps(grey, side) {
-  const { height, width } = grey;
-  const margin = Math.min((side - 1) / 2, Math.min(height, width) - 1);
-  const closed = erode(dilate(mirror(grey, margin), side), side);
-  return crop(closed, margin, margin, margin + height, margin + width);
+  const margin = Math.min((side - 1) / 2, Math.min(grey.height, grey.width) - 1);
+  return widen(erode(dilate(mirror(grey, margin), side), side), -margin);
 }
 
 /** @param {Pixels} paperUp @param {boolean} even @returns {Scan} */
@@ -138,13 +143,14 @@ function scanFinely(paperUp, even) {
 /** @param {Pixels} paperUp @param {boolean} even @param {number} side @returns {Scan} */
 function scan(paperUp, even, side) {
   const paper = findPaper(paperUp, even, side);
-  const rough = mapPixels(paperUp, (level, index) => 1 - level / paper.values[index]);
+  const rough = makePixels(paperUp.height, paperUp.width);
+  for (let index = 0; index < rough.values.length; index++) {
+    rough.values[index] = 1 - paperUp.values[index] / paper.values[index];
+  }
   const soft = smooth(rough);
-  const seen = sample(soft, 2);
-  const [least, base] = even ? [0, 0] : [quantile(seen, 0.05), quantile(seen, 0.3)];
+  const [least, base] = even ? [0, 0] : quantiles(sample(soft, 2), [0.05, 0.3]);
   const faintest = Math.max(FAINTEST, (NOISE_DEVIATIONS * (base - least)) / 1.12);
-  const darkness = mapPixels(rough, (value) => Math.min(Math.max(value - base, 0), 1));
-  const above = even ? soft : mapPixels(soft, (value) => value - base);
+  const [darkness, above] = even ? [rough, soft] : [add(rough, -base), add(soft, -base)];
   const { count, labels } = findStrokes(above, paper, faintest);
   return { darkness, smooth: above, labels, parts: measureParts(above, labels, count) };
 }
@@ -155,16 +161,17 @@ function scan(paperUp, even, side) {
  * @returns {{count: number, labels: Pixels}}
  */
 function findStrokes(smooth, paper, faintest) {
-  const usual = quantile(sample(paper, 2), 0.5);
-  const candidates = mapPixels(
-    smooth,
-    (value, index) => value > faintest * Math.max(1, usual / paper.values[index]),
-  );
+  const [dark, bright] = [smooth.values, paper.values];
+  const [usual] = quantiles(sample(paper, 2), [0.5]);
+  const candidates = makeMask(smooth, (index) => dark[index] > faintest * Math.max(1, usual / bright[index]));
   const { count, labels } = label(candidates, true);
   const darkest = new Float64Array(count + 1);
-  labels.values.forEach((part, index) => (darkest[part] = Math.max(darkest[part], part && smooth.values[index])));
+  for (let index = 0; index < labels.values.length; index++) {
+    const part = labels.values[index];
+    if (part) darkest[part] = Math.max(darkest[part], dark[index]);
+  }
   const limits = darkest.map((value) => (value < 1.5 * faintest ? Infinity : OF_DARKEST * value));
-  return label(mapPixels(smooth, (value, index) => value > limits[labels.values[index]]), true);
+  return label(makeMask(smooth, (index) => dark[index] > limits[labels.values[index]]), true);
 }
 
 /** @param {Pixels} smooth @param {Pixels} labels @param {number} count @returns {Part[]} */
@@ -174,18 +181,19 @@ function measureParts(smooth, labels, count) {
     const box = { top: height, left: width, bottom: 0, right: 0 };
     return { label: index + 1, box, outline: 0, darkest: 0, atEdge: false };
   });
-  const steep = steepness(smooth);
-  values.forEach((number, index) => {
-    if (!number) return;
-    const [part, y, x] = [parts[number - 1], Math.floor(index / width), index % width];
-    part.outline += steep[index];
-    part.darkest = Math.max(part.darkest, smooth.values[index]);
-    part.atEdge ||= y === 0 || x === 0 || y === height - 1 || x === width - 1;
-    part.box.top = Math.min(part.box.top, y);
-    part.box.left = Math.min(part.box.left, x);
-    part.box.bottom = Math.max(part.box.bottom, y + 1);
-    part.box.right = Math.max(part.box.right, x + 1);
-  });
+  for (let y = 0, index = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, index++) {
+      if (!values[index]) continue;
+      const part = parts[values[index] - 1];
+      part.outline += steepness(smooth, y, x);
+      part.darkest = Math.max(part.darkest, smooth.values[index]);
+      part.atEdge ||= y === 0 || x === 0 || y === height - 1 || x === width - 1;
+      part.box.top = Math.min(part.box.top, y);
+      part.box.left = Math.min(part.box.left, x);
+      part.box.bottom = Math.max(part.box.bottom, y + 1);
+      part.box.right = Math.max(part.box.right, x + 1);
+    }
+  }
   return parts;
 }
 
@@ -224,15 +232,19 @@ function gather(scan, even) {
 /** @param {Scan} scan @param {Part[]} group @returns {Pixels} ink; the larger it is, the crisper its edges become */
 function cut(scan, group) {
   const box = hull(group);
-  const [darkness, labels] = [scan.darkness, scan.labels].map((pixels) => around(pixels, box, 2));
+  const darkness = clampAll(around(scan.darkness, box, 2));
+  const labels = around(scan.labels, box, 2);
   const kept = choose(labels, group);
   const near = dilate(kept, 5);
   const full = Math.max(quantileWhere(kept, darkness, 0.8), 1e-6);
   const gain = Math.min(Math.max(size(box) / 20, 1), LARGEST_GAIN);
-  return mapPixels(darkness, (value, index) => {
+  const ink = makePixels(darkness.height, darkness.width);
+  for (let index = 0; index < ink.values.length; index++) {
     const counts = near.values[index] && (kept.values[index] || !labels.values[index]);
-    return clamp((counts ? clamp(value / full) - 0.5 : -0.5) * gain + 0.5);
-  });
+    const share = counts ? clamp(darkness.values[index] / full) : 0;
+    ink.values[index] = clamp((share - 0.5) * gain + 0.5);
+  }
+  return ink;
 }
 
 /** @param {Scan} scan @param {Part[]} group @returns {boolean} whether no other part has half as much outline */
@@ -246,15 +258,15 @@ function darkestWidth(scan, group) {
   const kept = choose(scan.labels, group);
   const limit = 0.6 * quantileWhere(kept, scan.smooth, 0.9);
   const { top, left, bottom, right } = hull(group);
-  const dark = mapPixels(scan.smooth, (value, index) => kept.values[index] && value > limit);
-  const alone = crop(crop(dark, top, left, bottom, right), -1, -1, bottom - top + 1, right - left + 1);
-  return strokeWidth(distanceTransform(alone));
+  const dark = makeMask(kept, (index) => kept.values[index] && scan.smooth.values[index] > limit);
+  return strokeWidth(distanceTransform(widen(crop(dark, top, left, bottom, right), 1)));
 }
 
 /** @param {Pixels} inside distances of a shape's points from what is outside @returns {number} mean width of its strokes */
 function strokeWidth(inside) {
   let [sum, count] = [0, 0];
-  for (const depth of inside.values) {
+  for (let index = 0; index < inside.values.length; index++) {
+    const depth = inside.values[index];
     if (!depth) continue;
     sum += depth - 0.5;
     count++;
@@ -265,12 +277,12 @@ function strokeWidth(inside) {
 /** @param {Pixels} labels @param {Part[]} group @returns {Pixels} 1 where a part of the group is */
 function choose(labels, group) {
   const chosen = new Set(group.map((part) => part.label));
-  return mapPixels(labels, (label) => label && chosen.has(label));
+  return makeMask(labels, (index) => labels.values[index] && chosen.has(labels.values[index]));
 }
 
 /** @param {Pixels} mask @param {Pixels} pixels @param {number} share @returns {number} */
 function quantileWhere(mask, pixels, share) {
-  return quantile(pixels.values.filter((_, index) => mask.values[index]), share);
+  return quantiles(valuesWhere(pixels.values, (index) => mask.values[index]), [share])[0];
 }
 
 /** @param {Pixels} pixels @param {Box} box @param {number} margin @returns {Pixels} the part within, as far as there is one */

@@ -24,9 +24,8 @@ function judge(probabilities, { levels, alone }) {
 
 /** @param {Uint8Array} levels of a frame @returns {boolean} whether no pen can have left it */
 function isFilled(levels) {
-  const values = Float64Array.from(levels, (level) => (level >= 128 ? 1 : 0));
-  const padded = crop({ height: SIDE, width: SIDE, values }, -1, -1, SIDE + 1, SIDE + 1);
-  return distanceTransform(padded).values.some((depth) => depth > FILLED_RADIUS);
+  const ink = makeMask(makePixels(SIDE, SIDE), (index) => levels[index] >= 128);
+  return range(distanceTransform(widen(ink, 1)).values).most > FILLED_RADIUS;
 }
 
 /** @param {number} share @returns {string} */

@@ -44,14 +44,19 @@ async function decode(file) {
 function toGrey(image) {
   const colours = layOnPaper(image);
   const grey = luminance(colours);
-  const best = colours.reduce((most, colour) => (range(colour).span > range(most).span ? colour : most));
-  const values = range(best).span > MORE_CONTRAST * range(grey).span ? best : grey;
+  const spans = colours.map((colour) => range(colour).span);
+  const most = Math.max(...spans);
+  const values = most > MORE_CONTRAST * range(grey).span ? colours[spans.indexOf(most)] : grey;
   return fit({ height: image.height, width: image.width, values }, WORKING_SIDE);
 }
 
 /** @param {Float64Array[]} colours red, green and blue @returns {Float64Array} */
 function luminance([red, green, blue]) {
-  return red.map((level, index) => LUMINANCE[0] * level + LUMINANCE[1] * green[index] + LUMINANCE[2] * blue[index]);
+  const grey = new Float64Array(red.length);
+  for (let index = 0; index < grey.length; index++) {
+    grey[index] = LUMINANCE[0] * red[index] + LUMINANCE[1] * green[index] + LUMINANCE[2] * blue[index];
+  }
+  return grey;
 }
 
 /**
@@ -59,12 +64,25 @@ function luminance([red, green, blue]) {
  * @param {ImageData} image @returns {Float64Array[]} red, green and blue, 0 to 1
  */
 function layOnPaper({ data }) {
-  const count = data.length / 4;
-  const opacity = Float64Array.from({ length: count }, (_, index) => data[4 * index + 3] / 255);
-  const colours = [0, 1, 2].map((channel) => opacity.map((share, index) => (share * data[4 * index + channel]) / 255));
-  if (opacity.every((share) => share === 1)) return colours;
+  const colours = [0, 1, 2].map((channel) => readChannel(data, channel));
+  if (isOpaque(data)) return colours;
+  const opacity = readChannel(data, 3);
+  for (const colour of colours) opacity.forEach((share, index) => (colour[index] *= share));
   const paper = findHiddenPaper(colours, opacity);
   return colours.map((colour, channel) => colour.map((level, index) => level + (1 - opacity[index]) * paper[channel]));
+}
+
+/** @param {Uint8ClampedArray} data @returns {boolean} whether no pixel lets paper through */
+function isOpaque(data) {
+  for (let index = 3; index < data.length; index += 4) if (data[index] < 255) return false;
+  return true;
+}
+
+/** @param {Uint8ClampedArray} data @param {number} channel red, green, blue or opacity @returns {Float64Array} 0 to 1 */
+function readChannel(data, channel) {
+  const values = new Float64Array(data.length / 4);
+  for (let index = 0; index < values.length; index++) values[index] = data[4 * index + channel] / 255;
+  return values;
 }
 
 /** @param {Float64Array[]} colours multiplied by opacity @param {Float64Array} opacity @returns {number[]} */
@@ -73,11 +91,11 @@ function findHiddenPaper(colours, opacity) {
   const sum = (values) => values.reduce((total, value) => total + value, 0);
   const grey = luminance(colours);
   if (!sum(opacity)) return [1, 1, 1];
-  const seen = grey.filter((_, index) => opacity[index] > 0.5);
+  const seen = valuesWhere(grey, (index) => opacity[index] > 0.5);
   const mean = sum(seen) / seen.length;
   const deviation = Math.sqrt(sum(seen.map((level) => (level - mean) ** 2)) / seen.length);
   if (2 * seen.length > grey.length && deviation > ONE_TONE) {
-    return colours.map((colour) => quantile(colour.filter((_, index) => opacity[index] > 0.5), 0.5));
+    return colours.map((colour) => quantiles(valuesWhere(colour, (index) => opacity[index] > 0.5), [0.5])[0]);
   }
   return new Array(3).fill(sum(grey) / sum(opacity) < 0.5 ? 1 : 0);
 }

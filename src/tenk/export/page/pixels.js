@@ -5,17 +5,46 @@
  * @typedef {{height: number, width: number, values: Float64Array}} Pixels
  */
 
-/** @param {number} height @param {number} width @param {number} [value] @returns {Pixels} */
-function makePixels(height, width, value = 0) {
-  return { height, width, values: new Float64Array(height * width).fill(value) };
+/** @param {number} height @param {number} width @returns {Pixels} all 0 */
+function makePixels(height, width) {
+  return { height, width, values: new Float64Array(height * width) };
 }
 
-/** @param {Pixels} pixels @param {(value: number, index: number) => number | boolean} change @returns {Pixels} */
+/**
+ * Change each number by itself. Handing numbers to a function takes its time: what each stroke needs is done by loops.
+ * @param {Pixels} pixels @param {(value: number) => number} change @returns {Pixels}
+ */
 function mapPixels({ height, width, values }, change) {
-  const changed = makePixels(height, width);
-  const to = changed.values;
-  for (let index = 0; index < to.length; index++) to[index] = /** @type {number} */ (change(values[index], index));
-  return changed;
+  return { height, width, values: values.map(change) };
+}
+
+/** @param {Pixels} pixels @param {(index: number) => unknown} holds @returns {Pixels} 1 where something holds, else 0 */
+function makeMask({ height, width }, holds) {
+  const mask = makePixels(height, width);
+  for (let index = 0; index < mask.values.length; index++) if (holds(index)) mask.values[index] = 1;
+  return mask;
+}
+
+/** @param {Float64Array} values @param {(index: number) => unknown} holds @returns {Float64Array} those where something holds */
+function valuesWhere(values, holds) {
+  const kept = new Float64Array(values.length);
+  let count = 0;
+  for (let index = 0; index < values.length; index++) if (holds(index)) kept[count++] = values[index];
+  return kept.subarray(0, count);
+}
+
+/** @param {Pixels} pixels @param {number} value @returns {Pixels} each number with this added */
+function add({ height, width, values }, value) {
+  const sums = makePixels(height, width);
+  for (let index = 0; index < values.length; index++) sums.values[index] = values[index] + value;
+  return sums;
+}
+
+/** @param {Pixels} pixels @returns {Pixels} of each number the nearest from 0 to 1 */
+function clampAll({ height, width, values }) {
+  const clamped = makePixels(height, width);
+  for (let index = 0; index < values.length; index++) clamped.values[index] = clamp(values[index]);
+  return clamped;
 }
 
 /** @param {number} value @returns {number} the nearest from 0 to 1 */
@@ -23,57 +52,53 @@ function clamp(value) {
   return Math.min(Math.max(value, 0), 1);
 }
 
-/** @param {ArrayLike<number>} values @returns {{span: number, middle: number}} of the least and the largest */
+/** @param {Float64Array} values @returns {{least: number, most: number, span: number, middle: number}} where they lie */
 function range(values) {
   let [least, most] = [Infinity, -Infinity];
   for (let index = 0; index < values.length; index++) {
     if (values[index] < least) least = values[index];
     if (values[index] > most) most = values[index];
   }
-  return { span: most - least, middle: (least + most) / 2 };
+  return { least, most, span: most - least, middle: (least + most) / 2 };
 }
 
-/** @param {Pixels} pixels @returns {Pixels} rows as columns */
-function transpose({ height, width, values }) {
-  const turned = makePixels(width, height);
+/**
+ * What changes a line of pixels: it fills `changed`, whose length may be another. Both are used again for the next line.
+ * @typedef {(line: Float64Array, changed: Float64Array) => void} ChangeLine
+ */
+
+/**
+ * Change each row by itself, and turn rows into columns.
+ * @param {Pixels} pixels @param {number} length of the changed rows @param {ChangeLine} change @returns {Pixels}
+ */
+function changeAndTurn({ height, width, values }, length, change) {
+  const turned = makePixels(length, height);
+  const [line, changed] = [new Float64Array(width), new Float64Array(length)];
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) turned.values[x * height + y] = values[y * width + x];
+    for (let x = 0; x < width; x++) line[x] = values[y * width + x];
+    change(line, changed);
+    for (let x = 0; x < length; x++) turned.values[x * height + y] = changed[x];
   }
   return turned;
 }
 
 /**
- * Change each row by itself; all results must have one length.
- * @param {Pixels} pixels @param {(line: Float64Array) => Float64Array} change @returns {Pixels}
- */
-function changeRows({ height, width, values }, change) {
-  const first = change(values.subarray(0, width));
-  const changed = makePixels(height, first.length);
-  changed.values.set(first);
-  for (let y = 1; y < height; y++) {
-    changed.values.set(change(values.subarray(y * width, (y + 1) * width)), y * first.length);
-  }
-  return changed;
-}
-
-/**
  * Change each row, then each column.
- * @param {Pixels} pixels @param {(line: Float64Array) => Float64Array} change
- * @param {(line: Float64Array) => Float64Array} [changeColumn] where columns are changed in another way
+ * @param {Pixels} pixels @param {number} height then @param {number} width then
+ * @param {ChangeLine} change @param {ChangeLine} [changeColumn] where columns are changed in another way
  * @returns {Pixels}
  */
-function changeLines(pixels, change, changeColumn = change) {
-  return transpose(changeRows(transpose(changeRows(pixels, change)), changeColumn));
+function changeLines(pixels, height, width, change, changeColumn = change) {
+  return changeAndTurn(changeAndTurn(pixels, width, change), height, changeColumn);
 }
 
 /**
- * Cut out a part; what lies beyond the borders is `beyond`.
+ * Cut out a part; what lies beyond the borders is 0.
  * @param {Pixels} pixels @param {number} top @param {number} left @param {number} bottom @param {number} right
- * @param {number} [beyond]
  * @returns {Pixels}
  */
-function crop({ height, width, values }, top, left, bottom, right, beyond = 0) {
-  const part = makePixels(bottom - top, right - left, beyond);
+function crop({ height, width, values }, top, left, bottom, right) {
+  const part = makePixels(bottom - top, right - left);
   for (let y = Math.max(top, 0); y < Math.min(bottom, height); y++) {
     const row = values.subarray(y * width + Math.max(left, 0), y * width + Math.min(right, width));
     part.values.set(row, (y - top) * part.width + Math.max(-left, 0));
@@ -81,20 +106,23 @@ function crop({ height, width, values }, top, left, bottom, right, beyond = 0) {
   return part;
 }
 
+/** @param {Pixels} pixels @param {number} border @returns {Pixels} with so many zeros on each side, or without so many numbers */
+function widen(pixels, border) {
+  return crop(pixels, -border, -border, pixels.height + border, pixels.width + border);
+}
+
 /**
  * Add a border that goes on as the picture does inside, turned about the outermost value.
  * @param {Pixels} pixels @param {number} border @returns {Pixels}
  */
 function mirror(pixels, border) {
-  return changeLines(pixels, (line) => {
+  return changeLines(pixels, pixels.height + 2 * border, pixels.width + 2 * border, (line, longer) => {
     const last = line.length - 1;
-    const longer = new Float64Array(line.length + 2 * border);
     longer.set(line, border);
     for (let step = 1; step <= border; step++) {
       longer[border - step] = 2 * line[0] - line[step];
       longer[border + last + step] = 2 * line[last] - line[last - step];
     }
-    return longer;
   });
 }
 
@@ -105,18 +133,14 @@ function mirror(pixels, border) {
  */
 function boxMean(pixels, size) {
   const reach = (size - 1) / 2;
-  return changeLines(pixels, (line) => {
+  return changeLines(pixels, pixels.height, pixels.width, (line, means) => {
     const last = line.length - 1;
-    /** @param {number} index */
-    const at = (index) => line[Math.min(Math.max(index, 0), last)];
-    let sum = 0;
-    for (let index = -reach; index <= reach; index++) sum += at(index);
-    const means = new Float64Array(line.length);
+    let sum = reach * line[0];
+    for (let index = 0; index <= reach; index++) sum += line[Math.min(index, last)];
     for (let index = 0; index <= last; index++) {
       means[index] = sum / size;
-      sum += at(index + reach + 1) - at(index - reach);
+      sum += line[Math.min(index + reach + 1, last)] - line[Math.max(index - reach, 0)];
     }
-    return means;
   });
 }
 
@@ -127,20 +151,18 @@ function boxMean(pixels, size) {
  */
 function dilate(pixels, size) {
   const reach = (size - 1) / 2;
-  return changeLines(pixels, (line) => {
-    const largest = new Float64Array(line.length);
-    /** Places of values that no later one within reach exceeds: the largest first. @type {number[]} */
-    const queue = [];
-    let first = 0;
+  /** Places of values that no later one within reach exceeds, from `first` to `end`: the largest first. */
+  const queue = new Int32Array(Math.max(pixels.height, pixels.width));
+  return changeLines(pixels, pixels.height, pixels.width, (line, largest) => {
+    let [first, end] = [0, 0];
     for (let next = 0; next < line.length + reach; next++) {
       if (next < line.length) {
-        while (queue.length > first && line[queue[queue.length - 1]] <= line[next]) queue.pop();
-        queue.push(next);
+        while (end > first && line[queue[end - 1]] <= line[next]) end--;
+        queue[end++] = next;
       }
       if (queue[first] < next - 2 * reach) first++;
       if (next >= reach) largest[next - reach] = line[queue[first]];
     }
-    return largest;
   });
 }
 
@@ -157,21 +179,24 @@ function erode(pixels, size) {
  */
 function label({ height, width, values }, diagonally) {
   const labels = makePixels(height, width);
-  const stack = new Int32Array(values.length);
+  const numbers = labels.values;
+  const waiting = new Int32Array(values.length);
   let count = 0;
   for (let start = 0; start < values.length; start++) {
-    if (!values[start] || labels.values[start]) continue;
-    labels.values[start] = ++count;
-    stack[0] = start;
-    for (let depth = 1; depth > 0; ) {
-      const index = stack[--depth];
-      const [y, x] = [Math.floor(index / width), index % width];
-      for (let dy = y > 0 ? -1 : 0; dy <= (y < height - 1 ? 1 : 0); dy++) {
-        for (let dx = x > 0 ? -1 : 0; dx <= (x < width - 1 ? 1 : 0); dx++) {
-          const next = index + dy * width + dx;
-          if (!values[next] || labels.values[next] || (!diagonally && dx && dy)) continue;
-          labels.values[next] = count;
-          stack[depth++] = next;
+    if (!values[start] || numbers[start]) continue;
+    numbers[start] = ++count;
+    waiting[0] = start;
+    for (let left = 1; left > 0; ) {
+      const place = waiting[--left];
+      const y = Math.floor(place / width);
+      const x = place - y * width;
+      for (let row = Math.max(y - 1, 0); row <= Math.min(y + 1, height - 1); row++) {
+        const reach = diagonally || row === y ? 1 : 0;
+        for (let column = Math.max(x - reach, 0); column <= Math.min(x + reach, width - 1); column++) {
+          const next = row * width + column;
+          if (!values[next] || numbers[next]) continue;
+          numbers[next] = count;
+          waiting[left++] = next;
         }
       }
     }
@@ -180,84 +205,54 @@ function label({ height, width, values }, diagonally) {
 }
 
 /**
- * Return the distance from each pixel that is not 0 to the nearest that is (P. F. Felzenszwalb and D. P. Huttenlocher,
- * "Distance transforms of sampled functions", 2012).
- * @param {Pixels} mask @returns {Pixels}
+ * Return the distance from each pixel that is not 0 to the nearest that is.
+ * @param {Pixels} mask
+ * @param {number} [most] what is farther counts as this far: the less that is, the sooner all are found
+ * @returns {Pixels}
  */
-function distanceTransform(mask) {
-  const far = 2 * (mask.height + mask.width); // farther than any pixel is from another
-  const distances = changeLines(mask, (line) => squaredDistances(line, far), lowerEnvelope);
-  for (let index = 0; index < distances.values.length; index++) {
-    distances.values[index] = Math.sqrt(distances.values[index]);
+function distanceTransform(mask, most = mask.height + mask.width) {
+  const { height, width } = mask;
+  const squares = squaresAlongRows(mask, most);
+  const distances = makePixels(height, width);
+  for (let y = 0, place = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, place++) {
+      let nearest = squares[place];
+      for (let step = 1; step * step < nearest; step++) { // rows farther away cannot be nearer
+        if (step <= y) nearest = Math.min(nearest, squares[place - step * width] + step * step);
+        if (step < height - y) nearest = Math.min(nearest, squares[place + step * width] + step * step);
+      }
+      distances.values[place] = Math.sqrt(nearest);
+    }
   }
   return distances;
 }
 
-/**
- * Return the squared distance from each place on a line to the nearest that is 0.
- * @param {Float64Array} line @param {number} far the distance where none is
- * @returns {Float64Array}
- */
-function squaredDistances(line, far) {
-  const squares = new Float64Array(line.length);
-  for (let place = 0, distance = far; place < line.length; place++) {
-    distance = line[place] ? distance + 1 : 0;
-    squares[place] = distance;
-  }
-  for (let place = line.length - 1, distance = far; place >= 0; place--) {
-    distance = line[place] ? distance + 1 : 0;
-    squares[place] = Math.min(squares[place], distance) ** 2;
+/** @param {Pixels} mask @param {number} most @returns {Float64Array} squared distances to the nearest 0 of the same row */
+function squaresAlongRows({ height, width, values }, most) {
+  const squares = new Float64Array(values.length);
+  for (let first = 0; first < height * width; first += width) {
+    for (let place = first, distance = most; place < first + width; place++) {
+      distance = values[place] ? Math.min(distance + 1, most) : 0;
+      squares[place] = distance;
+    }
+    for (let place = first + width - 1, distance = most; place >= first; place--) {
+      distance = values[place] ? Math.min(distance + 1, squares[place]) : 0;
+      squares[place] = distance * distance;
+    }
   }
   return squares;
 }
 
 /**
- * Return, for each place on a line, the least of the parabolas that stand on all places at the given heights.
- * @param {Float64Array} heights @returns {Float64Array}
+ * Return how fast values change along row and column, added up: half the difference of both neighbours.
+ * @param {Pixels} pixels @param {number} y @param {number} x @returns {number}
  */
-function lowerEnvelope(heights) {
-  const feet = new Int32Array(heights.length); // of the parabolas that are the least somewhere
-  const starts = new Float64Array(heights.length + 1); // from where on each of them is
-  let last = 0;
-  starts[0] = -Infinity;
-  for (let place = 1; place < heights.length; place++) {
-    for (;;) {
-      const foot = feet[last];
-      const crossing = (heights[place] + place * place - heights[foot] - foot * foot) / (2 * (place - foot));
-      if (crossing > starts[last]) {
-        starts[++last] = crossing;
-        feet[last] = place;
-        break;
-      }
-      last--;
-    }
-  }
-  starts[last + 1] = Infinity;
-  let foot = 0;
-  const least = new Float64Array(heights.length);
-  for (let place = 0; place < heights.length; place++) {
-    while (starts[foot + 1] < place) foot++;
-    least[place] = (place - feet[foot]) ** 2 + heights[feet[foot]];
-  }
-  return least;
-}
-
-/**
- * Return how fast values change along rows and along columns, added up: half the difference of both neighbours.
- * @param {Pixels} pixels @returns {Float64Array}
- */
-function steepness({ height, width, values }) {
-  const steep = new Float64Array(values.length);
-  for (let y = 0, index = 0; y < height; y++) {
-    const [up, down] = [y > 0 ? 1 : 0, y < height - 1 ? 1 : 0];
-    for (let x = 0; x < width; x++, index++) {
-      const [left, right] = [x > 0 ? 1 : 0, x < width - 1 ? 1 : 0];
-      const along = (values[index + right] - values[index - left]) / (left + right || 1);
-      const across = (values[index + down * width] - values[index - up * width]) / (up + down || 1);
-      steep[index] = Math.abs(along) + Math.abs(across);
-    }
-  }
-  return steep;
+function steepness({ height, width, values }, y, x) {
+  const [up, down] = [Math.max(y - 1, 0), Math.min(y + 1, height - 1)];
+  const [left, right] = [Math.max(x - 1, 0), Math.min(x + 1, width - 1)];
+  const along = (values[y * width + right] - values[y * width + left]) / (right - left || 1);
+  const across = (values[down * width + x] - values[up * width + x]) / (down - up || 1);
+  return Math.abs(along) + Math.abs(across);
 }
 
 /** @param {Pixels} pixels @param {number} step @returns {Float64Array} every so many-th value of every so many-th row */
@@ -270,15 +265,12 @@ function sample({ height, width, values }, step) {
 }
 
 /**
- * Return the value below which a share of all values lies, between the two nearest in proportion.
- * @param {ArrayLike<number>} values @param {number} share @returns {number}
+ * Return the values below which shares of all values lie, between the two nearest in proportion.
+ * @param {Float64Array} values @param {number[]} shares @returns {number[]}
  */
-function quantile(values, share) {
-  const sorted = Float64Array.from(values).sort();
-  const place = share * (sorted.length - 1);
-  const below = Math.floor(place);
-  const above = Math.min(below + 1, sorted.length - 1);
-  return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
+function quantiles(values, shares) {
+  const sorted = values.slice().sort();
+  return shares.map((share) => valueAt(sorted, share * (sorted.length - 1) + 0.5));
 }
 
 /**
@@ -286,19 +278,17 @@ function quantile(values, share) {
  * @param {Pixels} pixels @param {number} height @param {number} width @returns {Pixels}
  */
 function resize(pixels, height, width) {
-  return changeLines(pixels, resampling(pixels.width, width), resampling(pixels.height, height));
+  return changeLines(pixels, height, width, resampling(pixels.width, width), resampling(pixels.height, height));
 }
 
-/** @param {number} source @param {number} target @returns {(line: Float64Array) => Float64Array} */
+/** @param {number} source @param {number} target @returns {ChangeLine} */
 function resampling(source, target) {
   const step = source / target;
-  return (line) => {
-    const resampled = new Float64Array(target);
-    for (let place = 0; place < target; place++) {
-      resampled[place] =
-        target > source ? valueAt(line, (place + 0.5) * step) : sumBetween(line, place * step, (place + 1) * step) / step;
-    }
-    return resampled;
+  if (target > source) return (line, longer) => {
+    for (let place = 0; place < target; place++) longer[place] = valueAt(line, (place + 0.5) * step);
+  };
+  return (line, shorter) => {
+    for (let place = 0; place < target; place++) shorter[place] = sumBetween(line, place * step, (place + 1) * step) / step;
   };
 }
 

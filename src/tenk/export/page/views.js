@@ -52,9 +52,10 @@ class Frame {
 
   /** @param {ArrayLike<number> | null} frame grey levels in 0..255 */
   show(frame) {
-    for (let index = 0; index < this.image.data.length / 4; index++) {
-      this.image.data.fill(frame?.[index] ?? 0, 4 * index, 4 * index + 3);
-      this.image.data[4 * index + 3] = 255;
+    const { data } = this.image;
+    for (let index = 0; 4 * index < data.length; index++) {
+      data[4 * index] = data[4 * index + 1] = data[4 * index + 2] = frame ? frame[index] : 0;
+      data[4 * index + 3] = 255;
     }
     this.context.putImageData(this.image, 0, 0);
   }
@@ -79,8 +80,9 @@ function readPalette(style) {
 }
 
 /**
- * One row of maps: where a group of layers ends.
- * @typedef {{last: number, names: string[], images: Array<{context: CanvasRenderingContext2D, image: ImageData}>}} Row
+ * One row of maps: where a group of layers ends. The colours of an image are its pixels, one number each.
+ * @typedef {{context: CanvasRenderingContext2D, image: ImageData, colours: Uint32Array}} Map
+ * @typedef {{last: number, names: string[], maps: Map[]}} Row
  */
 
 /** The maps that come out of the layers, a row for each group of layers. */
@@ -102,35 +104,35 @@ class Layers {
     const size = height === 1 ? `${channels} numbers` : `${channels} maps of ${height}×${width}`;
     const name = element("span", "name", group.names.join(", "));
     name.append(element("span", "size", size));
-    const maps = element("div", height < 4 ? "maps pixels small" : "maps pixels");
-    maps.setAttribute("role", "img");
-    maps.setAttribute("aria-label", `${group.names.join(", ")}: ${size}`);
-    const images = Array.from({ length: channels }, (_, channel) => {
+    const tiles = element("div", height < 4 ? "maps pixels small" : "maps pixels");
+    tiles.setAttribute("role", "img");
+    tiles.setAttribute("aria-label", `${group.names.join(", ")}: ${size}`);
+    const maps = Array.from({ length: channels }, (_, channel) => {
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [width, height];
       const tile = element("div");
       tile.append(canvas);
       if (final) tile.append(element("span", "", `${channel}`));
-      maps.append(tile);
+      tiles.append(tile);
       const context = contextOf(canvas);
-      return { context, image: context.createImageData(width, height) };
+      const image = context.createImageData(width, height);
+      return { context, image, colours: new Uint32Array(image.data.buffer) };
     });
-    item.append(name, maps);
+    item.append(name, tiles);
     this.list.append(item);
-    return { ...group, images };
+    return { ...group, maps };
   }
 
   /** @param {Maps[] | null} outputs of each layer; null: nothing is there */
   show(outputs) {
     this.outputs = outputs;
-    for (const row of this.rows) {
-      const values = outputs?.[row.last].values;
-      const scale = values ? 127 / values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9) : 0;
-      row.images.forEach(({ context, image }, channel) => {
-        const pixels = new Uint32Array(image.data.buffer);
-        for (let index = 0; index < pixels.length; index++) {
-          const value = values ? values[channel * pixels.length + index] : 0;
-          pixels[index] = this.palette[Math.round(scale * value) + 127];
+    for (const { last, maps } of this.rows) {
+      const values = outputs?.[last].values;
+      const scale = values ? 127 / largestSize(values) : 0;
+      maps.forEach(({ context, image, colours }, channel) => {
+        const first = channel * colours.length;
+        for (let index = 0; index < colours.length; index++) {
+          colours[index] = this.palette[values ? Math.round(scale * values[first + index]) + 127 : 127];
         }
         context.putImageData(image, 0, 0);
       });
@@ -142,6 +144,12 @@ class Layers {
     this.palette = readPalette(getComputedStyle(this.list));
     this.show(this.outputs);
   }
+}
+
+/** @param {Float64Array} values @returns {number} of the one farthest from 0; never 0 itself */
+function largestSize(values) {
+  const { least, most } = range(values);
+  return Math.max(-least, most, 1e-9);
 }
 
 /**
