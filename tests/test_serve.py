@@ -8,6 +8,7 @@ import io
 import json
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -162,6 +163,31 @@ def test_a_body_in_drips_is_cut_off_however_steady_they_are() -> None:
             with contextlib.suppress(TimeoutError):
                 answer = connection.recv(1000)
     assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_client_that_still_sends_is_heard_out_for_a_while_so_that_it_hears_the_answer() -> None:
+    class Patient(Hurried):
+        linger_seconds = 20.0
+
+    with serving(protocol=Patient) as port, connect(port) as connection:
+        connection.sendall(POST_PNG + b"content-length: 1000000\r\n\r\n")
+        assert connection.recv(9) == b"HTTP/1.1 "
+        for _ in range(100):
+            connection.sendall(b"x" * 1000)
+        assert everything(connection).startswith(b"408 ")
+
+
+def send_for_ever(connection: socket.socket) -> NoReturn:
+    while True:
+        connection.sendall(b"x" * 1000)
+
+
+def test_a_client_that_still_sends_is_not_heard_out_for_ever() -> None:
+    with serving(protocol=Hurried) as port, connect(port) as connection:
+        connection.sendall(POST_PNG + b"content-length: 1000000\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 408"
+        with pytest.raises(ConnectionError):
+            send_for_ever(connection)
 
 
 def test_a_connection_kept_alive_has_the_same_time_for_its_next_request() -> None:
