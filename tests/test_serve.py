@@ -299,6 +299,27 @@ def test_no_path_leads_to_a_file(path: str) -> None:
     assert status == (b"400" if path == "/\x00" else b"404")
 
 
+def test_no_request_opens_a_file(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask_for_all() -> list[int]:
+        read = reader(network)
+        paths = ["/", "/healthz", "/readyz", "/openapi.json", "/etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"]
+        named = {**PNG, "content-disposition": "attachment; filename=/etc/passwd"}
+        sent = [ask("POST", "/api/predict?path=/etc/passwd", read, content=DIGIT, headers=named)]
+        sent += [ask("POST", "/api/predict", read, content=b"/etc/passwd", headers=PNG)]
+        return [answer.status_code for answer in [*(ask("GET", path, read) for path in paths), *sent]]
+
+    def refuse(path: object, *_: object, **__: object) -> NoReturn:
+        raise AssertionError(path)
+
+    expected = [200, 200, 200, 200, 404, 404, 200, 422]
+    assert ask_for_all() == expected  # whatever is loaded on first use is, now
+    for name in "builtins.open", "io.open", "os.open", "os.stat", "os.scandir":
+        monkeypatch.setattr(name, refuse)
+    found = ask_for_all()
+    monkeypatch.undo()
+    assert found == expected
+
+
 # --- other sites (49, 50) ----------------------------------------------------------------------------------------
 
 
