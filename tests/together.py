@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import multiprocessing
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import BrokenBarrierError
 from typing import Any
 from unittest.mock import patch
 
@@ -24,8 +26,9 @@ def at_once(*calls: Callable[[], Any]) -> list[Outcome]:
     """Make each call in a process of its own, all from the same moment on; they must end, well or with an error."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tenk.training"])
-    barrier, outcomes = context.Barrier(len(calls)), context.SimpleQueue()
-    processes = [context.Process(target=_call, args=(call, barrier, outcomes)) for call in calls]
+    outcomes = context.SimpleQueue()
+    barriers = context.Barrier(len(calls)), context.Barrier(len(calls))
+    processes = [context.Process(target=_call, args=(call, *barriers, outcomes)) for call in calls]
     for process in processes:
         process.start()
     for process in processes:
@@ -34,17 +37,34 @@ def at_once(*calls: Callable[[], Any]) -> list[Outcome]:
     return sorted(outcomes.get() for _ in calls)
 
 
-def _call(call: Callable[[], Any], barrier: Barrier, outcomes: SimpleQueue[Outcome]) -> None:
+def _call(call: Callable[[], Any], start: Barrier, steps: Barrier, outcomes: SimpleQueue[Outcome]) -> None:
     import torch
 
+    global _steps
+    _steps = steps
     torch.set_num_threads(1)
-    barrier.wait(60)
+    start.wait(60)
     try:
         call()
     except TenkError as error:
         outcomes.put((error.exit_code, str(error)))
     else:
         outcomes.put((0, ""))
+
+
+_steps: Barrier | None = None
+
+
+def step_by_step(replace: Callable[[Path, Path], Path], folder: Path) -> Callable[[Path, Path], Path]:
+    """Have processes put their files into a folder in step, one file each, unless something keeps them apart."""
+
+    def in_step(source: Path, target: Path) -> Path:
+        if _steps and Path(target).parent == folder:
+            with suppress(BrokenBarrierError):
+                _steps.wait(0.5)
+        return replace(source, target)
+
+    return in_step
 
 
 def study(recipe: Recipe, data: Path, folder: Path) -> None:
@@ -64,7 +84,8 @@ def export(to: str, weights: Path, out: Path, data: Path) -> None:
     from tenk.runs import load_weights
 
     write = {"c": export_c, "html": export_html, "onnx": export_onnx}[to]
-    with patch("tenk.export.c.find_compiler", lambda: None):
+    in_step = patch.object(Path, "replace", step_by_step(Path.replace, out))
+    with in_step, patch("tenk.export.c.find_compiler", lambda: None):
         write(*load_weights(weights), out, "float", load_digits(data))
 
 
