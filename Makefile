@@ -2,13 +2,15 @@
 #   make train            train the default recipe on MNIST; ARGS="..." is passed on to `tenk train`
 #   make test             the fast tests        make check   format, lint, types, tests: what must pass
 #   make format           mend the format       make bench   how fast the trainer is here
+#   make load             the server under load, every answer checked; ARGS="--seconds 10 --clients 50"
+#   make audit            known vulnerabilities of all that tenk installs; asks PyPI
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test lint check format bench clean
+.PHONY: train test lint check format bench load audit clean
 .DELETE_ON_ERROR:
 
 train: $(VENV)/installed
@@ -30,6 +32,16 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/tenk bench $(ARGS)
+
+load: $(VENV)/installed-dev
+	$(BIN)/python tools/load_server.py $(ARGS)
+
+# strict: a package that PyPI's service cannot be asked about, as on a mirror that lacks it, is an error and no pass
+audit: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet pip-audit
+	$(BIN)/pip freeze --exclude-editable | sed 's/\(==[^+]*\)+.*/\1/' > $(VENV)/audited.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement $(VENV)/audited.txt \
+	    || { echo "error: audit not passed: see above. it needs PyPI's vulnerability service; a mirror may lack it" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -31,6 +31,7 @@ class Hurried(DeadlineProtocol):
     """Does not wait for the ten seconds that users have."""
 
     arrive_seconds = 0.3
+    linger_seconds = 0.3
 
 
 @contextmanager

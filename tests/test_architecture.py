@@ -106,8 +106,23 @@ RIM = {
 }
 """Heavy libraries, and the one module that may import each."""
 
-FORBIDDEN = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-"""Modules that run what they read."""
+FORBIDDEN = {
+    "pickle",
+    "cPickle",
+    "_pickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "shelve",
+    "marshal",
+    "yaml",
+    "runpy",
+    "code",
+}
+"""Modules that run what they read, or may."""
+
+RUNNING = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
+"""Functions that run a text."""
 
 
 def module_name(path: Path) -> str:
@@ -253,6 +268,13 @@ def test_nothing_reads_or_writes_a_pickle(name: str) -> None:
         node for node in ast.walk(TREES[name]) if isinstance(node, ast.keyword) and node.arg == "allow_pickle"
     ]
     assert permitting == []
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_nothing_runs_a_text(name: str) -> None:
+    calls = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
+    assert {ast.unparse(call.func) for call in calls} & RUNNING == set()
+    assert [call for call in calls for keyword in call.keywords if keyword.arg == "shell"] == []
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["nonsense"]])

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,7 +21,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tenk.errors import BusyError
-from tenk.files import locked, sha256, sweep_temporaries, sync_folder, write_atomically, write_json
+from tenk.files import locked, sha256, sweep_temporaries, sync_folder, taking_turns, write_atomically, write_json
 
 HOLDER = """
 import sys
@@ -273,6 +274,30 @@ def test_locks_on_two_folders_do_not_hinder_each_other(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with another_holder(tmp_path), locked(tmp_path / "other"):
         assert (tmp_path / "other" / ".lock.pid").exists()
+
+
+def test_who_is_refused_is_told_so_where_the_holder_has_not_yet_left_its_name(tmp_path: Path) -> None:
+    with another_holder(tmp_path):
+        for leave in ((tmp_path / ".lock.pid").unlink, (tmp_path / ".lock.pid").touch):
+            leave()
+            with pytest.raises(BusyError, match="written by process unknown"), locked(tmp_path):
+                pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")
+def test_those_that_change_a_folder_take_turns_and_leave_nothing_in_it(tmp_path: Path) -> None:
+    def change() -> None:
+        with taking_turns(tmp_path):
+            (tmp_path / "changed").touch()
+
+    with ThreadPoolExecutor(1) as pool:
+        with taking_turns(tmp_path):
+            other = pool.submit(change)
+            with pytest.raises(TimeoutError):
+                other.result(timeout=0.1)
+            assert list(tmp_path.iterdir()) == []
+        other.result(timeout=60)
+    assert [path.name for path in tmp_path.iterdir()] == ["changed"]
 
 
 # --- sweeping ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import io
 import json
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -164,6 +165,31 @@ def test_a_body_in_drips_is_cut_off_however_steady_they_are() -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_client_that_still_sends_is_heard_out_for_a_while_so_that_it_hears_the_answer() -> None:
+    class Patient(Hurried):
+        linger_seconds = 20.0
+
+    with serving(protocol=Patient) as port, connect(port) as connection:
+        connection.sendall(POST_PNG + b"content-length: 1000000\r\n\r\n")
+        assert connection.recv(9) == b"HTTP/1.1 "
+        for _ in range(100):
+            connection.sendall(b"x" * 1000)
+        assert everything(connection).startswith(b"408 ")
+
+
+def send_for_ever(connection: socket.socket) -> NoReturn:
+    while True:
+        connection.sendall(b"x" * 1000)
+
+
+def test_a_client_that_still_sends_is_not_heard_out_for_ever() -> None:
+    with serving(protocol=Hurried) as port, connect(port) as connection:
+        connection.sendall(POST_PNG + b"content-length: 1000000\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 408"
+        with pytest.raises(ConnectionError):
+            send_for_ever(connection)
+
+
 def test_a_connection_kept_alive_has_the_same_time_for_its_next_request() -> None:
     with serving(protocol=Hurried) as port, connect(port) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
@@ -271,6 +297,27 @@ def test_no_path_leads_to_a_file(path: str) -> None:
         connection.sendall(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode())
         status = everything(connection).split()[1]
     assert status == (b"400" if path == "/\x00" else b"404")
+
+
+def test_no_request_opens_a_file(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask_for_all() -> list[int]:
+        read = reader(network)
+        paths = ["/", "/healthz", "/readyz", "/openapi.json", "/etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"]
+        named = {**PNG, "content-disposition": "attachment; filename=/etc/passwd"}
+        sent = [ask("POST", "/api/predict?path=/etc/passwd", read, content=DIGIT, headers=named)]
+        sent += [ask("POST", "/api/predict", read, content=b"/etc/passwd", headers=PNG)]
+        return [answer.status_code for answer in [*(ask("GET", path, read) for path in paths), *sent]]
+
+    def refuse(path: object, *_: object, **__: object) -> NoReturn:
+        raise AssertionError(path)
+
+    expected = [200, 200, 200, 200, 404, 404, 200, 422]
+    assert ask_for_all() == expected  # whatever is loaded on first use is, now
+    for name in "builtins.open", "io.open", "os.open", "os.stat", "os.scandir":
+        monkeypatch.setattr(name, refuse)
+    found = ask_for_all()
+    monkeypatch.undo()
+    assert found == expected
 
 
 # --- other sites (49, 50) ----------------------------------------------------------------------------------------

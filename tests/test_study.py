@@ -325,7 +325,7 @@ def test_a_folder_of_something_else_is_refused(dataset: Dataset, tmp_path: Path)
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"variants": {}}', '{"variants": {"a": {"epochs": 0}}}'])
 def test_a_damaged_plan_is_told_and_kept(text: str, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(text)
-    with pytest.raises(ModelError, match="damaged plan"):
+    with pytest.raises(ModelError, match="cannot read the plan"):
         read_plan(tmp_path)
     assert (tmp_path / "plan.json").read_text() == text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -96,10 +97,34 @@ def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
             finally:
                 owner.unlink(missing_ok=True)
     except filelock.Timeout:
-        pid = owner.read_text() if owner.exists() else "unknown"
+        pid = _read_owner(owner)
         raise BusyError(
             f"folder in use: {folder} is being written by process {pid}. wait for it to end, or choose another folder"
         ) from None
+
+
+def _read_owner(path: Path) -> str:
+    """Return who holds a lock; it may be writing its name, or taking it away, at this moment."""
+    try:
+        return path.read_text() or "unknown"
+    except OSError:
+        return "unknown"
+
+
+@contextmanager
+def taking_turns(folder: Path) -> Iterator[None]:
+    """Have other processes wait for as long as a folder is changed, without a lock file in it (a no-op on Windows)."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # is let go with the descriptor, also when the process is killed
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:

@@ -75,7 +75,10 @@ def read_plan(folder: Path) -> Plan | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # UsageError is a ValueError
-        raise ModelError(f"damaged plan: {path} ({error}). restore it from a copy, or choose another --out") from None
+        raise ModelError(
+            f"cannot read the plan: {path} ({error}). "
+            "use the tenk that wrote it, restore it from a copy, or choose another --out"
+        ) from None
 
 
 def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any]]) -> dict[str, Recipe]:

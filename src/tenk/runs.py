@@ -149,7 +149,10 @@ class Run:
         try:
             return Recipe.from_json(self._read(self._recipe_file))
         except UsageError as error:
-            raise ModelError(f"damaged recipe: {self._recipe_file}: {error}") from None
+            raise ModelError(
+                f"cannot read the recipe: {self._recipe_file} ({error}). "
+                "use the tenk that wrote it, restore it from a copy, or train again"
+            ) from None
 
     def environment(self) -> dict[str, Any]:
         """Return under what the run was begun."""
@@ -160,9 +163,8 @@ class Run:
         if not self._result_file.exists():
             return None
         value = self._read_object(self._result_file)
-        known = {item.name: value[item.name] for item in fields(Result) if item.name in value}
         try:
-            return Result(**{**known, "test_interval_95": tuple(value["test_interval_95"])})
+            return Result(**{**_known_fields(Result, value), "test_interval_95": tuple(value["test_interval_95"])})
         except (KeyError, TypeError):
             raise ModelError(
                 f"damaged result: {self._result_file}. remove it, then: {resume_command(self.folder)}"
@@ -177,13 +179,24 @@ class Run:
             raise ModelError(f"damaged file: {self._environment_file} names no data. train again") from None
 
     def history(self) -> list[Epoch]:
-        """Return the epochs so far, up to a line that a killed process left half-written."""
+        """Return the epochs so far, up to a line that a killed process left half-written.
+
+        Raises:
+            ModelError: a line that is whole is no epoch.
+        """
         epochs = []
-        for line in self._read(self._metrics_file).splitlines():
+        for number, line in enumerate(self._read(self._metrics_file).splitlines(), start=1):
             try:
-                epochs.append(Epoch(**json.loads(line)))
-            except (ValueError, TypeError):
+                written = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            try:
+                epochs.append(Epoch(**_known_fields(Epoch, written)))
+            except TypeError as error:
+                raise ModelError(
+                    f"cannot read the metrics: {self._metrics_file}, line {number} ({error}). "
+                    "use the tenk that wrote it, or train again"
+                ) from None
         return epochs
 
     def write_history(self, epochs: list[Epoch]) -> None:
@@ -250,6 +263,11 @@ class Run:
         if not isinstance(value, dict):
             raise ModelError(f"damaged file: {path} holds no JSON object. train again")
         return value
+
+
+def _known_fields(kind: type[Epoch | Result], written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a dataclass has a field for: a newer tenk may have written more."""
+    return {item.name: written[item.name] for item in fields(kind) if item.name in written}
 
 
 def _metrics_line(epoch: Epoch) -> str:

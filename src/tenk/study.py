@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 
+import tenk
 from tenk.cluster import RayEngine, check_installed
 from tenk.datasets import Dataset, load_digits
 from tenk.device import pick_device
@@ -177,7 +179,8 @@ def _make_folder(folder: Path) -> None:
     """Make the folder of a study; refuse one that holds anything else."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        foreign = [] if read_plan(folder) else [path for path in folder.iterdir() if not path.name.startswith(".")]
+        found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        foreign = [] if read_plan(folder) else found  # in this order: another study may be beginning here
     except OSError as error:
         raise TenkError(f"cannot make a study folder: {folder} ({error.strerror}). choose another --out") from None
     if foreign:
@@ -239,6 +242,7 @@ class Study:
 
     def take_finished(self) -> Iterator[str]:
         """Take in the runs that are finished on disk; set aside what is damaged, and yield a sentence about it."""
+        versions: Counter[str] = Counter()
         for job in self.jobs():
             try:
                 result = _read_finished(job, self.plan.data["sha256"])
@@ -247,6 +251,10 @@ class Study:
             else:
                 if result:
                     self.add(Outcome(job, result))
+                    versions[str(Run(job.folder).environment().get("tenk", "unknown"))] += 1
+        del versions[tenk.__version__]
+        for version, count in sorted(versions.items()):
+            yield f"kept as they are: {count} finished runs of tenk {version}. to compare within one, begin anew"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plan, runs, rows and comparisons as plain values, for JSON."""
@@ -297,7 +305,8 @@ def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float
     runs: list[dict[str, Any]] = []
     for folder in studies:
         try:
-            runs += json.loads((folder / "study.json").read_text())["runs"]
+            found = json.loads((folder / "study.json").read_text())["runs"]
+            runs += [{name: run[name] for name in ("variant", "protocol", "score", "seconds")} for run in found]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"no study to read: {folder / 'study.json'} ({error}). give a study's folder") from None
     return _gather_points(runs)

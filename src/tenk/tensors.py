@@ -58,7 +58,7 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     if version != FORMAT_VERSION:
         raise ModelError(
             f"another format: {path} is of version {version}, this tenk reads {FORMAT_VERSION}. "
-            "use the tenk that wrote it, or a newer one"
+            "use the tenk that wrote it, or train again"
         )
     if sealed != _digest({"format": version, "kind": found, "facts": facts}, tensors):
         raise ModelError(f"damaged file: {path} does not match its own checksum. restore it from a copy")

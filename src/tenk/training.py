@@ -140,7 +140,11 @@ def _check_equal(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]
     """Refuse to resume under anything that would make the result another one; name the first that differs."""
     for key, value in now.items():
         if before.get(key) != value:
-            remedy = f"set OMP_NUM_THREADS={before.get(key)}" if key == "threads" else "resume as it was begun"
+            remedies = {
+                "threads": f"set OMP_NUM_THREADS={before.get(key)}",
+                "tenk": "finish it with the tenk that began it",
+            }
+            remedy = remedies.get(key, "resume as it was begun")
             raise ModelError(
                 f"cannot resume {folder}: {key} was {before.get(key)}, is now {value}. {remedy}, or train anew"
             )
@@ -225,7 +229,7 @@ class Trainer:
             self.run.begin(self.recipe, environment)
         else:
             before = {**self.run.environment(), "data": self.run.data()["sha256"]}
-            now = {key: environment[key] for key in ("torch", "device", "threads")}
+            now = {key: environment[key] for key in ("tenk", "torch", "device", "threads")}
             _check_equal(self.run.folder, before, {**now, "data": self.data_sha256})
             checkpoint = self.run.load_checkpoint()
             if checkpoint:

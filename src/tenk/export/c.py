@@ -24,7 +24,7 @@ from tenk.export.native import NativeModel, find_compiler
 from tenk.export.plain import flatten
 from tenk.export.proof import CALIBRATION, TOLERANCE, Agreement, Exported, Kind, compare, require_agreement
 from tenk.export.stages import group
-from tenk.files import sync_folder, write_atomically
+from tenk.files import sync_folder, taking_turns, write_atomically
 from tenk.models import count_parameters
 from tenk.synthetic import draw_digits
 
@@ -138,10 +138,11 @@ def export_c(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, 
         UsageError: `out` holds something else, or the network cannot be exported.
         TenkError: the check has failed; nothing is written.
     """
-    _refuse_foreign(out, f"tenk_{facts['model']}.h")
+    header = f"tenk_{facts['model']}.h"
+    _refuse_foreign(out, header)
     built = build_c(model, facts, kind, dataset.train.images[:CALIBRATION])
     agreement = check_c(built, model, dataset) if find_compiler() else None
-    _write(out, built.files)
+    _write(out, built.files, header)
     notes = {
         "type": kind,
         "weight_bytes": built.source.weight_bytes,
@@ -160,7 +161,7 @@ def _refuse_foreign(out: Path, header: str) -> None:
         raise UsageError(f"folder not empty: {out} holds no export of this network. give --out another, or empty it")
 
 
-def _write(out: Path, files: Mapping[str, str]) -> None:
+def _write(out: Path, files: Mapping[str, str], header: str) -> None:
     """Write all files or none: a full disk shows while they still lie in a folder of their own beside `out`."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -168,9 +169,11 @@ def _write(out: Path, files: Mapping[str, str]) -> None:
             for name, text in files.items():
                 write_atomically(Path(place, name), text)
             out.mkdir(exist_ok=True)
-            for name in files:
-                Path(place, name).replace(out / name)
-            sync_folder(out)
+            with taking_turns(out):  # else the files of two exports at once would be mixed
+                _refuse_foreign(out, header)
+                for name in files:
+                    Path(place, name).replace(out / name)
+                sync_folder(out)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(out)) from error
 

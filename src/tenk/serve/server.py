@@ -22,6 +22,9 @@ ARRIVE_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 """Time that an answer has to be made and taken away."""
 
+LINGER_SECONDS = 2.0
+"""Time that a client, told that it was too slow, has to hear it, while what it still sends is thrown away."""
+
 GRACE_SECONDS = 10
 """Time that requests under way have when the server is stopped."""
 
@@ -34,11 +37,13 @@ class DeadlineProtocol(H11Protocol):
 
     arrive_seconds = ARRIVE_SECONDS
     answer_seconds = ANSWER_SECONDS
+    linger_seconds = LINGER_SECONDS
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._deadline: asyncio.TimerHandle | None = None
         self._arriving: bool | None = None
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the first request its time."""
@@ -47,6 +52,8 @@ class DeadlineProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Give a request its time from its first byte on; and its answer, from its last byte on."""
+        if self._refused:
+            return
         if self.timeout_keep_alive_task is not None:
             self._arriving = None
         super().data_received(data)
@@ -76,17 +83,29 @@ class DeadlineProtocol(H11Protocol):
         self._deadline = self.loop.call_later(seconds, self._expire)
 
     def _expire(self) -> None:
-        if self.transport.is_closing() or not self._arriving:
+        if self.transport.is_closing() or not self._arriving or self._refused:
             self.transport.abort()
             return
         begun = self.conn.their_state is h11.SEND_BODY or self.conn.trailing_data[0]
         if begun and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.write(
-                b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
-                b'{"error": "request too slow. send it faster, or smaller"}'
-            )
-        self.transport.close()
-        self._set_deadline(self.arrive_seconds)
+            self._refuse()
+        else:
+            self.transport.close()
+            self._set_deadline(self.arrive_seconds)
+
+    def _refuse(self) -> None:
+        """Answer with 408, and listen on for a while: a client that still sends would lose it to a reset."""
+        self._refused = True
+        if self.cycle:
+            self.cycle.disconnected = True  # the application is not to wait for the rest, nor to answer as well
+            self.cycle.message_event.set()
+        self.transport.write(
+            b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
+            b'{"error": "request too slow. send it faster, or smaller"}'
+        )
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._set_deadline(self.linger_seconds)
 
 
 def listen(host: str, port: int) -> socket.socket:
