@@ -97,7 +97,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_is_no_weights_file(dataset: Dataset, tmp_path: Path) -> None:
     train(small(epochs=1), dataset, tmp_path / "run", reports=[])
     (checkpoint,) = (tmp_path / "run" / "checkpoint").glob("*.safetensors")
-    with pytest.raises(ModelError, match=r"holds a checkpoint\. give a weights"):
+    with pytest.raises(ModelError, match=r"is a checkpoint file\. give a weights file"):
         load_model(checkpoint)
 
 

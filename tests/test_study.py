@@ -125,9 +125,9 @@ def test_overrides_are_read_as_they_are_written() -> None:
     ("overrides", "hint"),
     [
         ({"optimizer.rl": [0.1]}, "did you mean optimizer.lr?"),
-        ({"optimizer": [3]}, "unknown recipe field|not of type"),
+        ({"optimizer": [3]}, "unknown recipe field|not a number"),
         ({"optimizer.lr.x": [3]}, "unknown recipe field"),
-        ({"epochs": ["many"]}, "not of type int"),
+        ({"epochs": ["many"]}, "not a whole number"),
         ({"epochs": [0]}, "epochs out of range"),
         ({"optimizer.name": ["lion"]}, "unknown optimizer.name"),
         ({"model": ["gpa"]}, "did you mean gap?"),

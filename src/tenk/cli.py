@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import io
 import ipaddress
@@ -10,6 +11,8 @@ import itertools
 import json as jsonlib
 import os
 import re
+import shlex
+import shutil
 import socket
 import sys
 import webbrowser
@@ -24,7 +27,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 import tenk
 from tenk.errors import DataError, TenkError, UsageError, unknown_name
 from tenk.recipes import Recipe, get_recipe, list_recipes
-from tenk.terminal import build_table, literal, open_console, printable
+from tenk.terminal import build_table, literal, open_console, printable, shorten
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,19 +40,39 @@ if TYPE_CHECKING:
     from tenk.export.proof import Exported
     from tenk.prediction import Prediction
 
-RecipeName = Annotated[str, Positional, arg(constructor=tyro.extras.literal_type_from_choices(list_recipes()))]
+
+def _shown(metavar: str, *aliases: str) -> Any:
+    """Show an argument's value under this name in the help, and no default where there is none to speak of."""
+    return arg(
+        metavar=metavar,
+        aliases=aliases,
+        help_behavior_hint=lambda default: "" if default in ("None", "") else f"(default: {default})",
+    )
+
+
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+"""An option that is given or not; a plain bool can be denied, too: `--no-...`."""
+Weights = Annotated[Path, Positional, _shown("WEIGHTS")]
+Folder = Annotated[Path | None, _shown("FOLDER")]
+DataName = Annotated[str | None, _shown("DATA")]
+Count = Annotated[int | None, _shown("COUNT")]
+RecipeName = Annotated[
+    str,
+    Positional,
+    arg(constructor=tyro.extras.literal_type_from_choices(list_recipes()), help_behavior_hint="(default: default)"),
+]
 
 
 def train(
     recipe: RecipeName = "default",
     /,
     fields: Annotated[Recipe, arg(name="")] = get_recipe("default"),  # noqa: B008 (frozen)
-    data: str | None = None,
+    data: DataName = None,
     device: str = "auto",
-    out: Path | None = None,
-    resume: Path | None = None,
-    tensorboard: bool = False,
-    json: bool = False,
+    out: Folder = None,
+    resume: Folder = None,
+    tensorboard: Flag = False,
+    json: Flag = False,
 ) -> None:
     """Train a network and watch it learn; any field of the recipe is an option.
 
@@ -78,13 +101,13 @@ def train(
 
 
 def evaluate(
-    weights: Annotated[Path, Positional],
+    weights: Weights,
     /,
-    data: str | None = None,
+    data: DataName = None,
     device: str = "auto",
-    out: Path | None = None,
-    corruptions: bool = False,
-    json: bool = False,
+    out: Folder = None,
+    corruptions: Flag = False,
+    json: Flag = False,
 ) -> None:
     """Score a trained network on the test images: accuracy, confusion, calibration, the misread digits.
 
@@ -128,13 +151,13 @@ def evaluate(
 
 
 def predict(
-    pictures: Annotated[list[Path], Positional],
+    pictures: Annotated[list[Path], Positional, _shown("PICTURE...")],
     /,
     model: str = "robust",
-    multi: bool = False,
-    invert: bool = False,
-    explain: Path | None = None,
-    json: bool = False,
+    multi: Flag = False,
+    invert: Flag = False,
+    explain: Annotated[Path | None, _shown("OUT")] = None,
+    json: Flag = False,
 ) -> None:
     """Read the digits in pictures: PNG, JPEG, BMP, GIF or WebP, drawn, scanned or photographed.
 
@@ -143,7 +166,7 @@ def predict(
         model: Weights that come along, a run folder or a weights file.
         multi: Find every digit in a picture, and read each from left to right.
         invert: Take ink for light where it was found to be dark, and for dark where it was found to be light.
-        explain: Draw the one picture given, what was found in it, and how likely each digit is.
+        explain: Picture to draw: the one given, what was found in it, and how likely each digit is.
         json: Print as JSON.
     """
     from tenk.prediction import predict as read
@@ -154,15 +177,15 @@ def predict(
         raise UsageError("nothing to read: no picture was given. write: tenk predict digit.png")
     if explain and len(pictures) > 1:
         raise UsageError(f"--explain and several pictures: {len(pictures)}. give one picture to draw")
+    if explain:
+        _refuse_same(explain, pictures[0])
     network = load_model(model)
     answers: list[dict[str, Any]] = []
     for path in pictures:
         try:
             found = predict_all(path, network, invert=invert) if multi else [read(path, network, invert=invert)]
         except TenkError as error:
-            message = printable(str(error))
-            print(f"error: {message}", file=sys.stderr)
-            answers.append({"picture": str(path), "error": message})
+            answers.append({"picture": str(path), "error": _complain(str(error))})
             continue
         if explain:
             from tenk.plots import save_explanation
@@ -180,12 +203,12 @@ def predict(
 
 
 def summary(
-    model: Annotated[str, Positional],
+    model: Annotated[str, Positional, _shown("MODEL")],
     /,
-    residual: bool = False,
+    residual: Flag = False,
     head: Literal["pool", "linear"] = "pool",
     format: Literal["table", "json", "markdown"] = "table",
-    json: bool = False,
+    json: Flag = False,
 ) -> None:
     """Show a network layer by layer: shapes, parameters, multiply-accumulates, receptive field.
 
@@ -201,7 +224,7 @@ def summary(
     from tenk.summary import COLUMNS, summarise
     from tenk.weights import list_weights
 
-    trained = model not in MODELS and (model in list_weights() or Path(model).exists())
+    trained = model not in MODELS and (model in list_weights() or os.sep in model or _exists(Path(model)))
     if trained and (residual or head != "pool"):
         raise UsageError(f"a trained network is what it is: {model}. leave out --residual and --head")
     network = load_model(model) if trained else create_model(model, residual=residual, head=head)
@@ -214,7 +237,11 @@ def summary(
         _print(build_table(f"{model}: {found.parameters:,} parameters, {found.macs:,} MACs", COLUMNS, found.rows()))
 
 
-def plot(folders: Annotated[list[Path], Positional], /, out: Path = Path("curves.png")) -> None:
+def plot(
+    folders: Annotated[list[Path], Positional, _shown("FOLDER...")],
+    /,
+    out: Annotated[Path, _shown("PICTURE")] = Path("curves.png"),
+) -> None:
     """Draw the curves of runs over each other, or the accuracy of studies against their seconds.
 
     Args:
@@ -241,20 +268,21 @@ def plot(folders: Annotated[list[Path], Positional], /, out: Path = Path("curves
 
 
 def export(
-    weights: Annotated[Path, Positional],
+    weights: Weights,
     /,
     to: Literal["onnx", "c", "html"],
-    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
-    int8: bool = False,
-    data: str | None = None,
-    json: bool = False,
+    out: Annotated[Path | None, _shown("OUT", "-o")] = None,
+    int8: Flag = False,
+    data: DataName = None,
+    json: Flag = False,
 ) -> None:
     """Take a trained network elsewhere, and check there that it answers as PyTorch does.
 
     Args:
-        weights: A run folder or a weights file.
+        weights: A run folder, a weights file, or the name of weights that come along.
         to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies; html: a page to use.
-        out: File or folder to write; by default beside the weights: model.onnx, model-c or model.html, or with -int8.
+        out: File or folder to write; by default model.onnx, model-c or model.html in the run folder, or the like beside
+            the weights file; with -int8 where that is given.
         int8: Write 8-bit integers instead of float; not for html.
         data: A known name or a folder, to check with; by default what the run was trained on.
         json: Print what was found as JSON.
@@ -280,12 +308,14 @@ def export(
             from tenk.export.html import export_html as write
 
             ending = ".html"
-    found = write(model, facts, out or Path(f"{base}{suffix}{ending}"), kind, digits)
+    target = out or Path(f"{base}{suffix}{ending}")
+    _refuse_same(target, weights)
+    found = write(model, facts, target, kind, digits)
     _print_json(found.to_dict()) if json else _print_export(found, digits.note)
 
 
 def serve(
-    weights: Annotated[Path, Positional] = Path("robust"),
+    weights: Weights = Path("robust"),
     /,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -318,12 +348,12 @@ def serve(
 
 def bench(
     what: Annotated[Literal["train", "infer", "load"], Positional] = "train",
-    names: Annotated[tuple[str, ...], Positional] = (),
+    names: Annotated[tuple[str, ...], Positional, _shown("[NAME...]")] = (),
     /,
-    data: str = "auto",
+    data: Annotated[str, _shown("DATA")] = "auto",
     device: str = "auto",
     rounds: int = 5,
-    json: bool = False,
+    json: Flag = False,
 ) -> None:
     """Time training, reading digits or loading here, as ratios to the plain way in the same run.
 
@@ -360,18 +390,18 @@ def bench(
 
 
 def study(
-    recipes: Annotated[tuple[str, ...], Positional] = (),
+    recipes: Annotated[tuple[str, ...], Positional, _shown("[RECIPE...]")] = (),
     /,
-    seeds: int | None = None,
-    override: Annotated[tuple[tuple[str, ...], ...], UseAppendAction] = (),
-    data: str | None = None,
+    seeds: Count = None,
+    override: Annotated[tuple[tuple[str, ...], ...], UseAppendAction, _shown("FIELD=VALUE,...")] = (),
+    data: DataName = None,
     device: str = "auto",
-    out: Path | None = None,
+    out: Folder = None,
     engine: Literal["processes", "serial", "ray"] = "processes",
-    workers: int | None = None,
-    threads: int | None = None,
-    address: str | None = None,
-    json: bool = False,
+    workers: Count = None,
+    threads: Count = None,
+    address: Annotated[str | None, _shown("HOST:PORT")] = None,
+    json: Flag = False,
 ) -> None:
     """Train recipes under many seeds, and say what their differences are worth; a stopped study goes on.
 
@@ -414,7 +444,12 @@ def study(
         )
 
 
-def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | None = None, json: bool = False) -> None:
+def datasets(
+    name: Annotated[str | None, Positional, _shown("[DATA]")] = None,
+    /,
+    sheet: Annotated[Path | None, _shown("PICTURE")] = None,
+    json: Flag = False,
+) -> None:
     """List the known data sets, or look into one.
 
     Args:
@@ -424,6 +459,10 @@ def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | No
     """
     from tenk.datasets import DATASETS, load_digits
 
+    if name is None and sheet:
+        raise UsageError(
+            f"--sheet of no data set: {sheet}. write: tenk datasets mnist --sheet {shlex.quote(str(sheet))}"
+        )
     if name is None:
         rows = [
             (known.name, known.description, _place(known.name), known.train_count, known.test_count)
@@ -448,7 +487,7 @@ def datasets(name: Annotated[str | None, Positional] = None, /, sheet: Path | No
     _print_facts(facts, json)
 
 
-def models(json: bool = False) -> None:
+def models(json: Flag = False) -> None:
     """List the networks and their variants.
 
     Args:
@@ -464,7 +503,7 @@ def models(json: bool = False) -> None:
     _print_rows("models", ("name", "residual", "head", "parameters"), rows, json)
 
 
-def recipes(name: Annotated[str | None, Positional] = None, /, json: bool = False) -> None:
+def recipes(name: Annotated[str | None, Positional, _shown("[RECIPE]")] = None, /, json: Flag = False) -> None:
     """List the recipes, or show every field of one.
 
     Args:
@@ -491,9 +530,7 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Positional], /) 
     script = io.StringIO()
     verbs = {name: verb for name, verb in VERBS.items() if verb is not completion}
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(script):
-        tyro.extras.subcommand_cli_from_dict(
-            verbs, prog="tenk", args=["--tyro-print-completion", shell], config=_TYRO_CONFIG
-        )
+        tyro.extras.subcommand_cli_from_dict(verbs, prog="tenk", args=["--tyro-print-completion", shell])
     print(script.getvalue(), end="")
 
 
@@ -513,8 +550,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "completion": completion,
 }
 
-_TYRO_CONFIG = (tyro.conf.FlagCreatePairsOff,)
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with a documented exit code, and one line where something failed."""
@@ -531,7 +566,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         message, code = _explain(error)
-        print(f"error: {message}", file=sys.stderr)
+        _complain(message)
         sys.exit(code)
 
 
@@ -556,6 +591,8 @@ def _prepare_threads() -> None:
 
 
 def _run(arguments: list[str]) -> None:
+    if arguments[:1] == ["help"] and arguments[1:]:
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())
         return
@@ -599,8 +636,8 @@ def _parse(function: Callable[..., None], verb: str, arguments: list[str]) -> Ca
     prepare.__doc__ = VERBS[verb].__doc__
 
     try:
-        with contextlib.redirect_stderr(complaint):
-            call: functools.partial[None] = tyro.cli(prepare, prog=f"tenk {verb}", args=arguments, config=_TYRO_CONFIG)
+        with contextlib.redirect_stderr(complaint), _columns_for_tyro(arguments):
+            call: functools.partial[None] = tyro.cli(prepare, prog=f"tenk {verb}", args=arguments)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -612,13 +649,37 @@ def _parse(function: Callable[..., None], verb: str, arguments: list[str]) -> Ca
     return call
 
 
+@contextlib.contextmanager
+def _columns_for_tyro(arguments: Sequence[str]) -> Iterator[None]:
+    """Give tyro room: help needs 40 columns (with 4, tyro never ends), and a complaint must not be cut into lines."""
+    before = os.environ.get("COLUMNS")
+    helps = {"-h", "--help"} & set(arguments)
+    os.environ["COLUMNS"] = str(max(40, shutil.get_terminal_size().columns) if helps else 10_000)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
 def _one_line(complaint: str) -> str:
-    """Take message and suggestion out of the box that tyro draws around them."""
-    lines = [line.strip("│| ") for line in complaint.splitlines()[1:-1]]
-    text = "\n".join("" if set(line) <= set("─-+") else line for line in lines)  # a rule between parts: a blank line
-    message = " ".join(text.partition("\n\n")[0].split()).rstrip(".") + "."
-    suggestion = re.search(r"Perhaps you meant:\s+(\S+)", text)
-    return message[:1].lower() + message[1:] + (f" did you mean {suggestion[1]}?" if suggestion else "")
+    """Take message and suggestion out of the box that tyro draws around them, in words for people."""
+    lines = [line[1:-1].rstrip() for line in complaint.splitlines()[1:-1]]
+    lines = ["" if set(line.strip()) <= set("─-+") else line for line in lines]  # a rule between parts: a blank line
+    first = list(itertools.takewhile(bool, lines))
+    message = " ".join(" ".join(first).split()).rstrip(".")
+    if message.startswith("Missing from"):
+        message = "missing: " + ", ".join(line.strip() for line in first if re.match(r" {5}\S", line))
+    elif found := re.match(r"Missing value for argument '(.*?)'", message):
+        message = f"missing value: {found[1]}"
+    elif found := re.match(r"Error parsing (\S+): .*?\b(integer|int|float)\b.*?('.*')?\]?$", message, re.IGNORECASE):
+        kind = "a number" if found[2].lower() == "float" else "a whole number"
+        message = f"not {kind}: {found[1]} {found[3] or ''}".rstrip()
+    suggestion = re.search(r"Perhaps you meant:\s+(\S+)", "\n".join(lines))
+    did_you_mean = f" did you mean {suggestion[1].rstrip(',')}?" if suggestion else ""
+    return f"{message[:1].lower()}{message[1:]}.{did_you_mean}"
 
 
 def _base_recipe(arguments: Sequence[str]) -> Recipe:
@@ -651,17 +712,46 @@ def _recorded_data(run: Path | None) -> str:
 def _explain(error: BaseException) -> tuple[str, int]:
     """Return one line for a person, and the exit code."""
     if isinstance(error, TenkError):
-        return printable(str(error)), error.exit_code
+        return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted.", 130
     if isinstance(error, OSError):
-        where = f": {error.filename}" if error.filename else ""
-        return printable(
-            f"{error.strerror or error}{where}. check that its folder is there, may be written and has room"
-        ), 1
+        where = error.filename or ("standard output" if error.errno in _FULL else "")
+        remedy = _REMEDIES.get(error.errno or 0, "check that its folder is there, may be written and has room")
+        return f"{error.strerror or error}{where and f': {where}'}. {remedy}", 1
     if type(error).__name__ == "OutOfMemoryError":
         return "out of device memory. lower --batch-size, or give --device cpu", 1
-    return printable(f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where"), 1
+    return f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where", 1
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REMEDIES = {
+    **dict.fromkeys(_FULL, "make room there, or choose another place"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it accessible, or choose another place"),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST), "choose another name"),
+}
+"""What to do about an error of the operating system's, by its number."""
+
+
+def _complain(message: str) -> str:
+    """Print an error on standard error, where that takes anything, and return it as printed."""
+    line = shorten(printable(message))
+    with contextlib.suppress(OSError):
+        print(f"error: {line}", file=sys.stderr)
+    return line
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long, or a folder that may not be looked into
+        return False
+
+
+def _refuse_same(out: Path, source: Path) -> None:
+    """Keep from writing over what is read."""
+    if out.exists() and source.exists() and out.samefile(source):
+        raise UsageError(f"the same file to read and to write: {out}. give another name to write to")
 
 
 def _print(what: str | Table) -> None:

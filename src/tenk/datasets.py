@@ -241,6 +241,8 @@ def find_dataset(name: str) -> Path | None:
 
 
 def _unknown(name: str) -> UsageError:
+    if _is(Path(name).exists):
+        return UsageError(f"not a folder: {name} is a file. give a folder of four IDX files")
     if os.sep in name:
         return UsageError(f"no such folder: {name}. give a folder of four IDX files, or one of: {', '.join(DATASETS)}")
     return unknown_name("data set", name, ["auto", *DATASETS])

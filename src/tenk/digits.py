@@ -135,6 +135,10 @@ def read_idx(path: Path, verify: Callable[[Path, bytes], None] | None = None) ->
                 raise DataError(f"file too long: {path} goes on after the {size:,} bytes it promises. fetch it again")
     except FileNotFoundError:
         raise DataError(f"no such file: {path}. give a folder of four IDX files, or a known name") from None
+    except PermissionError as error:
+        raise DataError(
+            f"unreadable file: {path} ({error.strerror}). make it readable, or give another folder"
+        ) from None
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"unreadable file: {path} ({error}). fetch it again") from error
     if verify:

@@ -14,23 +14,35 @@ from typing import Any
 
 import filelock
 
-from tenk.errors import BusyError
+from tenk.errors import BusyError, UsageError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader, or a crash at any moment, finds the old content or the new, never a part.
 
     The content goes to a temporary file in the same folder, is forced to disk, and is renamed over `path`; the folder
-    is forced to disk last, without which the rename itself may be lost. Text is written as UTF-8.
+    is forced to disk last, without which the rename itself may be lost. Text is written as UTF-8. Where `path` is a
+    symbolic link, what it leads to is written.
 
     Raises:
+        UsageError: `path` is a folder, a device or a pipe.
         OSError: the disk is full or the folder not writable; no temporary file is left, and `path` is as it was, unless
             only the last step, forcing the folder to disk, has failed.
     """
+    with naming(path):
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():  # root could rename a file over /dev/null
+            raise UsageError(f"no file to write to: {path} is a folder, a device or a pipe. give another name")
+        _replace(target, content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an `OSError` within name this path: that of an open file names none, that of a temporary file its own."""
     try:
-        _replace(path, content.encode() if isinstance(content, str) else content)
+        yield
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def _replace(path: Path, data: bytes) -> None:

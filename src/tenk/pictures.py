@@ -96,8 +96,11 @@ def _check_file(path: Path) -> Path:
             raise TenkError(f"no such picture: {path}. check its name")
         if not path.is_file():
             raise TenkError(f"not a picture: {path} is no ordinary file. give a file")
-    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
-        raise TenkError(f"no such picture: {path} ({error}). check its name") from None
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it; a folder that may not be looked into
+        reason = getattr(error, "strerror", error)
+        raise TenkError(
+            f"no such picture: {path} ({reason}). check its name, and that its folder may be looked into"
+        ) from None
     return path
 
 

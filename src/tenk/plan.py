@@ -74,6 +74,8 @@ def read_plan(folder: Path) -> Plan | None:
         return Plan(variants, int(plan["seeds"]), int(plan["threads"]), data)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise ModelError(f"cannot read: {path} ({error.strerror}). choose another --out") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # UsageError is a ValueError
         raise ModelError(
             f"cannot read the plan: {path} ({error}). "

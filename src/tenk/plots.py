@@ -6,6 +6,7 @@ import io
 import logging
 import statistics
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tenk.files import write_atomically
 from tenk.prediction import Prediction
 from tenk.runs import Run
 from tenk.stats import Interval, mean_interval
+from tenk.terminal import printable
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home folder it cannot write is none of our users' concern
 
@@ -108,7 +110,7 @@ def save_sheet(images: Tensor, titles: Sequence[str], path: Path, heading: str, 
         if index < len(images):
             axes.imshow(images[index].cpu().numpy(), cmap="gray", vmin=0, vmax=255)
             axes.set_title(titles[index] if titles else "", fontsize=7)
-    figure.suptitle(heading, fontsize=11)
+    figure.suptitle(_as_it_is(heading), fontsize=11)
     _save(figure, path)
 
 
@@ -282,7 +284,7 @@ def _wrap(label: str) -> str:
 
 def _draw_run(loss: Axes, accuracy: Axes, run: Run, number: int, *, alone: bool) -> None:
     history = run.history()
-    label = "" if alone else f"{run.folder.name}: "
+    label = "" if alone else f"{_as_it_is(run.folder.name)}: "
     train_colour = _COLOURS[0] if alone else _COLOURS[number % len(_COLOURS)]
     scored_colour = _COLOURS[1] if alone else train_colour
     epochs = [epoch.epoch for epoch in history]
@@ -306,6 +308,12 @@ def _draw_run(loss: Axes, accuracy: Axes, run: Run, number: int, *, alone: bool)
             label=f"{label}test, weights of epoch {result.kept_epoch}: {result.test_accuracy:.2%}",
             **style,
         )
+
+
+def _as_it_is(name: str) -> str:
+    """Keep a name from being read as mathematics, from spoiling the picture, or from being left out of a legend."""
+    shown = printable(name).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def _finish_axes(axes: Axes, quantity: str) -> None:
@@ -345,5 +353,8 @@ def _save(figure: Figure, path: Path) -> None:
     if kind not in _FORMATS:
         raise UsageError(f"not a kind of picture: {path}. end its name in .{', .'.join(_FORMATS)}")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=120)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of names in other scripts: boxes will do
+        figure.savefig(buffer, format=kind, dpi=120)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, buffer.getvalue())

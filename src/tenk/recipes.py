@@ -280,7 +280,7 @@ def override(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
         place: Any = changed
         for part in parts:
             place = place.get(part) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or last not in place:
+        if not isinstance(place, dict) or isinstance(place.get(last, {}), dict):
             raise unknown_name("recipe field", name, _field_names(changed))
         place[last] = value
     return Recipe(**changed)
@@ -360,5 +360,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if kind is float and type(value) is int and abs(value) < 2**53:
         return float(value)
     if type(value) is not kind:
-        raise UsageError(f"{where}: {value!r:.80} is not of type {kind.__name__}. correct it")
+        raise UsageError(f"{where}: {value!r:.80} is not {_KINDS.get(kind, 'a group of fields')}. correct it")
     return value
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import tenk
 from tenk.errors import ModelError, TenkError, UsageError
-from tenk.files import sweep_temporaries, write_atomically, write_json
+from tenk.files import naming, sweep_temporaries, write_atomically, write_json
 from tenk.models import create_model
 from tenk.recipes import Recipe
 from tenk.tensors import load_tensors, restore, save_tensors
@@ -205,7 +205,7 @@ class Run:
 
     def append_epoch(self, epoch: Epoch) -> None:
         """Add one line to `metrics.jsonl`, flushed, so that it can be followed while the run goes on."""
-        with self._metrics_file.open("a") as file:
+        with naming(self._metrics_file), self._metrics_file.open("a") as file:
             file.write(_metrics_line(epoch))
             file.flush()
 
@@ -249,9 +249,13 @@ class Run:
         try:
             return path.read_text()
         except FileNotFoundError:
-            raise ModelError(f"not a run folder: {self.folder} has no {path.name}. give a run's folder") from None
+            raise _no_run(self.folder, path.name) from None
         except NotADirectoryError:
             raise ModelError(f"not a run folder: {self.folder} is a file. give a run's folder") from None
+        except OSError as error:
+            raise ModelError(
+                f"cannot read: {path} ({error.strerror}). give a run's folder, and see that it is readable"
+            ) from None
         except UnicodeDecodeError:
             raise ModelError(f"damaged file: {path} is no text. train again") from None
 
@@ -268,6 +272,14 @@ class Run:
 def _known_fields(kind: type[Epoch | Result], written: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a dataclass has a field for: a newer tenk may have written more."""
     return {item.name: written[item.name] for item in fields(kind) if item.name in written}
+
+
+def _no_run(folder: Path, missing: str) -> ModelError:
+    if not folder.exists():
+        return ModelError(f"no such run folder: {folder}. check its name")
+    if (folder / "plan.json").exists():
+        return ModelError(f"a study, not a run: {folder}. give one of its runs, in {folder / 'runs'}")
+    return ModelError(f"not a run folder: {folder} has no {missing}. give a run's folder")
 
 
 def _metrics_line(epoch: Epoch) -> str:
@@ -398,12 +410,17 @@ def _locate(weights: str | Path) -> Path:
         if path.exists():
             raise UsageError(f"two meanings: {weights} comes along with tenk and is here, too. for that write ./{path}")
         return find_weights(str(weights))
-    if not path.exists():
-        raise ModelError(f"no such weights: {path}. give a run folder, a weights file, or one of: {', '.join(ours)}")
-    if not path.is_dir():
-        return path
-    if not Run.is_run(path):
-        raise ModelError(f"not a run folder: {path} has no recipe.json. give a run folder or a weights file")
-    if not Run(path).model_file.exists():
-        raise ModelError(f"run not finished: {path} has no weights yet. finish it with: {resume_command(path)}")
+    try:
+        if not path.exists():
+            raise ModelError(
+                f"no such weights: {path}. give a run folder, a weights file, or one of: {', '.join(ours)}"
+            )
+        if not path.is_dir():
+            return path
+        if not Run.is_run(path):
+            raise _no_run(path, "recipe.json")
+        if not Run(path).model_file.exists():
+            raise ModelError(f"run not finished: {path} has no weights yet. finish it with: {resume_command(path)}")
+    except OSError as error:  # a name too long, or a folder that may not be looked into
+        raise ModelError(f"cannot read: {path} ({error.strerror}). give a run folder or a weights file") from None
     return Run(path).model_file

@@ -308,7 +308,8 @@ def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float
             found = json.loads((folder / "study.json").read_text())["runs"]
             runs += [{name: run[name] for name in ("variant", "protocol", "score", "seconds")} for run in found]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"no study to read: {folder / 'study.json'} ({error}). give a study's folder") from None
+            reason = getattr(error, "strerror", error)
+            raise ModelError(f"no study to read: {folder / 'study.json'} ({reason}). give a study's folder") from None
     return _gather_points(runs)
 
 

@@ -63,7 +63,7 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     if sealed != _digest({"format": version, "kind": found, "facts": facts}, tensors):
         raise ModelError(f"damaged file: {path} does not match its own checksum. restore it from a copy")
     if found != kind or not isinstance(facts, dict):
-        raise ModelError(f"wrong kind of file: {path} holds a {found}. give a {kind}")
+        raise ModelError(f"wrong kind of file: {path} is a {found} file. give a {kind} file")
     for name, tensor in tensors.items():
         if not _is_finite(tensor):
             raise ModelError(f"not finite: {path}, tensor {name} holds NaN or infinity. train again")

@@ -26,6 +26,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
+def shorten(text: str, most: int = 2000) -> str:
+    """Leave out the middle of what no one would read: the beginning of an error says what, its end what to do."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+
+
 def literal(text: str) -> str:
     """Make a text printable, and keep its brackets from being read as markup."""
     return escape(printable(text))

@@ -24,7 +24,7 @@ from tenk.export.native import NativeModel, find_compiler
 from tenk.export.plain import flatten
 from tenk.export.proof import CALIBRATION, TOLERANCE, Agreement, Exported, Kind, compare, require_agreement
 from tenk.export.stages import group
-from tenk.files import sync_folder, taking_turns, write_atomically
+from tenk.files import naming, sync_folder, taking_turns, write_atomically
 from tenk.models import count_parameters
 from tenk.synthetic import draw_digits
 
@@ -163,7 +163,7 @@ def _refuse_foreign(out: Path, header: str) -> None:
 
 def _write(out: Path, files: Mapping[str, str], header: str) -> None:
     """Write all files or none: a full disk shows while they still lie in a folder of their own beside `out`."""
-    try:
+    with naming(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
             for name, text in files.items():
@@ -174,8 +174,6 @@ def _write(out: Path, files: Mapping[str, str], header: str) -> None:
                 for name in files:
                     Path(place, name).replace(out / name)
                 sync_folder(out)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(out)) from error
 
 
 def _origin(facts: Mapping[str, Any], kind: Kind) -> str:

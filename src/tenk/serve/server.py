@@ -120,8 +120,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (while")[0]  # the address is named already
+    except (OSError, UnicodeError) as error:  # the latter of a name that no host could have
+        reason = str(getattr(error, "strerror", "not a host's name")).partition(" (while")[0]  # the address is named
         raise TenkError(f"cannot listen: {host}, port {port} ({reason}). give another --port or --host") from None
 
 
