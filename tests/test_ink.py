@@ -98,6 +98,30 @@ def test_a_shadow_and_lines_are_no_ink(index: int, dataset: Dataset) -> None:
     assert overlap(open_picture(photo).grey, np.asarray(ink, np.float32)) > 0.75
 
 
+def test_a_line_one_pixel_thin_is_whole_where_it_bends_or_crosses_another() -> None:
+    grey = np.ones((300, 300), dtype=np.float32)
+    grey[60:150, 90] = grey[149, 90:200] = grey[60:240, 170] = 0  # a 4 of straight lines
+    for step in range(12):  # a serif that leans
+        grey[60 + step, 90 - step] = grey[60 + step, 89 - step] = 0
+    top, left, bottom, right = found(grey).box
+    assert (top, left) == (60, 78)
+    assert bottom >= 238
+    assert right >= 198
+
+
+@pytest.mark.parametrize("pen", [4, 12])
+def test_a_band_of_shadow_that_a_stroke_crosses_is_no_ink(pen: int) -> None:
+    paper, band = 0.8, np.s_[150:190]
+    grey = np.full((360, 480), paper, dtype=np.float32)
+    grey += np.random.default_rng(0).normal(0, 0.03, grey.shape).astype(np.float32)
+    grey[band] *= 0.5
+    grey[100:250, 240 : 240 + pen] *= 0.2
+    top, left, bottom, right = found(grey).box
+    assert abs(top - 100) <= 3
+    assert abs(bottom - 250) <= 3
+    assert right - left <= pen + 6
+
+
 def test_the_parts_of_a_broken_digit_belong_together() -> None:
     grey = np.ones((200, 200), dtype=np.float32)
     grey[40:48, 90:140] = 0  # the bar of a 5

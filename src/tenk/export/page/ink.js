@@ -6,7 +6,7 @@ const PAPER_WINDOW = 0.2;
 const PAPER_STROKES = 3;
 const FAINTEST = 0.05;
 const NOISE_DEVIATIONS = 3;
-const OF_DARKEST = 0.45;
+const [OF_DARKEST, OF_DARKEST_EVEN] = [0.45, 0.34];
 const AT_THE_EDGE = 0.15;
 const SMALLEST_PART = 0.03;
 const AS_DARK = 0.5;
@@ -151,16 +151,16 @@ function scan(paperUp, even, side) {
   const [least, base] = even ? [0, 0] : quantiles(sample(soft, 2), [0.05, 0.3]);
   const faintest = Math.max(FAINTEST, (NOISE_DEVIATIONS * (base - least)) / 1.12);
   const [darkness, above] = even ? [rough, soft] : [add(rough, -base), add(soft, -base)];
-  const { count, labels } = findStrokes(above, paper, faintest);
+  const { count, labels } = findStrokes(above, paper, faintest, even ? OF_DARKEST_EVEN : OF_DARKEST);
   return { darkness, smooth: above, labels, parts: measureParts(above, labels, count) };
 }
 
 /**
  * Find what is dark enough, as a share of the darkest point that it hangs together with.
- * @param {Pixels} smooth @param {Pixels} paper @param {number} faintest
+ * @param {Pixels} smooth @param {Pixels} paper @param {number} faintest @param {number} share
  * @returns {{count: number, labels: Pixels}}
  */
-function findStrokes(smooth, paper, faintest) {
+function findStrokes(smooth, paper, faintest, share) {
   const [dark, bright] = [smooth.values, paper.values];
   const [usual] = quantiles(sample(paper, 2), [0.5]);
   const candidates = makeMask(smooth, (index) => dark[index] > faintest * Math.max(1, usual / bright[index]));
@@ -170,7 +170,7 @@ function findStrokes(smooth, paper, faintest) {
     const part = labels.values[index];
     if (part) darkest[part] = Math.max(darkest[part], dark[index]);
   }
-  const limits = darkest.map((value) => (value < 1.5 * faintest ? Infinity : OF_DARKEST * value));
+  const limits = darkest.map((value) => (value < 1.5 * faintest ? Infinity : share * value));
   return label(makeMask(smooth, (index) => dark[index] > limits[labels.values[index]]), true);
 }
 
@@ -256,7 +256,7 @@ function isAlone({ parts }, group) {
 /** @param {Scan} scan @param {Part[]} group @returns {number} the mean width of a digit's darkest strokes, in pixels */
 function darkestWidth(scan, group) {
   const kept = choose(scan.labels, group);
-  const limit = 0.6 * quantileWhere(kept, scan.smooth, 0.9);
+  const limit = 0.6 * Math.max(...group.map(({ darkest }) => darkest));
   const { top, left, bottom, right } = hull(group);
   const dark = makeMask(kept, (index) => kept.values[index] && scan.smooth.values[index] > limit);
   return strokeWidth(distanceTransform(widen(crop(dark, top, left, bottom, right), 1)));
