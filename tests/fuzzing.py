@@ -85,16 +85,17 @@ class Tally:
         for file, whole in {**target.files, name: content}.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(whole)
-        faulthandler.dump_traceback_later(target.seconds, exit=True)
         idle, start = _forget_peak(), time.perf_counter()
+        faulthandler.dump_traceback_later(target.seconds, exit=True)
         try:
             target.read(path)
             self.accepted += 1
         except TenkError as error:
             if type(error) not in target.refusals:
                 raise
+        finally:
+            faulthandler.cancel_dump_traceback_later()
         seconds, taken = time.perf_counter() - start, _peak_mebibytes() - idle
-        faulthandler.cancel_dump_traceback_later()
         assert taken <= target.mebibytes(content), f"{taken:.0f} MiB were taken, not {target.mebibytes(content):.0f}"
         self.cases += 1
         self.most_mebibytes = max(self.most_mebibytes, taken)
