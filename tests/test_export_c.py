@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from c_folders import SANITIZED, built, network, write
 from conftest import REPOSITORY
 from random_networks import VARIANTS, random_network
 from tenk.datasets import Dataset, load_digits
@@ -45,23 +46,6 @@ needs_make = pytest.mark.skipif(
 @cache
 def digits() -> Digits:
     return draw_digits(24, seed=3)
-
-
-@cache
-def network(name: str, residual: bool, head: str) -> nn.Module:
-    return random_network(name, residual=residual, head=head)
-
-
-@cache
-def built(name: str, kind: Kind, residual: bool = False, head: str = "pool") -> CFolder:
-    return build_c(network(name, residual, head), {"model": name}, kind, draw_digits(50, seed=4).images)
-
-
-def write(folder: CFolder, place: Path) -> Path:
-    place.mkdir(exist_ok=True)
-    for name, text in folder.files.items():
-        (place / name).write_text(text)
-    return place
 
 
 def compile_and_run(folder: CFolder, place: Path, *flags: str) -> torch.Tensor:
@@ -210,7 +194,7 @@ def test_no_picture_makes_the_sanitizers_complain(
     monkeypatch.setattr("tenk.export.c.draw_digits", adversarial)
     model, calibration = network(name, residual, "pool"), draw_digits(50, seed=4).images
     place = write(build_c(model, {"model": name}, kind, calibration), tmp_path / "a folder")
-    done = make(place, "test", "CFLAGS=-O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all")
+    done = make(place, "test", f"CFLAGS={SANITIZED}")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("10 of 10 agree" + (", largest difference of a logit 0\n" if kind == "int8" else ""))
 
@@ -243,7 +227,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (shutil.which("make") and find_compiler()):
         pytest.skip("make or a C compiler is missing")
     place = write(built("early", "int8"), tmp_path_factory.mktemp("demo"))
-    done = make(place, "demo", "CFLAGS=-O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all")
+    done = make(place, "demo", f"CFLAGS={SANITIZED}")
     assert done.returncode == 0, done.stderr
     return place / "demo"
 

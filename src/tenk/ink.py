@@ -46,6 +46,9 @@ where it bends: it has half of its darkest. What lies just beside a thick stroke
 AT_THE_EDGE = 0.15
 """What a part that touches the edge of an unevenly lit picture counts: a table or a shadow rather than a digit."""
 
+MOST_PARTS = 1000
+"""Parts, those with the most outline, that are looked at: printed dots and noise can have tens of thousands."""
+
 SMALLEST_PART = 0.03
 """Outline of the least part that belongs to a digit, as a share of its largest part's."""
 
@@ -88,7 +91,7 @@ class Found:
     """Whether nothing else in the picture looks as much like a digit's parts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """Ink that hangs together."""
 
@@ -109,6 +112,7 @@ class _Scan:
     smooth: Grey
     labels: NDArray[Any]
     parts: list[Part]
+    """Those with the most outline come first."""
 
 
 def find_digit(grey: Grey, *, invert: bool = False) -> Found | None:
@@ -241,7 +245,7 @@ def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:
         at_edge = rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width
         box = (rows.start, columns.start, rows.stop, columns.stop)
         parts.append(Part(label, box, float(outlines[label - 1]), float(darkest[label - 1]), at_edge))
-    return parts
+    return sorted(parts, key=lambda part: -part.outline)[:MOST_PARTS]
 
 
 def _smooth(grey: Grey) -> Grey:
@@ -331,7 +335,7 @@ def _cut(scan: _Scan, group: Sequence[Part], light: bool) -> Found:
     ink = np.where(near, np.clip(darkness / full, 0, 1), 0)
     gain = min(max(_size((top, left, bottom, right)) / 20, 1.0), LARGEST_GAIN)
     outline = sum(part.outline for part in group)
-    others = max((part.outline for part in scan.parts if part not in group and not part.at_edge), default=0.0)
+    others = next((part.outline for part in scan.parts if part not in group and not part.at_edge), 0.0)
     return Found(
         np.clip((ink - 0.5) * gain + 0.5, 0, 1).astype(np.float32),
         (top, left, bottom, right),
@@ -358,10 +362,8 @@ def stroke_width(shape: Mask) -> float:
 
 
 def _hull(parts: Sequence[Part]) -> Box:
-    boxes = np.array([part.box for part in parts])
-    top, left = boxes[:, :2].min(axis=0).tolist()
-    bottom, right = boxes[:, 2:].max(axis=0).tolist()
-    return top, left, bottom, right
+    tops, lefts, bottoms, rights = zip(*(part.box for part in parts), strict=True)
+    return min(tops), min(lefts), max(bottoms), max(rights)
 
 
 def _size(box: Box) -> int:

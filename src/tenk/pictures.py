@@ -198,7 +198,8 @@ def to_unit(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32
         raise TenkError("not a picture: a value is NaN or infinite. give finite numbers")
     if low >= 0 and high <= 255:
         low, high = 0.0, 1.0 if high <= 1 else 255.0
-    return np.asarray((values.astype(np.float64) - low) / (high - low or 1.0), dtype=np.float32)
+    halves = values.astype(np.float64) / 2  # the range of the largest numbers is none
+    return np.asarray((halves - low / 2) / (high / 2 - low / 2 or 1.0), dtype=np.float32)
 
 
 def _to_grey(pixels: NDArray[np.float32]) -> Grey:

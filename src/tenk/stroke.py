@@ -15,6 +15,9 @@ THINNEST, THICKEST = 1.8, 4.3
 FINENESS = 6
 """Pixels of the scale that strokes are measured and redrawn at, for one of the 20-pixel box."""
 
+LARGEST = 640
+"""Pixels of the larger side that ink is enlarged to at most: what is faint may lie far around a small dark blot."""
+
 HALF = 0.501
 """Ink above which a point belongs to a stroke."""
 
@@ -32,7 +35,7 @@ def adjust_strokes(ink: Grey) -> Grey:
     if not rows.size:
         return ink
     size = max(int(np.ptp(rows)), int(np.ptp(columns))) + 1
-    scale = max(1.0, BOX * FINENESS / size)
+    scale = max(1.0, min(BOX * FINENESS / size, LARGEST / max(ink.shape)))
     unit = scale * size / BOX
     height, width = (round(scale * side) for side in ink.shape)
     shape = np.pad(resize(ink, max(1, height), max(1, width)) > HALF, int(2 * unit))

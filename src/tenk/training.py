@@ -233,7 +233,7 @@ class Trainer:
             _check_equal(self.run.folder, before, {**now, "data": self.data_sha256})
             checkpoint = self.run.load_checkpoint()
             if checkpoint:
-                self._restore(*checkpoint)
+                self._take_up(*checkpoint)
         self.run.write_history(self.at.history)
         self._spend("load")
         for report in self.reports:
@@ -304,6 +304,14 @@ class Trainer:
         facts = {"recipe": asdict(self.recipe), "data": self.data_sha256, "position": asdict(self.at)}
         self.run.save_checkpoint(self.at.epoch, self.at.step, tensors, facts)
 
+    def _take_up(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Return to where a checkpoint stands; a seal tells that it is whole, not that its content makes sense."""
+        try:
+            self._restore(tensors, facts)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ModelError(f"no checkpoint to go on from: {self.run.folder} ({reason}). train anew") from None
+
     def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         saved = {**facts["recipe"], "data": facts["data"]}
         _check_equal(self.run.folder, saved, {**asdict(self.recipe), "data": self.data_sha256})
@@ -317,13 +325,29 @@ class Trainer:
             restore(self.average.model, parts.pop("average", {}), where)
         if self.recipe.skip_easy:
             losses = parts.pop("losses", {})
-            self.losses_before, self.losses = (losses[name].to(self.device) for name in ("before", "now"))
+            for name, mine in ("before", self.losses_before), ("now", self.losses):
+                mine.copy_(_require_shape(losses[name], mine))
         self.best = parts.pop("best", {})
         state = {int(part.removeprefix("optimizer/")): named for part, named in parts.items()}
+        parameters = list(self.model.parameters())
+        if state and state.keys() != set(range(len(parameters))):
+            raise ValueError("the optimizer's state is not of all parameters")
+        for number, named in state.items():
+            for tensor in named.values():
+                _require_shape(tensor, parameters[number])
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         position = dict(facts["position"])
         position["history"] = [Epoch(**epoch) for epoch in position["history"]]
         self.at = Position(**position)
+        self._check_position()
+
+    def _check_position(self) -> None:
+        """Refuse a position that no training of this recipe comes to: it could go on for ever."""
+        at, epochs = self.at, self.recipe.epochs
+        possible = 0 <= at.epoch <= epochs and 0 <= at.step <= self._steps(at.epoch) and 0 <= at.best_epoch <= at.epoch
+        done = sum(map(self._steps, range(at.epoch))) + at.step if possible else -1
+        if at.total_steps != done or len(at.history) != at.epoch or at.seconds.keys() != Position().seconds.keys():
+            raise ValueError(f"no such position: epoch {at.epoch}, step {at.step}, {at.total_steps} steps in all")
 
     def _split(self) -> tuple[Digits, str | None, Digits | None]:
         """Return the images to train on, and the name and the images of the set that is scored on the way."""
@@ -489,6 +513,13 @@ def _seed(purpose: str, seed: int, epoch: int = 0, step: int = 0) -> int:
     """Mix numbers into one seed, so that neighbouring runs, epochs, steps and purposes have nothing in common."""
     parts = (_PURPOSES.index(purpose), seed >> 32, seed & 0xFFFFFFFF, epoch, step)  # 32 bits each: no two alike
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _require_shape(tensor: Tensor, like: Tensor) -> Tensor:
+    """Return a tensor of the shape and type of another, or of a single number such as a count of steps."""
+    if tensor.dtype != torch.float32 or tensor.shape not in (like.shape, torch.Size([])):
+        raise ValueError(f"a tensor is {tensor.dtype} {tuple(tensor.shape)}, expected {like.dtype} {tuple(like.shape)}")
+    return tensor
 
 
 def _shuffled(count: int, seed: int, epoch: int) -> Tensor:

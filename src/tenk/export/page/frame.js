@@ -6,6 +6,7 @@ const BOX = 20;
 const THRESHOLD = 0.02;
 const [THINNEST, THICKEST] = [1.8, 4.3];
 const FINENESS = 6;
+const LARGEST = 640;
 const HALF = 0.501;
 const SMALLEST = 0.4;
 
@@ -29,7 +30,7 @@ function adjustStrokes(ink) {
   const { across, down } = measure(ink, HALF);
   if (!down.high) return ink;
   const larger = Math.max(across.high - across.low, down.high - down.low);
-  const scale = Math.max(1, (BOX * FINENESS) / larger);
+  const scale = Math.max(1, Math.min((BOX * FINENESS) / larger, LARGEST / Math.max(ink.height, ink.width)));
   const unit = (scale * larger) / BOX;
   /** @param {number} side @returns {number} */
   const scaled = (side) => Math.max(1, roundHalfToEven(scale * side));

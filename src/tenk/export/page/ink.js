@@ -8,6 +8,7 @@ const FAINTEST = 0.05;
 const NOISE_DEVIATIONS = 3;
 const [OF_DARKEST, OF_DARKEST_EVEN] = [0.45, 0.34];
 const AT_THE_EDGE = 0.15;
+const MOST_PARTS = 1000;
 const SMALLEST_PART = 0.03;
 const AS_DARK = 0.5;
 const [REACH, REACH_EVEN, REACH_UNEVEN] = [0.25, 0.1, 0.04];
@@ -174,7 +175,7 @@ function findStrokes(smooth, paper, faintest, share) {
   return label(makeMask(smooth, (index) => dark[index] > limits[labels.values[index]]), true);
 }
 
-/** @param {Pixels} smooth @param {Pixels} labels @param {number} count @returns {Part[]} */
+/** @param {Pixels} smooth @param {Pixels} labels @param {number} count @returns {Part[]} those with the most outline */
 function measureParts(smooth, labels, count) {
   const { height, width, values } = labels;
   const parts = Array.from({ length: count }, (_, index) => {
@@ -194,7 +195,7 @@ function measureParts(smooth, labels, count) {
       part.box.right = Math.max(part.box.right, x + 1);
     }
   }
-  return parts;
+  return parts.sort((a, b) => b.outline - a.outline).slice(0, MOST_PARTS);
 }
 
 // --- parts and digits ---

@@ -1,0 +1,33 @@
+"""Networks exported as folders of C, for tests that build them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from torch import nn
+
+from random_networks import random_network
+from tenk.export.c import CFolder, build_c
+from tenk.export.proof import Kind
+from tenk.synthetic import draw_digits
+
+SANITIZED = "-O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all"
+"""Flags of a build that ends at the first thing C does not define."""
+
+
+@cache
+def network(name: str, residual: bool, head: str) -> nn.Module:
+    return random_network(name, residual=residual, head=head)
+
+
+@cache
+def built(name: str, kind: Kind, residual: bool = False, head: str = "pool") -> CFolder:
+    return build_c(network(name, residual, head), {"model": name}, kind, draw_digits(50, seed=4).images)
+
+
+def write(folder: CFolder, place: Path) -> Path:
+    place.mkdir(exist_ok=True)
+    for name, text in folder.files.items():
+        (place / name).write_text(text)
+    return place
