@@ -214,6 +214,28 @@ def test_an_empty_page_asks_for_a_digit_and_answers_nothing(open_page: OpenPage)
 
 
 @in_a_browser
+def test_what_is_rehearsed_before_the_first_stroke_takes_every_way_through_the_program(open_page: OpenPage) -> None:
+    page = open_page()
+    steps = page.evaluate(
+        """() => {
+            const steps = new Set();
+            for (const name of ["redraw", "countRoomy", "runNetwork", "judge"]) {
+                const real = globalThis[name];
+                globalThis[name] = (...given) => {
+                    steps.add(name === "redraw" ? `redraw ${given[2] > 0 ? "out" : "in"}wards` : name);
+                    return real(...given);
+                };
+            }
+            rehearse(2);
+            rehearse(1);
+            return [...steps];
+        }"""
+    )
+    assert sorted(steps) == ["countRoomy", "judge", "redraw inwards", "redraw outwards", "runNetwork"]
+    assert answer(page) == NOTHING
+
+
+@in_a_browser
 def test_a_drawing_is_answered_with_each_stroke_undone_and_cleared(open_page: OpenPage) -> None:
     page = open_page()
     frames = []

@@ -1,9 +1,10 @@
-"""Time how long the page takes to answer: python tools/time_page.py [WEIGHTS or PAGE.html ...]; pages are drawn on in turn.
+"""Time how long the page takes to answer: python tools/time_page.py [WEIGHTS or PAGE.html ...].
 
-Drives Chromium as a hand would: the pen moves at any moment between two frames of the screen. Two times are taken of
-each answer. `computing`: what the page's program worked for it, drawing, frame, network and layers included. `whole`: from
-the first movement that it answers, as the browser notes it, to the answer on the page; so what the browser takes to hand
-movements over, which it does once a frame of the screen, is in it. The browser's painting of the result is in neither.
+Several pages are drawn on in turn. Chromium is driven as a hand would: the pen moves at any moment between two frames
+of the screen. Two times are taken of each answer. `computing`: what the page's program worked for it; drawing, frame,
+network and layers included. `whole`: from the first movement that it answers, as the browser notes it, to the answer on
+the page. Browsers hand movements over, and the page answers, once a frame of the screen, so that waiting for it is part
+of this. The browser's painting of the result is in neither.
 """
 
 from __future__ import annotations
@@ -94,9 +95,10 @@ def _time(browser: Browser, file: Path, seed: int) -> NDArray[np.float64]:
 
 
 def _draw(page: Page, points: list[tuple[float, float]], rng: np.random.Generator) -> None:
-    for place, (x, y) in enumerate(on_screen(page, point) for point in _moves(points)):
+    (left, top), (right, bottom) = on_screen(page, (0, 0)), on_screen(page, (1, 1))
+    for place, (x, y) in enumerate(_moves(points)):
         page.wait_for_timeout(1000 * FRAME_SECONDS * rng.uniform(0, 1))
-        page.mouse.move(x, y)
+        page.mouse.move(left + x * (right - left), top + y * (bottom - top))
         if not place:
             page.mouse.down()
     page.mouse.up()

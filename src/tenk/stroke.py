@@ -55,7 +55,8 @@ def _redraw(shape: Mask, unit: float, outwards: float) -> Grey:
     holes, parts = _count(~shape, least), _count(shape, 0)
     for share in (1.0, 0.75, 0.5, 0.25, 0.0):
         moved = distance + share * outwards
-        if _count(moved <= 0, least) >= holes and (outwards > 0 or _count(moved > 0, 0) == parts):
+        kept = holes == 1 or _count(moved <= 0, least) >= holes  # the paper around it is one, and always has room
+        if kept and (outwards > 0 or _count(moved > 0, 0) == parts):
             break
     return np.clip(moved + 0.5, 0, 1).astype(np.float32)
 

@@ -57,7 +57,9 @@ function findDigit(grey) {
 function isEven({ height, width, values }) {
   const least = Math.min(height, width) > 100 ? EVEN : EVEN_SMALL;
   const { middle } = range(values);
-  for (const half of [valuesWhere(values, (index) => values[index] >= middle), valuesWhere(values, (index) => values[index] < middle)]) {
+  const light = valuesWhere(values, (index) => values[index] >= middle);
+  const dark = valuesWhere(values, (index) => values[index] < middle);
+  for (const half of [light, dark]) {
     const commonest = Math.max(...countAround(half, 100, 2));
     if (commonest > 0.3 * values.length) return commonest > least * half.length;
   }

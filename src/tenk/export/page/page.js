@@ -59,9 +59,17 @@ function frameOf(content) {
   return makeFrame(toGrey(raster.getImageData(0, 0, RASTER, RASTER)));
 }
 
+/**
+ * @param {ReturnType<typeof makeFrame>} found @param {Maps[] | null} outputs of each layer
+ * @returns {ReturnType<typeof judge> | null}
+ */
+function answerOf(found, outputs) {
+  return found && outputs && judge(softmax(outputs[outputs.length - 1].values), found);
+}
+
 /** @param {ReturnType<typeof makeFrame>} found @param {Maps[] | null} outputs */
 function show(found, outputs) {
-  const answer = found && outputs && judge(softmax(outputs[outputs.length - 1].values), found);
+  const answer = answerOf(found, outputs);
   frameView.show(found && found.levels);
   layerView.show(outputs);
   bars.show(answer && answer.probabilities);
@@ -87,7 +95,7 @@ function speak(words, after = 0) {
 function rehearse(times = REHEARSALS) {
   if (!times || turn) return;
   const found = frameOf([REHEARSED[times % REHEARSED.length]]);
-  if (found) judge(softmax(runNetwork(layers, found.levels).at(-1).values), found);
+  answerOf(found, found && runNetwork(layers, found.levels));
   whenIdle(() => rehearse(times - 1));
 }
 

@@ -1,4 +1,5 @@
-// What is done to pictures' pixels, whatever they show; each function does what numpy's or scipy's of the same name does.
+// What is done to pictures' pixels, whatever they show: what numpy and scipy do in Python. It is done by loops over one
+// array, since a function called for each number, or an array made for each line, takes several times as long.
 
 /**
  * Numbers in rows and columns: grey levels, distances, labels, or 1 and 0 for yes and no.
@@ -11,7 +12,7 @@ function makePixels(height, width) {
 }
 
 /**
- * Change each number by itself. Handing numbers to a function takes its time: what each stroke needs is done by loops.
+ * Change each number by itself: slowly, for what is done to photos alone.
  * @param {Pixels} pixels @param {(value: number) => number} change @returns {Pixels}
  */
 function mapPixels({ height, width, values }, change) {

@@ -80,9 +80,9 @@ function readPalette(style) {
 }
 
 /**
- * One row of maps: where a group of layers ends. The colours of an image are its pixels, one number each.
- * @typedef {{context: CanvasRenderingContext2D, image: ImageData, colours: Uint32Array}} Map
- * @typedef {{last: number, names: string[], maps: Map[]}} Row
+ * One row of maps: where a group of layers ends, and what shows each map; `colours` are the image's pixels, one number each.
+ * @typedef {{context: CanvasRenderingContext2D, image: ImageData, colours: Uint32Array}} Tile
+ * @typedef {{last: number, names: string[], tiles: Tile[]}} Row
  */
 
 /** The maps that come out of the layers, a row for each group of layers. */
@@ -104,32 +104,32 @@ class Layers {
     const size = height === 1 ? `${channels} numbers` : `${channels} maps of ${height}×${width}`;
     const name = element("span", "name", group.names.join(", "));
     name.append(element("span", "size", size));
-    const tiles = element("div", height < 4 ? "maps pixels small" : "maps pixels");
-    tiles.setAttribute("role", "img");
-    tiles.setAttribute("aria-label", `${group.names.join(", ")}: ${size}`);
-    const maps = Array.from({ length: channels }, (_, channel) => {
+    const maps = element("div", height < 4 ? "maps pixels small" : "maps pixels");
+    maps.setAttribute("role", "img");
+    maps.setAttribute("aria-label", `${group.names.join(", ")}: ${size}`);
+    const tiles = Array.from({ length: channels }, (_, channel) => {
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [width, height];
       const tile = element("div");
       tile.append(canvas);
       if (final) tile.append(element("span", "", `${channel}`));
-      tiles.append(tile);
+      maps.append(tile);
       const context = contextOf(canvas);
       const image = context.createImageData(width, height);
       return { context, image, colours: new Uint32Array(image.data.buffer) };
     });
-    item.append(name, tiles);
+    item.append(name, maps);
     this.list.append(item);
-    return { ...group, maps };
+    return { ...group, tiles };
   }
 
   /** @param {Maps[] | null} outputs of each layer; null: nothing is there */
   show(outputs) {
     this.outputs = outputs;
-    for (const { last, maps } of this.rows) {
+    for (const { last, tiles } of this.rows) {
       const values = outputs?.[last].values;
       const scale = values ? 127 / largestSize(values) : 0;
-      maps.forEach(({ context, image, colours }, channel) => {
+      tiles.forEach(({ context, image, colours }, channel) => {
         const first = channel * colours.length;
         for (let index = 0; index < colours.length; index++) {
           colours[index] = this.palette[values ? Math.round(scale * values[first + index]) + 127 : 127];
