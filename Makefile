@@ -2,13 +2,15 @@
 #   make train            train the default recipe on MNIST; ARGS="..." is passed on to `tenk train`
 #   make test             the fast tests        make check   format, lint, types, tests: what must pass
 #   make format           mend the format       make bench   how fast the trainer is here
+#   make fuzz             damaged files, hostile pictures and requests, for ten minutes; MINUTES=30 for longer
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+MINUTES ?= 10
 
-.PHONY: train test lint check format bench clean
+.PHONY: train test lint check format bench fuzz clean
 .DELETE_ON_ERROR:
 
 train: $(VENV)/installed
@@ -30,6 +32,9 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/tenk bench $(ARGS)
+
+fuzz: $(VENV)/installed-dev
+	FUZZ_MINUTES=$(MINUTES) $(BIN)/pytest tests/test_fuzz.py -m slow -rP $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
