@@ -4,13 +4,15 @@
 #   make format           mend the format       make bench   how fast the trainer is here
 #   make load             the server under load, every answer checked; ARGS="--seconds 10 --clients 50"
 #   make audit            known vulnerabilities of all that tenk installs; asks PyPI
+#   make fuzz             damaged files, hostile pictures and requests, for ten minutes; MINUTES=30 for longer
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+MINUTES ?= 10
 
-.PHONY: train test lint check format bench load audit clean
+.PHONY: train test lint check format bench fuzz load audit clean
 .DELETE_ON_ERROR:
 
 train: $(VENV)/installed
@@ -42,6 +44,9 @@ audit: $(VENV)/installed-dev
 	$(BIN)/pip freeze --exclude-editable | sed 's/\(==[^+]*\)+.*/\1/' > $(VENV)/audited.txt
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement $(VENV)/audited.txt \
 	    || { echo "error: audit not passed: see above. it needs PyPI's vulnerability service; a mirror may lack it" >&2; exit 1; }
+
+fuzz: $(VENV)/installed-dev
+	FUZZ_MINUTES=$(MINUTES) $(BIN)/pytest tests/test_fuzz.py -m slow -rP $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

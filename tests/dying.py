@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tenk.report import Report
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 
 def die(*_: object) -> None:
@@ -48,3 +52,26 @@ def train_until_killed(recipe: str, data: str, run: str, moments: int) -> None:
 
     torch.set_num_threads(1)
     train(Recipe.from_json(recipe), data, run, Path(run).exists(), reports=[CountDown(moments)])
+
+
+def study_until_killed(recipes: Sequence[str], data: str, folder: str, of_workers: bool, moments: int) -> None:
+    """Begin a study in a session of its own, or go on with it; it or each of its workers is killed after moments."""
+    os.setsid()
+    import tenk.engines
+    from tenk.recipes import Recipe
+    from tenk.study import run_study
+
+    if of_workers:
+        tenk.engines._serve = partial(_serve_until_killed, moments)
+    else:
+        CountDown(moments)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 1)
+    run_study([Recipe.from_json(recipe) for recipe in recipes], 2, data, folder, workers=2)
+
+
+def _serve_until_killed(moments: int, pipe: Connection, threads: int) -> None:
+    from tenk.engines import _serve
+
+    CountDown(moments)
+    _serve(pipe, threads)

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -195,7 +196,7 @@ def make_picture_files() -> list[bytes]:
     exif[0x0112] = 6
     exif[0x010E] = "a digit"
     several = {"save_all": True, "append_images": [other, digit]}
-    wanted = [
+    wanted: list[tuple[str, str, dict[str, Any]]] = [
         *((mode, "PNG", {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
         ("L", "PNG", {"exif": exif, "icc_profile": b"profile" * 20, "dpi": (72, 72)}),
         ("P", "PNG", {"transparency": 3, "bits": 4}),
@@ -243,7 +244,7 @@ def find_digits_in_arrays(_: Path) -> Target:
                 assert np.isfinite(found.ink).all()
             json.dumps(found.to_dict(), allow_nan=False)
 
-    return Target(make, read, (TenkError,), lambda _: 256, 60)
+    return Target(make, read, (TenkError,), lambda _: 64, 180)
 
 
 def go_on_with_runs(folder: Path) -> Target:

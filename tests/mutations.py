@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -59,7 +59,7 @@ def _overwrite(content: bytearray, _: Sequence[bytes], random: Random) -> None:
 
 def _write_length(content: bytearray, _: Sequence[bytes], random: Random) -> None:
     size, place = random.choice((1, 2, 3, 4, 8)), _place(content, random)
-    order = random.choice(("little", "big"))
+    order: Literal["little", "big"] = random.choice(("little", "big"))
     near = int.from_bytes(content[place : place + size], order) + random.choice((-1, 1))
     number = random.choice((*LENGTHS, near, len(content)))
     content[place : place + size] = (number % 256**size).to_bytes(size, order)
@@ -208,6 +208,7 @@ _TENSOR_CHANGES: tuple[Callable[[Tensor, Random], Tensor], ...] = (
     lambda tensor, _: tensor * 0 if tensor.is_floating_point() else tensor - 2**40,
     lambda tensor, _: tensor * float("nan"),
     lambda tensor, _: -tensor,
+    lambda tensor, _: (tensor.double() * 1e30).clamp(-3e38, 3e38).to(tensor.dtype),
     lambda tensor, _: tensor.double(),
     lambda tensor, _: tensor.half().clamp(-6e4, 6e4),
     lambda tensor, _: tensor.to(torch.int32),

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from picture_maker import Scene, colour, draw, lines, photograph, shadow, to_bytes
 from tenk.datasets import Dataset
-from tenk.ink import Found, find_digit, find_digits, stroke_width
+from tenk.ink import MOST_PARTS, Found, find_digit, find_digits, stroke_width
 from tenk.pictures import open_picture
 from tenk.resize import Grey, fit, resize
 from tenk.stroke import adjust_strokes
@@ -207,3 +207,19 @@ def test_enlarging_reads_between_pixels() -> None:
 
 def test_colours_are_bytes() -> None:
     assert to_bytes(colour(np.zeros((2, 2)))).dtype == np.uint8
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("step", [4, 8])
+def test_a_picture_full_of_dots_is_no_more_work_than_its_largest_parts(step: int) -> None:
+    grey = np.ones((640, 640), dtype=np.float32)
+    grey[1::step, 1::step] = 0  # 25,600 parts: each looked for among all others, it took four minutes
+    find_digit(grey)
+    assert len(find_digits(grey)) <= MOST_PARTS
+
+
+def test_a_blot_amid_faint_specks_is_not_enlarged_with_all_of_them() -> None:
+    ink = np.zeros((628, 628), dtype=np.float32)
+    ink[::62, 304:308] = 0.3  # of which, twelve times as large, four gigabytes were made
+    ink[300:310, 300:310] = 1
+    assert max(adjust_strokes(ink).shape) < 1000

@@ -285,3 +285,8 @@ def test_a_damaged_file_is_an_error_or_a_picture_and_never_a_crash(kind: str, da
     assert np.isfinite(grey).all()
     assert grey.min() >= 0
     assert grey.max() <= 1
+
+
+def test_the_range_of_the_largest_numbers_does_not_overflow() -> None:
+    values = np.where(PIXELS > 0, 1.7e308, -1.7e308)
+    np.testing.assert_array_equal(open_picture(values).grey, GREY)

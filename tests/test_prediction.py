@@ -17,6 +17,7 @@ from torch import nn
 
 import tenk
 from picture_maker import CONDITIONS, Scene, colour, draw, photograph, to_bytes
+from random_networks import random_network
 from tenk.cli import main
 from tenk.datasets import Dataset, load_digits
 from tenk.digits import Digits
@@ -98,6 +99,15 @@ def test_a_picture_without_ink_has_no_digit_and_a_warning(blank: Any, network: n
     assert "no digit" in (found.warning or "")
     assert [one.digit for one in tenk.predict_all(blank, network)] == [None]
     assert found.to_dict()["probability"] is None
+
+
+def test_an_answer_that_is_not_finite_is_the_weights_fault(dataset: Dataset) -> None:
+    network = random_network("early")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1e30)
+    with pytest.raises(ModelError, match="not finite"):
+        tenk.predict(plain(dataset), network)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "LA", "I", "F", "I;16"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -128,12 +129,30 @@ def test_a_damaged_result_is_refused_and_not_taken_for_finished(content: str, da
         Run(tmp_path / "run").result()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("test_accuracy", "all"), ("test_loss", math.nan), ("epochs", True), ("seconds", {"total": []})]
+)
+def test_a_result_of_another_type_is_refused(name: str, value: Any, dataset: Dataset, tmp_path: Path) -> None:
+    result = train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    (tmp_path / "run" / "result.json").write_text(json.dumps({**result.to_dict(), name: value}))
+    with pytest.raises(ModelError, match="damaged"):
+        Run(tmp_path / "run").result()
+
+
 def test_a_half_written_last_line_of_metrics_is_passed_over(dataset: Dataset, tmp_path: Path) -> None:
     train(small(epochs=2), dataset, tmp_path / "run", reports=[])
     whole = Run(tmp_path / "run").history()
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 3, "train_lo')
     assert Run(tmp_path / "run").history() == whole
+
+
+def test_metrics_end_where_a_line_has_no_numbers(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=2), dataset, tmp_path / "run", reports=[])
+    path = tmp_path / "run" / "metrics.jsonl"
+    first, second = path.read_text().splitlines()
+    path.write_text(f"{first}\n{json.dumps({**json.loads(second), 'train_loss': math.nan})}\n")
+    assert [epoch.epoch for epoch in Run(tmp_path / "run").history()] == [1]
 
 
 def test_metrics_are_one_json_object_a_line(dataset: Dataset, tmp_path: Path) -> None:

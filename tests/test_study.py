@@ -7,8 +7,10 @@ import io
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import secrets
+import shutil
 import signal
 import socket
 import statistics
@@ -24,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 import dying
@@ -31,12 +35,12 @@ from short_runs import KilledError, StopAt, kill, small, weights
 from tenk.datasets import Dataset
 from tenk.engines import Job, Outcome, run_one
 from tenk.errors import BusyError, DivergedError, ModelError, StoppedError, UsageError
-from tenk.files import locked
+from tenk.files import locked, sha256
 from tenk.plan import Plan, expand, parse_overrides, read_plan
 from tenk.recipes import Recipe, get_recipe
 from tenk.runs import Result, Run
 from tenk.scores import compare, score, summarise_runs
-from tenk.study import Means, Study, run_study
+from tenk.study import Means, Study, read_points, run_study
 from tenk.study_report import StudyReport
 from tenk.training import train
 
@@ -515,6 +519,13 @@ def test_a_cluster_that_does_not_answer_is_one_line_after_a_bounded_wait(
         study_of(tmp_path / "s", dataset, [quick()], 1, engine="ray", address="127.0.0.1:9")
 
 
+@pytest.mark.parametrize("run", ["a text", {}, {"variant": "a", "protocol": "fixed", "score": "high", "seconds": 1.0}])
+def test_a_study_whose_runs_are_none_is_not_drawn(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text(json.dumps({"runs": [run]}))
+    with pytest.raises(ModelError, match="no study to read"):
+        read_points([tmp_path])
+
+
 # --- killed, stopped, gone on with ---------------------------------------------------------------------------------
 
 LONGER = {"epochs": [8], "batch_size": [64]}
@@ -727,3 +738,71 @@ def test_a_cluster_that_loses_a_worker_finds_what_one_process_finds(
     check_equals(tmp_path / "s", longer)
     result = json.loads((tmp_path / "s" / "study.json").read_text())["runs"][0]["result"]
     assert result["run_dir"] == str(tmp_path / "s" / "runs" / f"{NAME}-s0")
+
+
+# --- killed again and again ----------------------------------------------------------------------------------------
+
+DRIVER_MOMENTS, WORKER_MOMENTS = 50, 90
+"""A few more than each has in a study of four short runs: its calls that change the disk."""
+
+KILL = st.one_of(
+    st.tuples(st.sampled_from(["driver", "all"]), st.integers(0, DRIVER_MOMENTS)),
+    st.tuples(st.just("workers"), st.integers(0, WORKER_MOMENTS)),
+)
+
+
+def study_and_kill(data: Path, folder: Path, who: str, moments: int) -> int:
+    """Go on with a study until its driver, each of its workers or all at once are killed; return its session."""
+    recipes = [recipe.to_json() for recipe in PAIR]
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(
+        target=dying.study_until_killed, args=(recipes, str(data), str(folder), who == "workers", moments)
+    )
+    process.start()
+    process.join()
+    if who == "all":
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
+    assert process.exitcode in (-signal.SIGKILL, 0)
+    return process.pid or 0
+
+
+def living(session: int) -> list[str]:
+    """The processes of a session that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            state, _, _, of, *_ = path.read_text().rpartition(")")[2].split()
+            found += [path.parent.name] if int(of) == session and state != "Z" else []
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells what lives in a session")
+@settings(
+    max_examples=5,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],  # each kill takes seconds: nothing is made smaller
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@example(kills=[("driver", 30), ("workers", 20), ("all", 20), ("workers", 60), ("driver", 60)])
+@given(kills=st.lists(KILL, min_size=1, max_size=4))
+def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(
+    kills: list[tuple[str, int]], data_folder: Path, undisturbed: Study, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("killed") / "s"
+    sessions = [study_and_kill(data_folder, folder, *kill) for kill in kills]
+    study = run_study(PAIR, 2, data_folder, folder, workers=2, report=quiet())
+    for aside in folder.glob("runs/*.damaged*"):
+        assert not Run.is_run(aside), "only what was killed before it was a run is begun anew"
+        shutil.rmtree(aside)
+    assert table(study) == table(undisturbed)
+    assert weight_hashes(folder) == weight_hashes(undisturbed.folder)
+    assert not list(folder.rglob("*.tmp"))
+    wait_for(lambda: not any(map(living, sessions)))
+
+
+def weight_hashes(folder: Path) -> dict[str, str]:
+    return {name: sha256(content) for name, content in all_weights(folder).items()}

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from mutations import seal
 from short_runs import KilledError, StopAt, kill, same_tensors, small, weights
 from tenk.datasets import Dataset
 from tenk.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, UsageError
@@ -27,6 +28,7 @@ from tenk.files import locked, write_atomically
 from tenk.recipes import RECIPES, Optimizer, get_recipe
 from tenk.report import Report
 from tenk.runs import Epoch, Position, Result, Run, load_model
+from tenk.tensors import load_tensors
 from tenk.training import StopSignals, train
 
 # --- what a run leaves behind --------------------------------------------------------------------------------------
@@ -433,6 +435,32 @@ def test_a_damaged_run_is_refused_by_name(faulty: str, stopped_run: Path, datase
         path.write_bytes(b"\x80\x04 nonsense")
     with pytest.raises(ModelError, match=r"damaged|not a"):
         train(small(), dataset, stopped_run, resume=True, reports=[])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tensors, facts: facts["position"].update(step=-(10**9)),
+        lambda tensors, facts: facts["position"].update(epoch=1.0),
+        lambda tensors, facts: facts["position"].update(total_steps=10**9),
+        lambda tensors, facts: facts["position"].update(loss_sum=math.nan),
+        lambda tensors, facts: facts["position"]["seconds"].clear(),
+        lambda tensors, facts: facts["position"]["history"].clear(),
+        lambda tensors, facts: facts["position"]["history"][0].update(accuracy="high"),
+        lambda tensors, facts: facts.update(position=None),
+        lambda tensors, facts: facts.pop("recipe"),
+        lambda tensors, facts: tensors.update({"optimizer/x/y": torch.ones(1)}),
+        lambda tensors, facts: tensors.update({"optimizer/0/momentum_buffer": torch.ones(1)}),
+        lambda tensors, facts: tensors.pop("optimizer/0/momentum_buffer"),
+    ],
+)
+def test_a_sealed_checkpoint_of_nonsense_is_refused(spoil: Any, stopped_run: Path, dataset: Dataset) -> None:
+    path = max((stopped_run / "checkpoint").iterdir())
+    tensors, facts = load_tensors(path, "checkpoint")
+    spoil(tensors, facts)
+    path.write_bytes(seal("checkpoint", tensors, facts))
+    with pytest.raises(ModelError, match="no checkpoint to go on from"):
+        train(Run(stopped_run).recipe(), dataset, stopped_run, resume=True, reports=[])
 
 
 def test_an_unknown_model_is_refused_before_anything_is_written(dataset: Dataset, tmp_path: Path) -> None:

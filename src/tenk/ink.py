@@ -295,13 +295,12 @@ def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: boo
 def _join(parts: Sequence[Part]) -> list[list[Part]]:
     """Put parts together to digits: those much lower than the tallest are pieces, and belong to what they are near."""
     tallest = max(part.box[2] - part.box[0] for part in parts)
-    digits: list[list[Part]] = []
+    digits: list[tuple[Box, list[Part]]] = []
     for part in sorted(parts, key=lambda part: -part.outline):
-        own = [digit for digit in digits if _one_digit(part.box, _hull(digit), FRAGMENT * tallest)]
-        digits = [digit for digit in digits if digit not in own] + [
-            [part, *(other for digit in own for other in digit)]
-        ]
-    return digits
+        own = [digit for digit in digits if _one_digit(part.box, digit[0], FRAGMENT * tallest)]
+        joined = [part, *(other for _, others in own for other in others)]
+        digits = [digit for digit in digits if digit not in own] + [(_hull(joined), joined)]
+    return [joined for _, joined in digits]
 
 
 def _one_digit(first: Box, second: Box, low: float) -> bool:

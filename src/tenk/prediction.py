@@ -13,6 +13,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from tenk.digits import CLASSES, SIDE
+from tenk.errors import ModelError
 from tenk.evaluation import predict_logits
 from tenk.ink import Found, find_digit, find_digits
 from tenk.pictures import Picture, open_picture
@@ -88,7 +89,7 @@ def predict(image: Any, model: nn.Module | str | Path | None = None, *, invert: 
 
     Raises:
         TenkError: the picture is missing, damaged, none, or has a side of more than 10,000 pixels.
-        ModelError: the weights cannot be loaded.
+        ModelError: the weights cannot be loaded, or what they compute is not finite.
     """
     network = _network(model)
     picture = open_picture(image)
@@ -122,6 +123,8 @@ def _read(picture: Picture, digits: list[Found], network: nn.Module, *, multi: b
         return [Prediction(None, (1 / CLASSES,) * CLASSES, False, warning, blank, None, picture)]
     frames = torch.stack([to_frame(found) for found in digits]).mul_(255).round_().to(torch.uint8)
     logits = predict_logits(network, frames.to(next(network.parameters()).device))
+    if not torch.isfinite(logits).all():
+        raise ModelError("not finite: the network's answer is NaN or infinite. its weights are too large: train again")
     readings = zip(digits, frames.numpy(), logits.double().softmax(dim=1).tolist(), strict=True)
     return [_judge(picture, found, image, probabilities, multi) for found, image, probabilities in readings]
 

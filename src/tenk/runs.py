@@ -29,7 +29,7 @@ from tenk.weights import find_weights, list_weights
 KEPT_CHECKPOINTS = 2
 
 
-class _Checked:
+class Checked:
     """A dataclass, read from JSON, that refuses values of another type than its fields are annotated with."""
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Epoch(_Checked):
+class Epoch(Checked):
     """One line of `metrics.jsonl`."""
 
     epoch: int
@@ -77,7 +77,7 @@ class Epoch(_Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result(_Checked):
+class Result(Checked):
     """What a finished run came to: `result.json`."""
 
     recipe: str
@@ -118,7 +118,7 @@ class Result(_Checked):
 
 
 @dataclass
-class Position(_Checked):
+class Position(Checked):
     """Where a training stands; all of it is in each checkpoint."""
 
     epoch: int = 0

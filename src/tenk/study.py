@@ -27,7 +27,7 @@ from tenk.errors import ModelError, StoppedError, TenkError, UsageError, unknown
 from tenk.files import locked, sweep_temporaries, write_atomically, write_json
 from tenk.plan import SEEDS, Plan, expand, parameters_of, read_plan, recipe_of
 from tenk.recipes import Recipe
-from tenk.runs import Result, Run, load_model
+from tenk.runs import Checked, Result, Run, load_model
 from tenk.scores import Comparison, Row, compare, score, summarise_runs
 from tenk.study_report import StudyReport
 from tenk.training import StopSignals
@@ -285,7 +285,7 @@ class Study:
             described = _describe(self.outcomes[key])
             table.writerow({**(described["result"] or {}), **described})
         write_atomically(self.folder / "study.csv", text.getvalue())
-        panels = _gather_points(_describe(self.outcomes[key]) for key in self._ended())
+        panels = _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
         if panels:
             save_strip(panels, self.folder / "study.png")
             save_tradeoff(panels, self.folder / "tradeoff.png")
@@ -302,24 +302,37 @@ def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float
     Raises:
         ModelError: a folder holds no study, or a damaged one.
     """
-    runs: list[dict[str, Any]] = []
+    points: list[_Point] = []
     for folder in studies:
         try:
-            found = json.loads((folder / "study.json").read_text())["runs"]
-            runs += [{name: run[name] for name in ("variant", "protocol", "score", "seconds")} for run in found]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            points += map(_to_point, json.loads((folder / "study.json").read_text())["runs"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             reason = getattr(error, "strerror", error)
             raise ModelError(f"no study to read: {folder / 'study.json'} ({reason}). give a study's folder") from None
-    return _gather_points(runs)
+    return _gather_points(points)
 
 
-def _gather_points(runs: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+@dataclass(frozen=True)
+class _Point(Checked):
+    """What the pictures show of a run, as `study.json` has it."""
+
+    variant: str
+    protocol: str
+    score: float | None
+    seconds: float | None
+
+
+def _to_point(run: Mapping[str, Any]) -> _Point:
+    return _Point(run["variant"], run["protocol"], run["score"], run["seconds"])
+
+
+def _gather_points(points: Iterable[_Point]) -> dict[str, dict[str, list[tuple[float, float]]]]:
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for run in runs:
-        if run["score"] is not None:
-            scored = "validation" if run["protocol"] == "held-out" else "test"
-            panel = panels.setdefault(f"{scored} accuracy (%), protocol {run['protocol']}", {})
-            panel.setdefault(run["variant"], []).append((run["seconds"], run["score"]))
+    for point in points:
+        if point.score is not None and point.seconds is not None:
+            scored = "validation" if point.protocol == "held-out" else "test"
+            panel = panels.setdefault(f"{scored} accuracy (%), protocol {point.protocol}", {})
+            panel.setdefault(point.variant, []).append((point.seconds, point.score))
     return panels
 
 
