@@ -315,10 +315,10 @@ def export(
 
 
 def serve(
-    weights: Weights = Path("robust"),
+    weights: Annotated[Path, Positional, _shown("[WEIGHTS]")] = Path("robust"),
     /,
-    host: str = "127.0.0.1",
-    port: int = 8000,
+    host: Annotated[str, _shown("ADDRESS")] = "127.0.0.1",
+    port: Annotated[int, _shown("PORT")] = 8000,
     open: bool = True,
 ) -> None:
     """Serve the page to draw a digit on, and an API beside it: POST a picture to /api/predict.
@@ -668,12 +668,13 @@ def _one_line(complaint: str) -> str:
     """Take message and suggestion out of the box that tyro draws around them, in words for people."""
     lines = [line[1:-1].rstrip() for line in complaint.splitlines()[1:-1]]
     lines = ["" if set(line.strip()) <= set("─-+") else line for line in lines]  # a rule between parts: a blank line
-    first = list(itertools.takewhile(bool, lines))
+    first = list(itertools.takewhile(bool, itertools.dropwhile(lambda line: not line, lines)))
     message = " ".join(" ".join(first).split()).rstrip(".")
     if message.startswith("Missing from"):
         message = "missing: " + ", ".join(line.strip() for line in first if re.match(r" {5}\S", line))
     elif found := re.match(r"Missing value for argument '(.*?)'", message):
-        message = f"missing value: {found[1]}"
+        option = found[1].startswith("-")
+        message = f"missing value: {found[1]}" if option else f"an unknown option where {found[1]} should be"
     elif found := re.match(r"Error parsing (\S+): .*?\b(integer|int|float)\b.*?('.*')?\]?$", message, re.IGNORECASE):
         kind = "a number" if found[2].lower() == "float" else "a whole number"
         message = f"not {kind}: {found[1]} {found[3] or ''}".rstrip()

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+NARROWEST = 80
+"""Columns that tables are made for: where a terminal has fewer, it is left to it to break the lines."""
+
 
 class _Console(Console):
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print as rich does, but no table with columns of single letters."""
+        if self.width >= NARROWEST or not any(isinstance(item, Table) for item in objects):
+            super().print(*objects, **how)
+            return
+        width, self._width = self._width, NARROWEST
+        try:
+            super().print(*objects, **how)
+        finally:
+            self._width = width
+
     def on_broken_pipe(self) -> None:
         """Let the error be one: rich would end the process, with exit code 1, where `head` has seen enough."""
         raise BrokenPipeError
