@@ -85,5 +85,6 @@ _TYPES: tuple[Callable[[Painting, Generator], Painting], ...] = (
     lambda values, _: (values * 65535).astype(np.uint16),
     lambda values, _: (values * 2**31 - 2**30).astype(np.int32),
     lambda values, _: np.where(values > 0.5, 2**63 - 1, -(2**63)),
+    lambda values, rng: np.where(values == values.max(), rng.choice((np.nan, np.inf)), values),
     lambda values, rng: (2 * values - 1) * float(rng.choice((1e-310, 1e-40, 1e38, 1e300, 1.7e308))),
 )

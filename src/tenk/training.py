@@ -308,7 +308,7 @@ class Trainer:
         """Return to where a checkpoint stands; a seal tells that it is whole, not that its content makes sense."""
         try:
             self._restore(tensors, facts)
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise ModelError(f"no checkpoint to go on from: {self.run.folder} ({reason}). train anew") from None
 
