@@ -186,8 +186,13 @@ def adversarial(count: int, seed: int) -> Digits:
 
 @needs_make
 @pytest.mark.parametrize("kind", ["float", "int8"])
-@pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize(
+    ("name", "residual"),
+    [
+        *((name, False) for name in list_models()),
+        *(pytest.param(name, True, marks=() if name == "early" else pytest.mark.slow) for name in list_models()),
+    ],
+)
 def test_no_picture_makes_the_sanitizers_complain(
     name: str, residual: bool, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -463,8 +463,8 @@ def test_a_worker_that_dies_again_and_again_is_a_failed_run(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenk.engines._serve", dying.die)
-    study = study_of(tmp_path / "s", dataset, [quick()], 2, engine="processes", workers=1)
-    assert [outcome.error for outcome in study.failures] == ["worker died (signal 9), 4 times in a row"] * 2
+    study = study_of(tmp_path / "s", dataset, [quick()], 1, engine="processes", workers=1)
+    assert [outcome.error for outcome in study.failures] == ["worker died (signal 9), 4 times in a row"]
 
 
 def test_threads_are_given_back_and_stay_those_of_the_study(
