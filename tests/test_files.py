@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tenk.errors import BusyError
+from tenk.errors import BusyError, UsageError
 from tenk.files import locked, sha256, sweep_temporaries, sync_folder, taking_turns, write_atomically, write_json
 
 HOLDER = """
@@ -181,6 +181,36 @@ def test_content_reaches_the_disk_before_the_name_and_the_folder_after_it(
     monkeypatch.setattr(os, "replace", replace)
     write_atomically(tmp_path / "file", b"content")
     assert events == ["sync 7 bytes", "replace file", "sync folder"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to a pipe"])
+def test_what_is_no_file_is_never_replaced_by_one(kind: str, tmp_path: Path) -> None:
+    """Root could rename a file over a device, /dev/null say; a pipe stands for it here."""
+    target, pipe = tmp_path / "target", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    match kind:
+        case "folder":
+            target.mkdir()
+        case "pipe":
+            os.mkfifo(target)
+        case _:
+            target.symlink_to(pipe)
+    before = (target.lstat(), pipe.lstat())
+    with pytest.raises(UsageError, match=r"no file to write to: .*target is a folder, a device or a pipe"):
+        write_atomically(target, "content")
+    assert (target.lstat(), pipe.lstat()) == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_through_a_link_the_file_that_it_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("elsewhere/file")
+    for content in "new", "changed":
+        write_atomically(link, content)
+        assert link.is_symlink()
+        assert (tmp_path / "elsewhere" / "file").read_text() == content
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["file"]
 
 
 def test_a_folder_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path) -> None:

@@ -48,6 +48,15 @@ def test_curves_of_each_protocol_are_drawn(protocol: Protocol, dataset: Dataset,
     assert is_picture(tmp_path / "run" / "curves.png")
 
 
+@pytest.mark.parametrize("name", ["日本", "$\\frac{$", "_hidden", "a\nb", "\udcff", "[b]"])
+def test_names_of_any_letters_are_drawn_as_they_are(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=1), dataset, tmp_path / name, reports=[])
+    save_curves([tmp_path / name] * 2, tmp_path / "new folder" / "curves.png")
+    save_class_sheet(dataset.train, tmp_path / "sheet.png", name)
+    assert is_picture(tmp_path / "new folder" / "curves.png")
+    assert is_picture(tmp_path / "sheet.png")
+
+
 def test_curves_of_an_unfinished_run_and_of_many_runs_are_drawn(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         train(small(), dataset, tmp_path / "run", reports=[StopAt(1, 1, kill)])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tenk.training import train
     from tenk.weights import list_weights
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "Dataset",

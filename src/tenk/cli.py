@@ -288,7 +288,7 @@ def export(
         json: Print what was found as JSON.
     """
     from tenk.datasets import load_digits
-    from tenk.runs import load_weights
+    from tenk.runs import Run, load_weights
 
     model, facts = load_weights(weights)
     digits = load_digits(data or _recorded_data(weights))
@@ -309,7 +309,7 @@ def export(
 
             ending = ".html"
     target = out or Path(f"{base}{suffix}{ending}")
-    _refuse_same(target, weights)
+    _refuse_same(target, Run(weights).model_file if weights.is_dir() else weights)
     found = write(model, facts, target, kind, digits)
     _print_json(found.to_dict()) if json else _print_export(found, digits.note)
 
