@@ -19,6 +19,7 @@ SOURCE = Path(tenk.__file__).parent
 LEVELS: dict[str, int] = {
     # leaves
     "errors": 0,
+    "checked": 0,
     "files": 0,
     "digits": 0,
     "allocator": 0,

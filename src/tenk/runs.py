@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import shlex
 import subprocess
-import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 import tenk
+from tenk.checked import Checked
 from tenk.errors import ModelError, TenkError, UsageError
 from tenk.files import naming, sweep_temporaries, write_atomically, write_json
 from tenk.models import create_model
@@ -27,31 +26,6 @@ from tenk.tensors import load_tensors, restore, save_tensors
 from tenk.weights import find_weights, list_weights
 
 KEPT_CHECKPOINTS = 2
-
-
-class Checked:
-    """A dataclass, read from JSON, that refuses values of another type than its fields are annotated with."""
-
-    def __post_init__(self) -> None:
-        for name, annotation in get_type_hints(type(self)).items():
-            if not _fits(getattr(self, name), annotation):
-                raise TypeError(f"{name}: {getattr(self, name)!r:.80} is not of type {annotation}")
-
-
-def _fits(value: Any, annotation: Any) -> bool:
-    """Tell whether a value is of a type; a number must be finite, and one that may be a fraction may be whole."""
-    kind, inner = get_origin(annotation), get_args(annotation)
-    if kind is types.UnionType:
-        return any(_fits(value, one) for one in inner)
-    if kind is dict:
-        return isinstance(value, dict) and all(_fits(key, inner[0]) and _fits(value[key], inner[1]) for key in value)
-    if kind is list:
-        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
-    if kind is tuple:
-        return isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
-    if annotation is float:
-        return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is annotation
 
 
 @dataclass(frozen=True)

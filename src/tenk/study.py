@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 import tenk
+from tenk.checked import Checked
 from tenk.cluster import RayEngine, check_installed
 from tenk.datasets import Dataset, load_digits
 from tenk.device import pick_device
@@ -27,7 +28,7 @@ from tenk.errors import ModelError, StoppedError, TenkError, UsageError, unknown
 from tenk.files import locked, sweep_temporaries, write_atomically, write_json
 from tenk.plan import SEEDS, Plan, expand, parameters_of, read_plan, recipe_of
 from tenk.recipes import Recipe
-from tenk.runs import Checked, Result, Run, load_model
+from tenk.runs import Result, Run, load_model
 from tenk.scores import Comparison, Row, compare, score, summarise_runs
 from tenk.study_report import StudyReport
 from tenk.training import StopSignals
