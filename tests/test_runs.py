@@ -145,11 +145,12 @@ def test_a_half_written_last_line_of_metrics_is_passed_over(dataset: Dataset, tm
     assert Run(tmp_path / "run").history() == whole
 
 
-def test_metrics_end_where_a_line_has_no_numbers(dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [{"train_loss": math.nan}, {"scored_set": "\0"}, {"accuracy": "high"}])
+def test_metrics_end_where_a_line_makes_no_sense(change: dict[str, Any], dataset: Dataset, tmp_path: Path) -> None:
     train(small(epochs=2), dataset, tmp_path / "run", reports=[])
     path = tmp_path / "run" / "metrics.jsonl"
     first, second = path.read_text().splitlines()
-    path.write_text(f"{first}\n{json.dumps({**json.loads(second), 'train_loss': math.nan})}\n")
+    path.write_text(f"{first}\n{json.dumps({**json.loads(second), **change})}\n")
     assert [epoch.epoch for epoch in Run(tmp_path / "run").history()] == [1]
 
 

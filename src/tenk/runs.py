@@ -12,7 +12,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ import tenk
 from tenk.errors import ModelError, TenkError, UsageError
 from tenk.files import sweep_temporaries, write_atomically, write_json
 from tenk.models import create_model
-from tenk.recipes import Recipe
+from tenk.recipes import Protocol, Recipe
 from tenk.tensors import load_tensors, restore, save_tensors
 from tenk.weights import find_weights, list_weights
 
@@ -41,8 +41,10 @@ class Checked:
 def _fits(value: Any, annotation: Any) -> bool:
     """Tell whether a value is of a type; a number must be finite, and one that may be a fraction may be whole."""
     kind, inner = get_origin(annotation), get_args(annotation)
-    if kind is types.UnionType:
+    if kind in (Union, types.UnionType):
         return any(_fits(value, one) for one in inner)
+    if kind is Literal:
+        return value in inner
     if kind is dict:
         return isinstance(value, dict) and all(_fits(key, inner[0]) and _fits(value[key], inner[1]) for key in value)
     if kind is list:
@@ -64,7 +66,7 @@ class Epoch(Checked):
     """Mean over the epoch's batches as they were trained on: deformed, with dropout, by the weights of the moment."""
     train_accuracy: float
     """A fraction, counted on the same batches."""
-    scored_set: str | None
+    scored_set: Literal["test", "validation"] | None
     """`test` under the protocol `watched`, `validation` under `held-out`, None under `fixed`."""
     loss: float | None
     """Loss on the scored set."""
@@ -83,7 +85,7 @@ class Result(Checked):
     recipe: str
     model: str
     parameters: int
-    protocol: str
+    protocol: Protocol
     seed: int
     epochs: int
     """Epochs trained."""
