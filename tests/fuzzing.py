@@ -32,7 +32,7 @@ from short_runs import KilledError, StopAt, kill, small
 from tenk.datasets import Dataset
 from tenk.digits import read_digits, read_idx
 from tenk.engines import Outcome
-from tenk.errors import DataError, DivergedError, ModelError, TenkError
+from tenk.errors import DataError, DivergedError, ModelError, TenkError, UsageError
 from tenk.pictures import WORKING_SIDE, open_picture
 from tenk.plan import Plan, read_plan
 from tenk.plots import save_curves
@@ -260,7 +260,7 @@ def go_on_with_runs(folder: Path) -> Target:
         assert 0 <= result.test_accuracy <= 1
         json.dumps(result.to_dict(), allow_nan=False)
 
-    return Target(_maker(files), read, (ModelError, DivergedError), lambda _: 64, 30, files)
+    return Target(_maker(files), read, (ModelError, UsageError, DivergedError), lambda _: 64, 30, files)
 
 
 def load_finished_runs(folder: Path) -> Target:

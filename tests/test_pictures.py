@@ -290,3 +290,7 @@ def test_a_damaged_file_is_an_error_or_a_picture_and_never_a_crash(kind: str, da
 def test_the_range_of_the_largest_numbers_does_not_overflow() -> None:
     values = np.where(PIXELS > 0, 1.7e308, -1.7e308)
     np.testing.assert_array_equal(open_picture(values).grey, GREY)
+
+
+def test_white_stays_white_where_rounding_would_make_it_more() -> None:
+    assert open_picture(np.full((1852, 44, 3), 255, dtype=np.uint8)).grey.max() == 1

@@ -147,12 +147,13 @@ def test_a_half_written_last_line_of_metrics_is_passed_over(dataset: Dataset, tm
     assert Run(tmp_path / "run").history() == whole
 
 
-def test_metrics_that_are_no_numbers_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [{"train_loss": math.nan}, {"scored_set": "\0"}, {"accuracy": "high"}])
+def test_metrics_that_make_no_sense_are_refused(change: dict[str, Any], dataset: Dataset, tmp_path: Path) -> None:
     train(small(epochs=2), dataset, tmp_path / "run", reports=[])
     path = tmp_path / "run" / "metrics.jsonl"
     first, second = path.read_text().splitlines()
-    path.write_text(f"{first}\n{json.dumps({**json.loads(second), 'train_loss': math.nan})}\n")
-    with pytest.raises(ModelError, match=r"cannot read the metrics: .* line 2 \(train_loss: nan"):
+    path.write_text(f"{first}\n{json.dumps({**json.loads(second), **change})}\n")
+    with pytest.raises(ModelError, match=rf"cannot read the metrics: .* line 2 \({next(iter(change))}: "):
         Run(tmp_path / "run").history()
 
 

@@ -326,7 +326,17 @@ def test_a_folder_of_something_else_is_refused(dataset: Dataset, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["letter.txt"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"variants": {}}', '{"variants": {"a": {"epochs": 0}}}'])
+DATA = '"data": {"name": "few", "sha256": ""}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"variants": {}}', '{"variants": {"a": {"epochs": 0}}}'),
+        f'{{"variants": {{"a": {{}}}}, "seeds": 1e999, "threads": 1, {DATA}}}',
+        f'{{"variants": {{"a": {{}}}}, "seeds": 1, "threads": -1, {DATA}}}',
+    ],
+)
 def test_a_damaged_plan_is_told_and_kept(text: str, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(ModelError, match="cannot read the plan"):

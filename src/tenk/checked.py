@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import types
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 class Checked:
@@ -19,8 +19,10 @@ class Checked:
 def _fits(value: Any, annotation: Any) -> bool:
     """Tell whether a value is of a type; a number must be finite, and one that may be a fraction may be whole."""
     kind, inner = get_origin(annotation), get_args(annotation)
-    if kind is types.UnionType:
+    if kind in (Union, types.UnionType):
         return any(_fits(value, one) for one in inner)
+    if kind is Literal:
+        return value in inner
     if kind is dict:
         return isinstance(value, dict) and all(_fits(key, inner[0]) and _fits(value[key], inner[1]) for key in value)
     if kind is list:

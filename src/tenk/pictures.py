@@ -150,7 +150,7 @@ def _read(image: Image.Image, name: str, size: tuple[int, int]) -> Picture:
     if moving:
         image.seek(0)
     image.load()
-    grey = fit(_to_grey(_shrink(image)), WORKING_SIDE)
+    grey = np.clip(fit(_to_grey(_shrink(image)), WORKING_SIDE), 0, 1)  # sums of weights of 1 may round to a little more
     notes = ("a moving picture: only its first frame was read",) if moving else ()
     return Picture(np.ascontiguousarray(upright(grey)), max(size) / max(grey.shape), notes)
 

@@ -36,6 +36,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not 1 <= self.seeds <= 100_000:
             raise UsageError(f"seeds out of range: {self.seeds}. give at least 1 and at most 100,000")
+        if not 1 <= self.threads <= 1024:
+            raise UsageError(f"threads out of range: {self.threads}. give at least 1 and at most 1,024")
 
     def grown(self, wanted: Plan, folder: Path) -> Plan:
         """Return a plan of all that is in this one, of the study in `folder`, and in what is wanted now.
@@ -76,7 +78,7 @@ def read_plan(folder: Path) -> Plan | None:
         return None
     except OSError as error:
         raise ModelError(f"cannot read: {path} ({error.strerror}). choose another --out") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # UsageError is a ValueError
+    except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ModelError(
             f"cannot read the plan: {path} ({error}). "
             "use the tenk that wrote it, restore it from a copy, or choose another --out"

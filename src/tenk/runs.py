@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from tenk.checked import Checked
 from tenk.errors import ModelError, TenkError, UsageError
 from tenk.files import naming, sweep_temporaries, write_atomically, write_json
 from tenk.models import create_model
-from tenk.recipes import Recipe
+from tenk.recipes import Protocol, Recipe
 from tenk.tensors import load_tensors, restore, save_tensors
 from tenk.weights import find_weights, list_weights
 
@@ -38,7 +38,7 @@ class Epoch(Checked):
     """Mean over the epoch's batches as they were trained on: deformed, with dropout, by the weights of the moment."""
     train_accuracy: float
     """A fraction, counted on the same batches."""
-    scored_set: str | None
+    scored_set: Literal["test", "validation"] | None
     """`test` under the protocol `watched`, `validation` under `held-out`, None under `fixed`."""
     loss: float | None
     """Loss on the scored set."""
@@ -57,7 +57,7 @@ class Result(Checked):
     recipe: str
     model: str
     parameters: int
-    protocol: str
+    protocol: Protocol
     seed: int
     epochs: int
     """Epochs trained."""

@@ -27,7 +27,7 @@ from tenk.engines import Engine, Job, Outcome, ProcessEngine, SerialEngine, set_
 from tenk.errors import ModelError, StoppedError, TenkError, UsageError, unknown_name
 from tenk.files import locked, sweep_temporaries, write_atomically, write_json
 from tenk.plan import SEEDS, Plan, expand, parameters_of, read_plan, recipe_of
-from tenk.recipes import Recipe
+from tenk.recipes import Protocol, Recipe
 from tenk.runs import Result, Run, load_model
 from tenk.scores import Comparison, Row, compare, score, summarise_runs
 from tenk.study_report import StudyReport
@@ -318,7 +318,7 @@ class _Point(Checked):
     """What the pictures show of a run, as `study.json` has it."""
 
     variant: str
-    protocol: str
+    protocol: Protocol
     score: float | None
     seconds: float | None
 
