@@ -282,10 +282,15 @@ def load_finished_runs(folder: Path) -> Target:
         found = predict(picture, load_model(job.folder))
         json.dumps(found.to_dict(), allow_nan=False)
 
+    def draw() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a loss of 1e308 may be drawn as it can
+            save_curves([job.folder], folder / "curves.png")
+
     def read(path: Path) -> None:
         questions = [run.recipe, run.environment, run.data, run.history, run.result, run.load_checkpoint]
         questions += [predict_with_it, lambda: read_points([folder]), take_finished]
-        questions += [lambda: save_curves([job.folder], folder / "curves.png")] if path.suffix == ".jsonl" else []
+        questions += [draw] if path.suffix == ".jsonl" else []
         refused = None
         for ask in questions:
             try:
