@@ -84,7 +84,7 @@ def test_int8_equals_its_reference_bit_for_bit(name: str, residual: bool, head: 
 
 
 @needs_compiler
-@pytest.mark.parametrize("level", ["-O1", "-O2", "-O3"])
+@pytest.mark.parametrize("level", [pytest.param("-O1", marks=pytest.mark.slow), "-O2", "-O3"])
 @pytest.mark.parametrize("name", list_models())
 def test_optimisation_changes_no_answer(name: str, level: str, tmp_path: Path) -> None:
     expected = predict_logits(network(name, False, "pool"), digits().images)
