@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +12,12 @@ import torch
 from torch import nn
 
 from random_networks import VARIANTS, random_network
+from tenk.datasets import Dataset
 from tenk.digits import Digits
-from tenk.errors import ModelError, UsageError
+from tenk.errors import ModelError, TenkError, UsageError
 from tenk.evaluation import predict_logits
+from tenk.export.html import export_html
+from tenk.export.onnx import export_onnx
 from tenk.export.plain import Affine, Convolution, Layer, MaxPool, Skip, flatten, run_plain, shape_after
 from tenk.models import create_model
 from tenk.synthetic import draw_digits
@@ -81,3 +86,16 @@ def test_a_part_that_no_layer_stands_for_is_refused() -> None:
         flatten(nn.Sequential(nn.Conv2d(1, 10, 3, stride=2)))
     with pytest.raises(UsageError, match="ReLU behind"):
         flatten(nn.Sequential(nn.Conv2d(1, 3, 5), nn.AvgPool2d(2), nn.ReLU()))
+
+
+@pytest.mark.parametrize("to", ["onnx", "html"])
+def test_an_export_that_computes_something_else_is_not_written(
+    to: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(f"tenk.export.{to}.flatten", lambda _: flatten(random_network("early", seed=1)))
+    write: Callable[..., object] = {"onnx": export_onnx, "html": export_html}[to]
+    with pytest.raises(TenkError, match="the export is wrong"):
+        write(random_network("early"), {"model": "early"}, tmp_path / "exported", "float", dataset)
+    assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,8 @@ MOMENTS = 65
 
 RECIPE = small(epochs=3, dropout=0.1, protocol="watched", skip_easy=0.2)
 
+FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
 KILLS = st.lists(st.integers(0, MOMENTS), min_size=1, max_size=5)
 
 
@@ -65,7 +67,7 @@ def check_kills(kills: list[int], digits: Path, folder: Path, expected: str) -> 
     assert sha256(weights(folder)) == expected
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FEW
 @example(kills=[30, 30, 30, 30, 30])
 @given(kills=KILLS)
 def test_a_training_killed_at_random_moments_ends_byte_identical(
@@ -75,7 +77,7 @@ def test_a_training_killed_at_random_moments_ends_byte_identical(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(FEW, max_examples=60)
 @given(kills=KILLS)
 def test_a_training_killed_at_very_many_random_moments_ends_byte_identical(
     kills: list[int], digits: Path, uninterrupted: str, tmp_path_factory: pytest.TempPathFactory

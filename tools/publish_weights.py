@@ -71,19 +71,30 @@ def main(name: str, study: str, variant: str) -> None:
     result = run.result()
     if result is None or result.seed != 0 or result.protocol != "fixed":
         raise SystemExit(f"not for publishing: {run.folder}. give a finished run of seed 0, protocol fixed")
-    FOLDER.mkdir(exist_ok=True)
     target = FOLDER / f"{name}.safetensors"
     model, facts = load_weights(run.folder)
+    data = load_digits("mnist")
     more, again = "", "the command gives"
     if run.recipe().name == "robust":
-        temperature = fit_temperature(model, load_digits("mnist").train[50_000:])
+        temperature = fit_temperature(model, data.train[50_000:])
         soften(model, temperature)
         more = ROBUST.format(temperature=temperature, pictures=PICTURES_A_CONDITION * len(CONDITIONS))
         again = "the command, and `tools/publish_weights.py` after it, give"
+    metrics = evaluate(model, data.test)
+    if metrics.errors != result.test_errors:
+        raise SystemExit(f"not what was trained: {metrics.errors} errors, {run.folder} had {result.test_errors}")
+    corrupted = mean_corruption_accuracy(evaluate_corruptions(model, data.test))
     save_weights(target, model, facts)
     row = next(row for row in json.loads((Path(study) / "study.json").read_text())["rows"] if row["variant"] == variant)
-    about = describe(name, run, result, row, target, model)
-    write_atomically(FOLDER / f"{name}.md", CARD.format(**about, more=more, again=again))
+    about = {
+        **describe(name, run, result, row),
+        "calibration": metrics.calibration_error,
+        "corrupted": corrupted,
+        "digest": sha256(target.read_bytes()),
+        "more": more,
+        "again": again,
+    }
+    write_atomically(FOLDER / f"{name}.md", CARD.format(**about))
 
 
 def fit_temperature(model: nn.Module, digits: Digits) -> float:
@@ -106,16 +117,10 @@ def soften(model: nn.Module, temperature: float) -> None:
         parameter.div_(temperature)
 
 
-def describe(
-    name: str, run: Run, result: Result, row: dict[str, Any], target: Path, model: nn.Module
-) -> dict[str, Any]:
-    """Return what the card says."""
+def describe(name: str, run: Run, result: Result, row: dict[str, Any]) -> dict[str, Any]:
+    """Return what run and study say for the card."""
     environment, recipe = run.environment(), run.recipe()
     low, high = result.test_interval_95
-    test = load_digits("mnist").test
-    metrics = evaluate(model, test)
-    if metrics.errors != result.test_errors:
-        raise SystemExit(f"not what was trained: {metrics.errors} errors, {run.folder} had {result.test_errors}")
     return {
         "name": name,
         "model": result.model,
@@ -129,11 +134,8 @@ def describe(
         "low": low,
         "high": high,
         "mean": mean(row),
-        "calibration": metrics.calibration_error,
-        "corrupted": mean_corruption_accuracy(evaluate_corruptions(model, test)),
         "torch": environment["torch"],
         "device": environment["device_name"],
-        "digest": sha256(target.read_bytes()),
     }
 
 

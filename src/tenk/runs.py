@@ -27,6 +27,9 @@ from tenk.weights import find_weights, list_weights
 
 KEPT_CHECKPOINTS = 2
 
+ScoredSet = Literal["test", "validation"]
+"""What is scored after each epoch, where anything is."""
+
 
 @dataclass(frozen=True)
 class Epoch(Checked):
@@ -38,7 +41,7 @@ class Epoch(Checked):
     """Mean over the epoch's batches as they were trained on: deformed, with dropout, by the weights of the moment."""
     train_accuracy: float
     """A fraction, counted on the same batches."""
-    scored_set: Literal["test", "validation"] | None
+    scored_set: ScoredSet | None
     """`test` under the protocol `watched`, `validation` under `held-out`, None under `fixed`."""
     loss: float | None
     """Loss on the scored set."""

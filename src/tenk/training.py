@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from tenk.runs import (
     Position,
     Result,
     Run,
+    ScoredSet,
     check_unused,
     create_run_folder,
     describe_environment,
@@ -349,7 +350,7 @@ class Trainer:
         if at.total_steps != done or len(at.history) != at.epoch or at.seconds.keys() != Position().seconds.keys():
             raise ValueError(f"no such position: epoch {at.epoch}, step {at.step}, {at.total_steps} steps in all")
 
-    def _split(self) -> tuple[Digits, Literal["test", "validation"] | None, Digits | None]:
+    def _split(self) -> tuple[Digits, ScoredSet | None, Digits | None]:
         """Return the images to train on, and the name and the images of the set that is scored on the way."""
         if self.recipe.protocol == "fixed":
             return self.data.train.to(self.device), None, None
