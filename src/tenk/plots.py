@@ -26,7 +26,7 @@ from tenk.files import write_atomically
 from tenk.prediction import Prediction
 from tenk.runs import Run
 from tenk.stats import Interval, mean_interval
-from tenk.terminal import printable
+from tenk.text import printable
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home folder it cannot write is none of our users' concern
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ FILLED_RADIUS = 5.5
 """Radius of ink, in pixels of the frame, that no pen leaves but a filled shape; 1 of 2,000 of MNIST's digits has it."""
 
 BLANK = "no digit found: nothing in the picture looks like ink"
+
+OTHER_INK = "other ink was left out: are there several digits?"
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +110,20 @@ def predict_all(image: Any, model: nn.Module | str | Path | None = None, *, inve
     return _read(picture, find_digits(picture.grey, invert=invert), network, multi=True)
 
 
+def split_rows(found: Sequence[Prediction]) -> list[list[Prediction]]:
+    """Split the digits of one picture, as `predict_all` returns them, into their rows; none where there is no digit."""
+    rows: list[list[Prediction]] = []
+    for one in found:
+        if one.box is None:
+            continue
+        before = rows[-1][-1].box if rows else None
+        if before and one.box[0] >= before[0] and one.box[1] < before[3]:  # further right, and not below
+            rows[-1].append(one)
+        else:
+            rows.append([one])
+    return rows
+
+
 def to_frame(found: Found) -> Tensor:
     """Bring what was found into MNIST's frame: float32 (28, 28) in [0, 1]."""
     return frame(torch.from_numpy(adjust_strokes(found.ink)).unsqueeze(0)).squeeze(0)
@@ -144,7 +161,7 @@ def _judge(
     elif not confident:
         warnings.insert(0, f"unsure: {first} ({best:.0%}) or {second} ({next_best:.0%})")
     if not found.alone and not multi:
-        warnings.append("other ink was left out: are there several digits?")
+        warnings.append(OTHER_INK)
         confident = False
     top, left, bottom, right = (round(edge * picture.scale) for edge in found.box)
     box = (left, top, right, bottom)

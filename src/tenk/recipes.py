@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -91,7 +92,7 @@ class Recipe(_Typed):
     model: str = "gap"
     """Architecture: a name that `tenk models` lists."""
     dropout: float = 0.0
-    """Share of activations dropped in training, 0 to 1."""
+    """Share of activations dropped in training."""
     residual: bool = False
     """Whether blocks add their input to their output."""
     head: Literal["pool", "linear"] = "pool"
@@ -101,7 +102,7 @@ class Recipe(_Typed):
     batch_size: int = 128
     """Images a step."""
     skip_easy: float = 0.0
-    """Share of the images that each epoch but the first leaves out, drawn from the easiest, twice as many; 0 to 0.5."""
+    """Share of the images that each epoch but the first leaves out, drawn from the easiest, twice as many."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """How the weights move."""
     schedule: Schedule = field(default_factory=Schedule)
@@ -111,7 +112,7 @@ class Recipe(_Typed):
     averaging: float = 0.0
     """Decay of the running average of the weights, which is what is scored and kept; 0 turns it off."""
     label_smoothing: float = 0.0
-    """Share of each label spread evenly over all classes, 0 to 1."""
+    """Share of each label spread evenly over all classes."""
     protocol: Protocol = "fixed"
     """Which images decide, and when the test set is read."""
     target_accuracy: float | None = None
@@ -294,35 +295,40 @@ def _field_names(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
+_POSITIVE = math.ulp(0.0)
+
+RANGES: dict[str, tuple[float, float]] = {
+    "dropout": (0, 0.99),
+    "epochs": (1, 100_000),
+    "batch_size": (2, 1_000_000),
+    "skip_easy": (0, 0.5),
+    "optimizer.lr": (_POSITIVE, 1e12),
+    "optimizer.momentum": (0, 0.9999),
+    "optimizer.weight_decay": (0, 1e6),
+    "schedule.warmup": (0, 1),
+    "augment.rotation_degrees": (0, 180),
+    "augment.shift_pixels": (0, 28),
+    "augment.scale": (0, 0.9),
+    "augment.shear": (0, 2),
+    "augment.elastic_pixels": (0, 28),
+    "augment.stroke_pixels": (0, 2),
+    "augment.cut_pixels": (0, 28),
+    "augment.noise": (0, 1),
+    "averaging": (0, 0.999999),
+    "label_smoothing": (0, 0.99),
+    "target_accuracy": (0, 1),
+    "patience_epochs": (1, 100_000),
+    "seed": (0, 2**63 - 1),
+}
+"""The least and the greatest value of each field that is a number."""
+
+
 def _check_ranges(recipe: Recipe) -> None:
     """Refuse what no training could work with, naming field, value and range."""
-    positive = math.ulp(0.0)
-    ranges: list[tuple[str, float | None, float, float]] = [
-        ("dropout", recipe.dropout, 0, 0.99),
-        ("epochs", recipe.epochs, 1, 100_000),
-        ("batch_size", recipe.batch_size, 2, 1_000_000),
-        ("skip_easy", recipe.skip_easy, 0, 0.5),
-        ("optimizer.lr", recipe.optimizer.lr, positive, 1e12),
-        ("optimizer.momentum", recipe.optimizer.momentum, 0, 0.9999),
-        ("optimizer.weight_decay", recipe.optimizer.weight_decay, 0, 1e6),
-        ("schedule.warmup", recipe.schedule.warmup, 0, 1),
-        ("augment.rotation_degrees", recipe.augment.rotation_degrees, 0, 180),
-        ("augment.shift_pixels", recipe.augment.shift_pixels, 0, 28),
-        ("augment.scale", recipe.augment.scale, 0, 0.9),
-        ("augment.shear", recipe.augment.shear, 0, 2),
-        ("augment.elastic_pixels", recipe.augment.elastic_pixels, 0, 28),
-        ("augment.stroke_pixels", recipe.augment.stroke_pixels, 0, 2),
-        ("augment.cut_pixels", recipe.augment.cut_pixels, 0, 28),
-        ("augment.noise", recipe.augment.noise, 0, 1),
-        ("averaging", recipe.averaging, 0, 0.999999),
-        ("label_smoothing", recipe.label_smoothing, 0, 0.99),
-        ("target_accuracy", recipe.target_accuracy, 0, 1),
-        ("patience_epochs", recipe.patience_epochs, 1, 100_000),
-        ("seed", recipe.seed, 0, 2**63 - 1),
-    ]
-    for name, value, low, high in ranges:
+    for name, (low, high) in RANGES.items():
+        value = operator.attrgetter(name)(recipe)
         if value is not None and not low <= value <= high:
-            least = "more than 0" if low == positive else f"at least {low:,}"
+            least = "more than 0" if low == _POSITIVE else f"at least {low:,}"
             raise UsageError(f"{name} out of range: {value}. give {least} and at most {high:,}")
     if not recipe.name or not all(letter.isalnum() or letter in "-_." for letter in recipe.name):
         raise UsageError(f"not a recipe name: {recipe.name!r}. use letters, digits and - _ .")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
 from tenk.errors import UsageError
 from tenk.recipes import Recipe
 from tenk.runs import Epoch, Position, Result
-from tenk.terminal import build_table, literal, open_console
+from tenk.terminal import Bar, Part, build_table, duration, literal, open_console
+from tenk.text import printable
 
 
 class Report:
@@ -41,12 +42,14 @@ class ConsoleReport(Report):
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or open_console()
-        self._progress: Progress | None = None
+        self._bar = Bar(self.console)
         self._epochs = 0
+        """Of the recipe; 0 where no training has begun."""
 
     def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
         """Say what is trained on what, then show the bar."""
-        self._epochs = recipe.epochs
+        self._epochs, self._steps = recipe.epochs, steps
+        self._before, self._began = position.total_steps, time.monotonic()
         data = environment["data"]
         if data["note"]:
             self._say(f"[bold yellow]{literal(data['note'])}[/]")
@@ -58,25 +61,21 @@ class ConsoleReport(Report):
             f"{environment['device_name']}, {environment['threads']} threads"
         )
         if position.epoch or position.step:
-            self._say(f"resumed behind epoch {position.epoch}, step {position.step}")
+            self._say(f"resumed after epoch {position.epoch}, step {position.step}")
             for epoch in position.history:
                 self._print_epoch(epoch, best=epoch.epoch == position.best_epoch)
-        if self.console.is_terminal:
-            self._progress = _create_progress(self.console)
-            self._progress.add_task("", total=steps, completed=position.total_steps)
-            self._progress.start()
 
     def step(self, position: Position, batch_size: int) -> None:
         """Move the bar."""
-        if self._progress:
-            self._progress.update(
-                self._progress.task_ids[0],
-                completed=position.total_steps,
-                description=f"epoch {position.epoch + 1}/{self._epochs}",
-                loss=position.loss_sum / position.step,
-                accuracy=position.correct / (position.step * batch_size),
-                batch_size=batch_size,
-            )
+        taken = (time.monotonic() - self._began) / (position.total_steps - self._before)
+        self._bar.draw(
+            position.total_steps / self._steps,
+            Part(f"epoch {position.epoch + 1}/{self._epochs}"),
+            Part(f"train acc {position.correct / (position.step * batch_size):.2%}", rank=1),
+            Part(f"loss {position.loss_sum / position.step:.4f}", rank=3),
+            Part(f"{batch_size / max(taken, 1e-9):,.0f} images/s", rank=4),
+            Part(f"{duration(taken * (self._steps - position.total_steps))} left", rank=2),
+        )
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
         """Print the epoch's line."""
@@ -85,15 +84,15 @@ class ConsoleReport(Report):
     def finish(self, result: Result) -> None:
         """Take the bar away and print the closing table."""
         self.close()
+        if not self._epochs:
+            self._say("finished already: nothing was done")
         self._say(result_table(result))
         if result.data["note"]:
             self._say(f"[bold yellow]{literal(result.data['note'])}[/]")
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._progress:
-            self._progress.stop()
-            self._progress = None
+        self._bar.clear()
 
     def _print_epoch(self, epoch: Epoch, best: bool) -> None:
         number = f"{epoch.epoch:>{len(str(self._epochs))}}/{self._epochs}"
@@ -105,10 +104,20 @@ class ConsoleReport(Report):
 
     def _say(self, what: str | Table) -> None:
         """Print; where the output is gone, a closed pipe or a full disk, go on training in silence."""
+        self._bar.clear()
         try:
             self.console.print(what, soft_wrap=isinstance(what, str))
         except OSError:
             self.console = Console(file=io.StringIO())
+
+
+class WarningReport(Report):
+    """Prints, on standard error, what nobody should miss, and nothing else."""
+
+    def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
+        """Say where the data is another than may be expected."""
+        if environment["data"]["note"]:
+            print(f"warning: {printable(environment['data']['note'])}", file=sys.stderr)
 
 
 class TensorBoardReport(Report):
@@ -176,18 +185,3 @@ PROTOCOL_NOTES = {
 
 def _score(name: str, accuracy: float, loss: float) -> str:
     return f"{name} {accuracy:7.2%} loss {loss:.4f}"
-
-
-class _FieldsColumn(ProgressColumn):
-    """Loss, accuracy and speed of the epoch under way."""
-
-    def render(self, task: Task) -> Text:
-        if "loss" not in task.fields:
-            return Text("")
-        speed = f"{task.speed * task.fields['batch_size']:,.0f} images/s" if task.speed else ""
-        return Text(f"loss {task.fields['loss']:.4f}  {task.fields['accuracy']:.2%}  {speed}")
-
-
-def _create_progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), _FieldsColumn(), TimeRemainingColumn(compact=True))
-    return Progress(*columns, console=console, transient=True, refresh_per_second=5)

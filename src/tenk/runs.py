@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 import tenk
 from tenk.checked import Checked
-from tenk.errors import ModelError, TenkError, UsageError
+from tenk.datasets import DATASETS
+from tenk.errors import DataError, ModelError, TenkError, UsageError
 from tenk.files import naming, sweep_temporaries, write_atomically, write_json
 from tenk.models import create_model
 from tenk.recipes import Protocol, Recipe
@@ -428,3 +429,18 @@ def _locate(weights: str | Path) -> Path:
     except OSError as error:  # a name too long, or a folder that may not be looked into
         raise ModelError(f"cannot read: {path} ({error.strerror}). give a run folder or a weights file") from None
     return Run(path).model_file
+
+
+def recorded_data(run: Path | None) -> str:
+    """Return the data that a run was trained on; `auto` where there is no run.
+
+    Raises:
+        DataError: it was a folder, which is gone.
+        ModelError: the run's record is damaged.
+    """
+    if run is None or not Run.is_run(run):
+        return "auto"
+    name = Run(run).data()["name"]
+    if name not in DATASETS and not Path(name).is_dir():
+        raise DataError(f"the data of {run} is gone: {name}. give --data FOLDER")
+    return name

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tenk.engines import Outcome
 from tenk.scores import Comparison, Row, score
-from tenk.terminal import build_table, literal, open_console
+from tenk.terminal import Bar, Part, build_table, literal, open_console
+from tenk.text import printable
 
 if TYPE_CHECKING:
     from tenk.study import Study
@@ -30,7 +31,7 @@ class StudyReport:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or open_console()
-        self._progress: Progress | None = None
+        self._bar = Bar(self.console)
         self._slots = 0
 
     def start(self, study: Study, note: str, slots: int) -> None:
@@ -44,17 +45,7 @@ class StudyReport:
         if done:
             self.say(f"{done} of {study.planned} runs are finished already")
         self._slots = slots
-        if slots and self.console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[left]}"),
-            )
-            self._progress = Progress(*columns, console=self.console, transient=True, refresh_per_second=2)
-            self._progress.add_task("", total=study.planned, left="")
-            self._progress.start()
-            self._move(study)
+        self._move(study)
 
     def outcome(self, outcome: Outcome, study: Study) -> None:
         """Say what has become of a run."""
@@ -72,9 +63,7 @@ class StudyReport:
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._progress:
-            self._progress.stop()
-            self._progress = None
+        self._bar.clear()
 
     def say_note(self, note: str) -> None:
         """Print what nobody should miss."""
@@ -83,20 +72,19 @@ class StudyReport:
 
     def say(self, what: str | Table) -> None:
         """Print; where the output is gone, a closed pipe or a full disk, go on in silence."""
+        self._bar.clear()
         try:
             self.console.print(what, soft_wrap=isinstance(what, str))
         except (OSError, SystemExit):  # rich turns a broken pipe into SystemExit
             self.console = Console(file=io.StringIO())
 
     def _move(self, study: Study) -> None:
-        if not self._progress:
+        if not self._slots:
             return
         ended, failed = len(study.outcomes), len(study.failures)
         running = min(self._slots, study.planned - ended)
         description = f"{ended}/{study.planned} runs, {running} running" + (f", {failed} failed" if failed else "")
-        self._progress.update(
-            self._progress.task_ids[0], completed=ended, description=description, left=self._estimate(study)
-        )
+        self._bar.draw(ended / study.planned, Part(description), Part(self._estimate(study), rank=1))
 
     def _estimate(self, study: Study) -> str:
         """Say how long the rest will take, by the mean of the runs so far."""
@@ -105,6 +93,21 @@ class StudyReport:
             return ""
         left = statistics.fmean(seconds) * (study.planned - len(study.outcomes)) / self._slots
         return f"about {_duration(left)} left"
+
+
+class WarningStudyReport(StudyReport):
+    """Prints, on standard error, what nobody should miss, and nothing else."""
+
+    def say(self, what: str | Table) -> None:
+        """Print nothing."""
+
+    def say_note(self, note: str) -> None:
+        """Print what nobody should miss."""
+        if note:
+            print(f"warning: {printable(note)}", file=sys.stderr)
+
+    def _move(self, study: Study) -> None:
+        """Show no bar."""
 
 
 def _line(outcome: Outcome) -> str:

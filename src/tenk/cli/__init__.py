@@ -1,0 +1,99 @@
+"""The command line: a file a verb, whose function's parameters are its options."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+import tenk
+from tenk.cli.bench import bench
+from tenk.cli.completion import ASK, complete, completion
+from tenk.cli.evaluate import evaluate
+from tenk.cli.export import export
+from tenk.cli.fields import spell_out_flags
+from tenk.cli.help import describe_all, describe_verb
+from tenk.cli.lists import datasets, models, recipes
+from tenk.cli.output import complain, explain, prepare_output
+from tenk.cli.parsing import Verb, parse
+from tenk.cli.plot import plot
+from tenk.cli.predict import predict, write_out_dashes
+from tenk.cli.serve import serve
+from tenk.cli.study import study
+from tenk.cli.summary import summary
+from tenk.cli.train import train
+from tenk.errors import UsageError, unknown_name
+
+VERBS: dict[str, Verb] = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "summary": summary,
+    "plot": plot,
+    "export": export,
+    "serve": serve,
+    "bench": bench,
+    "study": study,
+    "datasets": datasets,
+    "models": models,
+    "recipes": recipes,
+    "completion": completion,
+}
+
+_PREPARATIONS: dict[str, Callable[[Sequence[str]], list[str]]] = {
+    "train": spell_out_flags,
+    "study": spell_out_flags,
+    "predict": write_out_dashes,
+}
+"""What is done to a verb's words before they are parsed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with a documented exit code, and one line where something failed."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = given[: given.index("--")] if "--" in given else given
+    prepare_output()
+    _prepare_threads()
+    try:
+        _run([word for word in options if word != "--debug"] + given[len(options) :])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in options:
+            traceback.print_exc()
+        kind, message, code = explain(error)
+        complain(message, kind)
+        sys.exit(code)
+
+
+def _prepare_threads() -> None:
+    """Let torch's threads wait for each other in a loop for a shorter while before they sleep, unless told otherwise.
+
+    With libgomp's own 300,000 turns, where any other program takes a core, a training takes some fifteen times as long
+    instead of four; on a machine with nothing else to do, the shorter while costs a twentieth. libgomp reads this as
+    torch is imported, which has not happened yet.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "100000")
+
+
+def _run(arguments: list[str]) -> None:
+    if not arguments or arguments in (["-h"], ["--help"], ["help"]):
+        print(describe_all(VERBS))
+        return
+    if arguments[0] == "help":
+        arguments = [arguments[1], "--help"]
+    verb, rest = arguments[0], arguments[1:]
+    if verb == ASK:
+        print(*complete(VERBS, rest), sep="\n")
+    elif verb in ("-V", "--version", "version"):
+        print(f"tenk {tenk.__version__}")
+    elif verb not in VERBS:
+        raise unknown_name("verb", verb, VERBS)
+    elif {"-h", "--help"} & set(rest[: rest.index("--")] if "--" in rest else rest):
+        print(describe_verb(VERBS[verb], verb))
+    elif "" in rest:
+        raise UsageError(f"an empty argument behind {verb}. give it a value, or leave it out")
+    else:
+        parse(VERBS[verb], verb, _PREPARATIONS.get(verb, list)(rest))()

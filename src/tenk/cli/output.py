@@ -1,0 +1,106 @@
+"""What the verbs print with: tables, JSON, and one line where something failed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tenk.errors import StoppedError, TenkError, UsageError
+from tenk.text import printable, shorten
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def prepare_output() -> None:
+    """Make printing safe where an output is closed, or cannot show every letter."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (it stays open)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def show(what: str | Table) -> None:
+    """Print a table, or a text that may have rich's markup."""
+    if what:
+        from tenk.terminal import open_console
+
+        open_console().print(what, soft_wrap=isinstance(what, str))
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON; NaN and infinities, which JSON has not, are refused."""
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def show_facts(facts: dict[str, Any], as_json: bool) -> None:
+    """Print named facts, for people those alone that are there."""
+    if as_json:
+        show_json(facts)
+        return
+    from tenk.terminal import build_table
+
+    show(build_table("", (), [(name, str(value)) for name, value in facts.items() if value not in (None, "")]))
+
+
+def show_rows(title: str, columns: tuple[str, ...], rows: Sequence[Sequence[object]], as_json: bool) -> None:
+    """Print rows as a table, or as a list of objects."""
+    if as_json:
+        show_json([dict(zip(columns, row, strict=True)) for row in rows])
+        return
+    from tenk.terminal import build_table
+
+    show(build_table(title, columns, rows))
+
+
+def complain(message: str, kind: str = "error") -> str:
+    """Print a message on standard error, where that takes anything, and return it as printed."""
+    line = shorten(printable(message))
+    with contextlib.suppress(OSError):
+        print(f"{kind}: {line}", file=sys.stderr)
+    return line
+
+
+def explain(error: BaseException) -> tuple[str, str, int]:
+    """Return what kind of end an error is, one line for a person, and the exit code."""
+    if isinstance(error, StoppedError):
+        return "stopped", str(error).removeprefix("stopped: "), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped", "interrupted.", 130
+    return ("error", *_explain(error))
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, TenkError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError):
+        where = error.filename or ("standard output" if error.errno in _FULL else "")
+        remedy = _REMEDIES.get(error.errno or 0, "check that its folder is there, may be written and has room")
+        return f"{error.strerror or error}{where and f': {where}'}. {remedy}", 1
+    if type(error).__name__ == "OutOfMemoryError":
+        return "out of device memory. lower --batch-size, or give --device cpu", 1
+    return f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where", 1
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REMEDIES = {
+    **dict.fromkeys(_FULL, "make room there, or choose another place"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it accessible, or choose another place"),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST), "choose another name"),
+}
+"""What to do about an error of the operating system's, by its number."""
+
+
+def refuse_same(out: Path, source: Path) -> None:
+    """Keep from writing over what is read."""
+    if out.exists() and source.exists() and out.samefile(source):
+        raise UsageError(f"the same file to read and to write: {out}. give another name to write to")

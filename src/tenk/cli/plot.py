@@ -1,0 +1,47 @@
+"""`tenk plot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tenk.cli import names
+from tenk.cli.output import show
+from tenk.cli.parsing import shown
+from tenk.errors import UsageError
+
+DEFAULT = Path("curves.png")
+
+
+def plot(
+    *folders: Annotated[Path, shown("FOLDER", complete=names.runs_and_studies, required=True)],
+    out: Annotated[Path | None, shown("PICTURE", "-o", complete=names.files)] = None,
+) -> None:
+    """Draw the curves of runs over each other, or compare studies.
+
+    Of studies, the accuracy is drawn against their seconds.
+
+    Args:
+        folders: Run folders, or study folders.
+        out: Picture to write, in place of one that is there; by default curves.png, which must not be there yet.
+    """
+    if out is None and DEFAULT.exists():
+        raise UsageError(f"{DEFAULT} is there already: not written over. name the picture, with: -o PICTURE")
+    studies = [folder for folder in folders if (folder / "plan.json").is_file()]
+    if studies and len(studies) < len(folders):
+        raise UsageError(
+            "runs and studies together: they have nothing to share in one picture. plot one kind at a time"
+        )
+
+    from tenk.plots import save_curves, save_tradeoff
+    from tenk.study import read_points
+    from tenk.terminal import literal
+
+    target = out or DEFAULT
+    if studies:
+        save_tradeoff(read_points(studies), target)
+    else:
+        save_curves(list(folders), target)
+    kind = "study" if studies else "run"
+    kinds = kind if len(folders) == 1 else {"study": "studies", "run": "runs"}[kind]
+    show(f"{len(folders)} {kinds} drawn: {literal(str(target))}")
