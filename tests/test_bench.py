@@ -14,7 +14,6 @@ import pytest
 import torch
 
 import tenk.bench.inference
-import tenk.bench.loading
 import tenk.bench.plain
 import tenk.bench.training
 from tenk.bench.inference import list_readings
@@ -47,7 +46,6 @@ def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tenk.bench.training, "STEPS", 1)
     monkeypatch.setattr(tenk.bench.training, "MATRIX_SIDE", 8)
     monkeypatch.setattr(tenk.bench.inference, "CALLS", 2)
-    monkeypatch.setattr(tenk.bench.loading, "SAMPLE", 10)
 
 
 @pytest.fixture
@@ -320,30 +318,6 @@ def test_the_table_of_networks_names_each_way(capsys: pytest.CaptureFixture[str]
     assert "gap" not in out
 
 
-# --- loading -----------------------------------------------------------------------------------------------------
-
-
-def test_data_weights_and_program_are_each_loaded_beside_the_plain_way(
-    capsys: pytest.CaptureFixture[str], data_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[tuple[str, ...]] = []
-    monkeypatch.setattr(tenk.bench.loading, "_run_python", lambda *arguments: started.append(arguments))
-    found = bench_json(capsys, "load", "--rounds", "1", "--data", str(data_folder))
-    whats = [row["what"] for row in found["rows"]]
-    assert whats == ["data"] * 2 + ["weights"] * 2 + ["start"] * 3
-    for what in set(whats):
-        first = found["rows"][whats.index(what)]
-        assert first["way"].startswith("plain")
-        assert first["times_as_fast"]["median"] == 1
-    assert found["data"]["images"] == 480
-    assert len(started) == 6
-    assert "tenk train --help" in bench(capsys, "load", "--rounds", "1", "--data", str(data_folder))
-
-
-def test_programs_are_started_in_this_python() -> None:
-    tenk.bench.loading._run_python("-m", "tenk", "--version")
-
-
 # --- what can be wrong -------------------------------------------------------------------------------------------
 
 
@@ -352,12 +326,12 @@ def test_programs_are_started_in_this_python() -> None:
     [
         (["train", "fsat"], 2, "did you mean fast?"),
         (["infer", "gpa"], 2, "did you mean gap?"),
-        (["fast"], 2, "'train', 'infer', 'load'"),
+        (["fast"], 2, "there are: infer, train"),
+        (["load"], 2, "there are: infer, train"),
         (["train", "--rounds", "0"], 2, "rounds out of range: 0"),
         (["infer", "--rounds", "1001"], 2, "at most 1,000"),
         (["infer", "--device", "tpu"], 2, "unknown device: 'tpu'"),
-        (["load", "gap"], 2, "leave that out"),
-        (["load", "--data", "mnits"], 2, "did you mean mnist?"),
+        (["infer", "--data", "mnits"], 2, "did you mean mnist?"),
     ],
 )
 def test_wrong_usage_is_one_line(
@@ -375,13 +349,6 @@ def test_wrong_usage_is_one_line(
 def test_too_few_images_are_refused_naming_the_recipe(small_folder: Path) -> None:
     with pytest.raises(DataError, match=r"a step of fast: 60\. give at least 256"):
         bench_training(["fast"], str(small_folder))
-
-
-def test_digits_that_are_drawn_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch, dataset: Dataset) -> None:
-    drawn = replace(dataset, name="synthetic")
-    monkeypatch.setattr(tenk.bench.loading, "load_digits", lambda _: drawn)
-    with pytest.raises(DataError, match="drawn, not read"):
-        tenk.bench.loading.bench_loading()
 
 
 @pytest.mark.usefixtures("no_whole_run")

@@ -93,11 +93,10 @@ def test_each_tenk_command_names_a_verb_and_options_that_exist(capsys: pytest.Ca
     for command in commands:
         verb, *rest = shlex.split(command)
         assert verb in VERBS, command
-        with pytest.raises(SystemExit):
-            tenk.cli.main([verb, "--help"])
-        known = capsys.readouterr().out
+        tenk.cli.main([verb, "--help"])
+        known = set(re.findall(r"(?<=[ ,])-[\w.-]+", capsys.readouterr().out))
         for option in (part for part in rest if part.startswith("--") and part != "--FIELD"):
-            assert f"{option} " in known or f"{option}\n" in known, command
+            assert option.partition("=")[0] in known, command
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -52,7 +52,6 @@ SWAPPED = [
     ("plot typo", 4, "no such run folder: typo"),
     ("study fast --data synthetic --out loop", 4, "(Too many levels of symbolic links). choose another --out"),
     ("predict typo.png", 1, "no such picture: typo.png"),
-    ("predict pipe", 1, "not a picture: pipe is no ordinary file"),
     (f"predict {'x' * 300}", 1, "(File name too long). check its name"),
     ("predict digit.png --explain digit.png", 2, "the same file to read and to write: digit.png"),
     ("predict digit.png --explain pipe.txt", 2, "not a kind of picture: pipe.txt"),
@@ -62,8 +61,8 @@ SWAPPED = [
     (HUGE, 2, "train"),
     (f"train {HUGE}", 2, "robust"),
     (f"evaluate {HUGE}", 4, "give a run folder"),
-    (f"train --epochs {HUGE}", 2, "see: tenk train --help"),
-    (f"train --epochs {'9' * 5000}", 2, "not a whole number: --epochs"),
+    (f"train --epochs {HUGE}", 2, "is not a whole number. correct it"),
+    (f"train --epochs {'9' * 5000}", 2, "is not a whole number. correct it"),
 ]
 
 
@@ -84,13 +83,16 @@ def test_what_is_missing_swapped_or_huge_is_one_true_line_and_writes_nothing(
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("export", "missing: WEIGHTS, --to {onnx,c,html}. see: tenk export --help"),
-        ("evaluate --nonsense", "an unknown option where weights should be. see: tenk evaluate --help"),
-        ("train --data", "missing value: --data. see: tenk train --help"),
-        ("train --epochs 1e9", "not a whole number: --epochs '1e9'. see: tenk train --help"),
-        ("train --dropout 1,5", "not a number: --dropout '1,5'. see: tenk train --help"),
-        ("study --seeds many", "not a whole number: --seeds 'many'. see: tenk study --help"),
-        ("train --epohcs 3", "unrecognized options: --epohcs, 3. did you mean --epochs? see: tenk train --help"),
+        (
+            "export",
+            "missing: WEIGHTS. write: tenk export WEIGHTS --to onnx|c|html [OPTION...]. see: tenk export --help",
+        ),
+        ("evaluate --nonsense", "unknown option: --nonsense. check its name. see: tenk evaluate --help"),
+        ("train --data", "missing value: --data. write --data=DATA. see: tenk train --help"),
+        ("train --epochs 1e9", "epochs: '1e9' is not a whole number. correct it"),
+        ("train --dropout 1.5.", "dropout: '1.5.' is not a number. correct it"),
+        ("study --seeds many", "not a whole number: --seeds 'many'. correct it. see: tenk study --help"),
+        ("train --epohcs 3", "unknown option: --epohcs. did you mean --epochs? see: tenk train --help"),
     ],
 )
 @pytest.mark.parametrize("columns", ["1", "40", "200"])
@@ -101,7 +103,6 @@ def test_wrong_usage_is_told_in_words_for_people_however_narrow_the_terminal(
     with pytest.raises(SystemExit):
         main(line.split())
     assert capsys.readouterr().err == f"error: {told}\n"
-    assert os.environ["COLUMNS"] == columns
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
@@ -109,12 +110,10 @@ def test_help_comes_to_an_end_on_the_narrowest_terminal(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "1")
-    with pytest.raises(SystemExit) as ended:
-        main(["help", verb])
+    main(["help", verb])
     out = capsys.readouterr().out
-    assert ended.value.code == 0
     assert out.startswith(f"usage: tenk {verb}")
-    assert "{None}" not in out.replace("{None}|FLOAT", "").replace("{None}|INT", "")
+    assert "None" not in out.replace("None: those of", "")
 
 
 def test_a_narrow_terminal_breaks_no_table_into_single_letters(
@@ -182,7 +181,7 @@ def test_a_terminal_that_knows_only_ascii_is_told_all_in_ascii() -> None:
     done = tenk("export", PYTHONIOENCODING="ascii", TERM="dumb")
     assert (done.returncode, done.stderr) == (
         2,
-        "error: missing: WEIGHTS, --to {onnx,c,html}. see: tenk export --help\n",
+        "error: missing: WEIGHTS. write: tenk export WEIGHTS --to onnx|c|html [OPTION...]. see: tenk export --help\n",
     )
     done = tenk("recipes", PYTHONIOENCODING="ascii", TERM="dumb")
     assert (done.returncode, done.stderr) == (0, "")
@@ -207,8 +206,8 @@ main()
 """
 
 
-@pytest.mark.parametrize("moment", ["tyro", "torch"])
-@pytest.mark.parametrize(("number", "told"), [(2, "error: interrupted.\n"), (15, "")])
+@pytest.mark.parametrize("moment", ["cyclopts", "torch"])
+@pytest.mark.parametrize(("number", "told"), [(2, "stopped: interrupted.\n"), (15, "")])
 def test_a_signal_ends_every_verb_quietly_even_while_it_is_being_imported(moment: str, number: int, told: str) -> None:
     command = [sys.executable, "-c", STRUCK, moment, str(number), "summary", "gap"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -18,6 +18,7 @@ import httpx
 
 import tenk.cli
 from random_networks import random_network
+from tenk.cli.serve import has_browser
 from tenk.export.html import build_page
 from tenk.runs import load_weights, save_weights
 from tenk.serve.server import listen
@@ -107,10 +108,10 @@ def test_a_library_that_is_missing_is_named(
 
 def test_the_browser_is_opened_only_for_someone_at_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
-    assert not tenk.cli._has_browser(), "the output is no terminal"
+    assert not has_browser(), "the output is no terminal"
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert tenk.cli._has_browser()
+    assert has_browser()
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    assert not tenk.cli._has_browser()
+    assert not has_browser()

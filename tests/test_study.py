@@ -36,7 +36,7 @@ from tenk.datasets import Dataset
 from tenk.engines import Job, Outcome, run_one
 from tenk.errors import BusyError, DivergedError, ModelError, StoppedError, UsageError
 from tenk.files import locked, sha256
-from tenk.plan import Plan, expand, parse_overrides, read_plan
+from tenk.plan import Plan, expand, read_plan
 from tenk.recipes import Recipe, get_recipe
 from tenk.runs import Result, Run
 from tenk.scores import compare, score, summarise_runs
@@ -115,16 +115,6 @@ def test_fields_that_only_go_together_are_set_together() -> None:
     assert next(iter(variants.values())).target_accuracy == 0.99
 
 
-def test_overrides_are_read_as_they_are_written() -> None:
-    texts = ["optimizer.lr=0.1,1e-3", "model=gap", "residual=true,False", "target_accuracy=none", "optimizer.lr=1"]
-    assert parse_overrides(texts) == {
-        "optimizer.lr": [0.1, 0.001, 1],
-        "model": ["gap"],
-        "residual": [True, False],
-        "target_accuracy": [None],
-    }
-
-
 @pytest.mark.parametrize(
     ("overrides", "hint"),
     [
@@ -144,12 +134,6 @@ def test_overrides_are_read_as_they_are_written() -> None:
 def test_an_override_that_cannot_be_is_refused_by_name(overrides: dict[str, list[Any]], hint: str) -> None:
     with pytest.raises(UsageError, match=hint.replace("?", r"\?")):
         expand(["default"], overrides)
-
-
-@pytest.mark.parametrize("text", ["epochs", "=3", "epochs=", "epochs=1,,2"])
-def test_a_text_that_is_no_override_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="write field=value,value"):
-        parse_overrides([text])
 
 
 def test_a_recipe_given_twice_is_refused() -> None:
@@ -551,8 +535,8 @@ def longer(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def start(folder: Path, data: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     """Give the same study to the command line, in a process that a test may kill."""
-    overrides = [f"{name}={value}" for name, (value,) in LONGER.items()]
-    command = ["study", "default", "--override", *overrides, "--seeds", "2", *options]
+    fields = [f"--{name.replace('_', '-')}={value}" for name, (value,) in LONGER.items()]
+    command = ["study", "default", *fields, "--seeds", "2", *options]
     return subprocess.Popen(
         [sys.executable, "-m", "tenk", *command, "--data", str(data), "--out", str(folder)],
         stdout=subprocess.PIPE,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenk import recipes
+    from tenk.assessment import Evaluation, evaluate_run
     from tenk.datasets import Dataset, load_digits
     from tenk.digits import Digits
     from tenk.errors import TenkError
@@ -31,6 +32,7 @@ __version__ = "0.3.0"
 __all__ = [
     "Dataset",
     "Digits",
+    "Evaluation",
     "Metrics",
     "Prediction",
     "Recipe",
@@ -40,6 +42,7 @@ __all__ = [
     "create_model",
     "evaluate",
     "evaluate_corruptions",
+    "evaluate_run",
     "list_models",
     "list_weights",
     "load_digits",
@@ -55,6 +58,7 @@ __all__ = [
 _HOMES = {
     "Dataset": "datasets",
     "Digits": "digits",
+    "Evaluation": "assessment",
     "Metrics": "evaluation",
     "Prediction": "prediction",
     "Recipe": "recipes",
@@ -64,6 +68,7 @@ _HOMES = {
     "create_model": "models",
     "evaluate": "evaluation",
     "evaluate_corruptions": "evaluation",
+    "evaluate_run": "assessment",
     "list_models": "models",
     "list_weights": "weights",
     "load_digits": "datasets",

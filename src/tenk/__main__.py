@@ -24,7 +24,7 @@ def main() -> None:
 
 def _end_at_once(number: int, _frame: FrameType | None) -> None:
     if number == signal.SIGINT:
-        os.write(2, b"error: interrupted.\n")
+        os.write(2, b"stopped: interrupted.\n")
     os._exit(128 + number)
 
 

@@ -107,34 +107,6 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
     return variants
 
 
-def parse_overrides(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """Read `field=value,value` as the command line has it; `none`, `true` and `false` are what they say.
-
-    Raises:
-        UsageError: a text is written otherwise.
-    """
-    overrides: dict[str, list[Any]] = {}
-    for text in texts:
-        name, _, values = text.partition("=")
-        if not name or not all(values.split(",")):
-            raise UsageError(f"not an override: {text!r}. write field=value,value, such as optimizer.lr=0.1,0.3")
-        overrides.setdefault(name, []).extend(map(_read_value, values.split(",")))
-    return overrides
-
-
-_WORDS = {"none": None, "true": True, "false": False}
-
-
-def _read_value(text: str) -> Any:
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, int | float) else text
-
-
 def _write_value(value: Any) -> str:
     """Write a value for a label: 1 and 1.0 alike, since a field takes both for the same."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value).removesuffix(".0")

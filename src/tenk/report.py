@@ -61,7 +61,8 @@ class ConsoleReport(Report):
             f"{environment['device_name']}, {environment['threads']} threads"
         )
         if position.epoch or position.step:
-            self._say(f"resumed after epoch {position.epoch}, step {position.step}")
+            step = f", step {position.step}" if position.step else ""
+            self._say(f"resumed after epoch {position.epoch}{step}")
             for epoch in position.history:
                 self._print_epoch(epoch, best=epoch.epoch == position.best_epoch)
 
@@ -71,10 +72,10 @@ class ConsoleReport(Report):
         self._bar.draw(
             position.total_steps / self._steps,
             Part(f"epoch {position.epoch + 1}/{self._epochs}"),
-            Part(f"train acc {position.correct / (position.step * batch_size):.2%}", rank=1),
+            Part(f"train acc {position.correct / (position.step * batch_size):.2%}", rank=2),
             Part(f"loss {position.loss_sum / position.step:.4f}", rank=3),
             Part(f"{batch_size / max(taken, 1e-9):,.0f} images/s", rank=4),
-            Part(f"{duration(taken * (self._steps - position.total_steps))} left", rank=2),
+            Part(f"{duration(taken * (self._steps - position.total_steps))} left", rank=1),
         )
 
     def epoch(self, epoch: Epoch, best: bool) -> None:

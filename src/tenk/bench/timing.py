@@ -76,7 +76,7 @@ class Findings:
     """What a benchmark found, for people and for programs."""
 
     bench: str
-    """`train`, `infer` or `load`."""
+    """`train` or `infer`."""
     machine: Mapping[str, Any]
     data: Mapping[str, Any]
     rounds: int

@@ -86,7 +86,7 @@ def _run(arguments: list[str]) -> None:
         arguments = [arguments[1], "--help"]
     verb, rest = arguments[0], arguments[1:]
     if verb == ASK:
-        print(*complete(VERBS, rest), sep="\n")
+        print("".join(f"{word}\n" for word in complete(VERBS, rest)), end="")
     elif verb in ("-V", "--version", "version"):
         print(f"tenk {tenk.__version__}")
     elif verb not in VERBS:

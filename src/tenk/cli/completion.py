@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from tenk.cli.names import Completer
 from tenk.cli.parsing import Verb, is_flag, list_arguments, shown, takes_many
 
 if TYPE_CHECKING:
@@ -123,5 +124,5 @@ def _offer(verbs: Mapping[str, Verb], before: Sequence[str], current: str) -> tu
 
 
 def _values(argument: Argument) -> list[str]:
-    completer = argument.parameter.completer
+    completer: Completer | None = argument.parameter.completer
     return [*(argument.get_choices(force=True) or ()), *(completer(None) if completer else ())]

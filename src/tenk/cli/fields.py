@@ -127,7 +127,9 @@ def _complete(name: str, hint: Any) -> names.Completer:
 
 def _split(_: Any, tokens: Sequence[Any]) -> list[str]:
     """Take the comma lists of all the options of one field apart."""
-    texts = [str(token.implicit_value) if isinstance(token.implicit_value, bool) else token.value for token in tokens]
+    texts = [
+        str(token.implicit_value).lower() if isinstance(token.implicit_value, bool) else token.value for token in tokens
+    ]
     return [part for text in texts for part in text.split(",")]
 
 

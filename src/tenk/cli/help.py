@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 NARROWEST, WIDEST = 20, 100
 """Columns that the help is made for, at least and at most: nobody reads lines of 200 letters with ease."""
 
-EXIT_CODES = (
-    "exit codes: 0 done, 1 run-time, 2 usage, 3 data, 4 checkpoint or model, 5 diverged, 6 folder busy, "
-    "130 interrupted, 143 terminated"
-)
+EXIT_CODES = {
+    0: "done",
+    1: "run-time",
+    2: "usage",
+    3: "data",
+    4: "checkpoint or model",
+    5: "diverged",
+    6: "folder busy",
+    130: "interrupted",
+    143: "terminated",
+}
+
+_TIED = "\xa0"
+"""A space at which no line is broken."""
 
 
 def describe_all(verbs: Mapping[str, Verb]) -> str:
@@ -35,7 +45,7 @@ def describe_all(verbs: Mapping[str, Verb]) -> str:
             "",
             *_wrap("tenk VERB --help: what a verb takes; --debug: the traceback of an error"),
             *_wrap("tenk completion --help: how to have the Tab key complete all this"),
-            *_wrap(EXIT_CODES, hanging=12),
+            *_wrap("exit codes: " + ", ".join(f"{code}{_TIED}{name}" for code, name in EXIT_CODES.items()), hanging=12),
         ]
     )
 
@@ -93,7 +103,8 @@ def _columns() -> int:
 
 
 def _wrap(text: str, *, hanging: int = 0) -> list[str]:
-    return textwrap.wrap(text, _columns(), subsequent_indent=" " * hanging, break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(text, _columns(), subsequent_indent=" " * hanging, break_on_hyphens=False) or [""]
+    return [line.replace(_TIED, " ") for line in lines]
 
 
 def _table(rows: list[tuple[str, str]]) -> Iterator[str]:
@@ -105,5 +116,7 @@ def _table(rows: list[tuple[str, str]]) -> Iterator[str]:
         if len(name) + 4 <= indent and lines:
             yield f"  {name:<{indent - 4}}  {lines.pop(0)}"
         else:
-            yield from textwrap.wrap(name, _columns(), initial_indent="  ", subsequent_indent=" " * 6, break_on_hyphens=False)
+            yield from textwrap.wrap(
+                name, _columns(), initial_indent="  ", subsequent_indent=" " * 6, break_on_hyphens=False
+            )
         yield from (" " * indent + line for line in lines)

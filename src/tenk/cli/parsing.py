@@ -81,7 +81,7 @@ def options(argument: Argument) -> list[str]:
 
 def is_flag(argument: Argument) -> bool:
     """Tell whether an argument is an option without a value."""
-    return argument.token_count()[0] == 0
+    return bool(argument.token_count()[0] == 0)
 
 
 def metavar(argument: Argument) -> str:
@@ -112,7 +112,13 @@ def usage(arguments: Iterable[Argument], verb: str) -> str:
 
 
 def _app(function: Verb, verb: str) -> App:
-    app = App(name=f"tenk {verb}", help_flags=(), version_flags=(), help_format="plaintext")
+    app = App(
+        name=f"tenk {verb}",
+        help_flags=(),
+        version_flags=(),
+        help_format="plaintext",
+        default_parameter=Parameter(json_dict=False, json_list=False),
+    )
     app.default(function)
     return app
 
@@ -124,7 +130,7 @@ def _explain(error: CycloptsError, function: Verb, verb: str) -> str:
         known = [name for each in error.argument_collection for name in each.names if name.startswith("-")]
         return _unknown_option((error.token.keyword or error.token.value).partition("=")[0], [*known, "--help"])
     if isinstance(error, UnusedCliTokensError):
-        return f"one word too many: {(error.unused_tokens or [''])[0]!r:.200}. leave it out, or write its option before it."
+        return f"one word too many: {(error.unused_tokens or [''])[0]!r:.200}. leave it out, or name its option."
     if isinstance(error, RepeatArgumentError):
         return f"given twice: {error.token.keyword}. give it once."
     if isinstance(error, MissingArgumentError) and argument:
