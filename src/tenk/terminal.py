@@ -143,7 +143,7 @@ class Bar:
 
 
 def fit_bar(done: float, parts: Sequence[Part], width: int) -> str:
-    """Return a bar's line of at most `width` letters: parts that do not fit are left out, the bar takes what is left."""
+    """Return a bar in at most `width` letters: parts that do not fit are left out, the bar takes what is left."""
     kept = [part for part in parts if part.text]
     while kept[1:] and sum(len(part.text) + 2 for part in kept) - 2 > width:
         last = max(range(1, len(kept)), key=lambda number: kept[number].rank)

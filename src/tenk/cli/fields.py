@@ -5,17 +5,17 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
-import math
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints
 
 from tenk.cli import names
 from tenk.cli.parsing import field_of, group_of
 from tenk.errors import UsageError
-from tenk.recipes import RANGES, Recipe
+from tenk.recipes import Recipe
+from tenk.typed import ABOVE_ZERO, Between
 
 _BOOLEANS = re.compile(r"(true|false)(,(true|false))*", re.IGNORECASE)
 
@@ -63,15 +63,16 @@ def spell_out_flags(words: Sequence[str]) -> list[str]:
     return written
 
 
-def _options(kind: type, prefix: str = "", without: Sequence[str] = ()) -> Any:
+def _options(kind: type, without: Sequence[str] = ()) -> Any:
     """Build the dictionary type of a dataclass: a list of texts for each field, as many as were given."""
     about = describe_fields(kind)
     members: dict[str, Any] = {}
-    for name, hint in get_type_hints(kind).items():
+    whole = get_type_hints(kind, include_extras=True)
+    for name, hint in _hints(kind):
         if is_dataclass(hint):
-            members[name] = _options(hint, f"{prefix}{name}.")  # type: ignore[arg-type]
+            members[name] = _options(hint)  # type: ignore[arg-type]
         elif name not in without:
-            text = about[name].rstrip(".") + _range(prefix + name) + "."
+            text = about[name].rstrip(".") + _range(whole[name]) + "."
             many = list[bool] if hint is bool else list[str]
             members[name] = Annotated[many, field_of(text, _metavar(name, hint), _complete(name, hint), _split)]
     return TypedDict(kind.__name__, members, total=False)  # type: ignore[operator]
@@ -89,18 +90,27 @@ def describe_fields(kind: type) -> dict[str, str]:
     }
 
 
-def _range(name: str) -> str:
+def _range(hint: Any) -> str:
     """Return the range of a field as the end of a sentence about it; nothing for one without."""
-    if name not in RANGES:
-        return ""
-    low, high = RANGES[name]
-    if high >= 1e9:
-        return "; more than 0" if low == math.ulp(0.0) else f"; {low:,} or more"
-    return f"; {low:,} to {int(high) if high == int(high) else high:,}"
+    if get_origin(hint) in (Union, types.UnionType):
+        return _range(get_args(hint)[0])
+    for bound in getattr(hint, "__metadata__", ()):
+        if isinstance(bound, Between):
+            if bound.high >= 1e9:
+                return "; more than 0" if bound.low == ABOVE_ZERO else f"; {bound.low:,} or more"
+            return f"; {bound.low:,} to {int(bound.high) if bound.high == int(bound.high) else bound.high:,}"
+    return ""
+
+
+def _hints(kind: type) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a dataclass with their types, without ranges."""
+    hints = get_type_hints(kind)
+    yield from ((field.name, hints[field.name]) for field in fields(kind))
 
 
 def _kinds(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, hint in get_type_hints(kind).items():
+    """Yield the dotted names of all fields, those of the groups within too."""
+    for name, hint in _hints(kind):
         if is_dataclass(hint):
             yield from _kinds(hint, f"{prefix}{name}.")  # type: ignore[arg-type]
         else:
