@@ -55,7 +55,7 @@ def test_the_help_of_all_fits_a_small_terminal() -> None:
 def test_a_table_has_no_colour_where_none_is_wanted_and_no_code_where_none_is_understood(
     environment: dict[str, str],
 ) -> None:
-    code, shown = show([*TENK, "recipes"], 80, **environment)
+    code, shown = show([*TENK, "recipes"], 80, None, **environment)
     assert code == 0
     assert "documented-gap" in shown
     codes = set(ESCAPE.findall(shown))
