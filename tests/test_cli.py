@@ -376,6 +376,58 @@ def test_ctrl_c_in_a_terminal_saves_and_tells_how_to_resume(data_folder: Path, t
     assert Run(tmp_path / "run").load_checkpoint() is not None
 
 
+@pytest.mark.parametrize(
+    "words", ["--epochs 3 fast", "fast --epochs 3", "--epochs=3 -- fast", "--quiet fast --epochs=3"]
+)
+def test_options_stand_before_the_recipe_or_behind_it(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("tenk.training.train", lambda *given, **_: asked.append(given[0]))
+    main(["train", *words.split()])
+    assert asked == [get_recipe("fast", epochs=3)]
+
+
+@pytest.mark.parametrize("shown", [["--quiet"], ["-q"], ["--json"]])
+def test_a_quiet_training_says_nothing_but_warnings(
+    shown: list[str],
+    dataset: Dataset,
+    data_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    main(["train", "--epochs", "1", f"--data={data_folder}", "--out", str(tmp_path / "run"), *shown])
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert bool(printed.out) == ("--json" in shown)
+    monkeypatch.setattr("tenk.training.load_digits", lambda _: replace(dataset, note="not what you think"))
+    main(["train", "--epochs", "1", "--out", str(tmp_path / "noted"), *shown])
+    assert capsys.readouterr().err == "warning: not what you think\n"
+
+
+def test_a_quiet_study_says_nothing(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*STUDY, "--seeds", "1", f"--data={data_folder}", "--out", str(tmp_path / "s"), "--quiet"])
+    assert capsys.readouterr() == ("", "")
+    assert (tmp_path / "s" / "study.json").is_file()
+
+
+def test_resuming_a_finished_run_says_that_nothing_was_done(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished_run.iterdir() if path.is_file()}
+    main(["train", "--resume", str(finished_run)])
+    assert capsys.readouterr().out.startswith("finished already: nothing was done\n")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_resuming_within_an_epoch_says_after_which_step(capsys: pytest.CaptureFixture[str]) -> None:
+    from tenk.report import ConsoleReport
+    from tenk.runs import Position
+
+    environment = {"data": {"name": "few", "note": "", "train": 1, "test": 1}, "device_name": "x", "threads": 1}
+    ConsoleReport().start(small(), environment, 99, Position(epoch=3, step=17, total_steps=50), Path("run"))
+    assert "resumed after epoch 3, step 17\n" in capsys.readouterr().out
+
+
 def test_tensorboard_writes_event_files(data_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     main(
@@ -406,6 +458,18 @@ def test_evaluate_reports_everything_and_draws_the_pictures(
     for fact in ("95 % interval", "expected calibration error", "precision", "confusion"):
         assert fact in out
     assert "corrupted" not in out
+
+
+def test_python_evaluates_a_run_as_the_command_line_does(finished_run: Path, data_folder: Path, tmp_path: Path) -> None:
+    found = tenk.evaluate_run(finished_run, data_folder, tmp_path / "python", corruptions=True)
+    main(["evaluate", str(finished_run), f"--data={data_folder}", "--out", str(tmp_path / "shell"), "--corruptions"])
+    names = sorted(path.name for path in (tmp_path / "shell").iterdir())
+    assert sorted(path.name for path in (tmp_path / "python").iterdir()) == names
+    figures = json.loads((tmp_path / "shell" / "metrics.json").read_text())
+    assert json.loads(json.dumps(found.to_dict())) == figures
+    assert not (finished_run / "evaluation").exists()
+    tenk.evaluate_run(finished_run, data_folder)
+    assert not (finished_run / "evaluation").exists(), "without a folder nothing is written"
 
 
 def test_evaluate_takes_a_weights_file_and_draws_even_a_perfect_score(
@@ -502,6 +566,17 @@ def test_plot_lays_studies_side_by_side(
     assert "no study to read" in fails(capsys, 4, "plot", str(tmp_path), "--out", str(tmp_path / "none.png"))
 
 
+def test_plot_writes_over_the_picture_that_is_named_and_no_other(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("curves.png").write_text("mine")
+    assert "name the picture, with: -o PICTURE" in fails(capsys, 2, "plot", str(finished_run))
+    assert Path("curves.png").read_text() == "mine"
+    main(["plot", str(finished_run), "-o", "curves.png"])
+    assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_plot_of_a_folder_that_is_no_run_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not a run folder" in fails(capsys, 4, "plot", str(tmp_path), "--out", str(tmp_path / "x.png"))
     assert not (tmp_path / "x.png").exists()
@@ -568,6 +643,34 @@ def finished_study(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -
     study = folder / "study"
     run_study(watched, 2, data, study, overrides=overrides, engine="serial", report=report)
     return study
+
+
+@pytest.mark.parametrize(
+    ("words", "grid"),
+    [
+        ("--epochs 3,5 --optimizer.lr 0.1,0.3", {"epochs": [3, 5], "optimizer.lr": [0.1, 0.3]}),
+        ("--epochs 3 --epochs=5", {"epochs": [3, 5]}),
+        ("--residual true,false", {"residual": [True, False]}),
+        ("--residual=false,true", {"residual": [False, True]}),
+        ("--residual --no-residual", {"residual": [True, False]}),
+        ("--optimizer.no-nesterov", {"optimizer.nesterov": [False]}),
+        ("--target-accuracy none,0.99", {"target_accuracy": [None, 0.99]}),
+        ("--model gap,early", {"model": ["gap", "early"]}),
+    ],
+)
+@pytest.mark.parametrize("recipe_first", [True, False])
+def test_any_field_of_a_recipe_is_an_option_of_a_study_and_a_list_makes_a_grid(
+    words: str, grid: dict[str, list[Any]], recipe_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def ask(recipes: Any, *_: Any, overrides: Any, **__: Any) -> Any:
+        asked.append((recipes, overrides))
+        return type("Done", (), {"failures": []})
+
+    monkeypatch.setattr("tenk.study.run_study", ask)
+    main(["study", "fast", *words.split()] if recipe_first else ["study", *words.split(), "fast"])
+    assert asked == [(("fast",), grid)]
 
 
 def test_a_study_with_failed_runs_shows_its_table_and_ends_with_1(

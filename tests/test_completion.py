@@ -110,12 +110,20 @@ def test_a_shell_completes(shell: str, options: list[str], setup: str, keys: str
     program = shutil.which(shell)
     if not program:
         pytest.skip(f"{shell} is not installed")
-    environment = {"PATH": tenk_on_path(place / ".bin"), "HOME": str(place), "PS1": "$ ", "INPUTRC": "/dev/null", "EDITOR": ""}
+    environment = {
+        "PATH": tenk_on_path(place / ".bin"),
+        "HOME": str(place),
+        "PS1": "$ ",
+        "INPUTRC": "/dev/null",
+        "EDITOR": "",
+    }
     with terminal([program, *options], 120, place, **environment) as opened:
         opened.write(f"{setup}; echo {READY}\r")
         opened.read_until("ready\r\n")
         if shell == "fish":  # it draws the line in pieces: it is asked what it would offer
-            opened.write(f"complete --do-complete='{keys.rpartition(chr(9))[0].replace(chr(9), 'mented-')}'; echo {READY}\r")
+            opened.write(
+                f"complete --do-complete='{keys.rpartition(chr(9))[0].replace(chr(9), 'mented-')}'; echo {READY}\r"
+            )
             assert line.split(" ", 2)[2] in opened.read_until("ready\r\n").splitlines()
         else:  # the line is not run but printed: to its beginning, `echo :`, to its end, `:end`, and Return
             opened.write(f"{keys}\x01echo :\x05:en''d\r")

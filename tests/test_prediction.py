@@ -249,9 +249,91 @@ def test_a_row_of_digits_is_read_and_drawn(
     photograph(row, rng).save(tmp_path / "row.jpg")
     shown = tmp_path / "shown.png"
     main(["predict", str(tmp_path / "row.jpg"), "--multi", "--explain", str(shown), "--model", str(weights)])
-    assert len([line for line in capsys.readouterr().out.splitlines() if "row.jpg: " in line]) == 2
+    first, *each = [line for line in capsys.readouterr().out.splitlines() if "warning:" not in line]
+    text = first.removeprefix(f"{tmp_path / 'row.jpg'}: ")
+    assert len(text) == 2
+    assert [line.split()[0] for line in each] == list(text)
     with Image.open(shown) as image:
         assert min(image.size) > 300
+
+
+def page_of(dataset: Dataset, rows: list[int]) -> Image.Image:
+    """Digits in rows of so many, black on white, with room between them."""
+    digits = iter(dataset.train.images)
+    page = np.zeros((40 * len(rows), 40 * max(rows)), dtype=np.uint8)
+    for top, count in enumerate(rows):
+        for left in range(count):
+            page[40 * top + 6 :, 40 * left + 6 :][:28, :28] = next(digits).numpy()
+    return Image.fromarray(255 - page).resize((160 * max(rows), 160 * len(rows)))
+
+
+def test_several_digits_are_shown_as_they_are_written_row_by_row(
+    dataset: Dataset, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page_of(dataset, [3, 2]).save(tmp_path / "page.png")
+    command = ["predict", str(tmp_path / "page.png"), "--multi", "--model", str(weights)]
+    main([*command, "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert [len(row) for row in found["rows"]] == [3, 2]
+    assert [digit["row"] for digit in found["digits"]] == [0, 0, 0, 1, 1]
+    assert "".join(str(digit["digit"]) for digit in found["digits"]) == "".join(found["rows"])
+    boxes = [digit["box"] for digit in found["digits"]]
+    assert [box[0] for box in boxes[:3]] == sorted(box[0] for box in boxes[:3])
+    assert max(box[1] for box in boxes[:3]) < min(box[1] for box in boxes[3:])
+    main(command)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "warning:" not in line]
+    assert lines[:2] == [f"{tmp_path / 'page.png'}: {row}" for row in found["rows"]]
+    assert len(lines) == 2 + 5
+
+
+def test_one_digit_asked_for_where_there_are_several_names_the_option_that_reads_each(
+    dataset: Dataset, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page_of(dataset, [3, 2]).save(tmp_path / "page.png")
+    main(["predict", str(tmp_path / "page.png"), "--model", str(weights)])
+    assert "--multi reads each" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ('predict - --model "$WEIGHTS" < "$PICTURE"', "-"),
+        ('predict --model "$WEIGHTS" < "$PICTURE" -', "-"),
+        ('predict --model "$WEIGHTS" <(cat "$PICTURE")', "/dev/fd/"),
+        ('predict --model "$WEIGHTS" pipe & cat "$PICTURE" > pipe; wait $!', "pipe"),
+    ],
+)
+def test_a_picture_may_come_through_a_pipe(words: str, name: str, picture: Path, weights: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = subprocess.run(
+        ["bash", "-c", f'"$0" -m tenk {words}', sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "WEIGHTS": str(weights), "PICTURE": str(picture)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("feed", "told"),
+    [
+        (": |", "no picture: - brought no bytes"),
+        ("head -c 300 /dev/zero |", "not a picture"),
+        ("head -c 300000000 /dev/zero |", "picture too large: - brings more than 268,435,456 bytes"),
+    ],
+)
+def test_a_pipe_that_brings_no_picture_is_one_line(feed: str, told: str, weights: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f'{feed} "$0" -m tenk predict - --model "$1"', sys.executable, str(weights)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert told in done.stderr
 
 
 def test_a_blank_picture_is_drawn_too(weights: Path, tmp_path: Path) -> None:
