@@ -25,7 +25,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 import tenk
-from tenk.errors import DataError, TenkError, UsageError, unknown_name
+from tenk.errors import DataError, TenkError, UsageError, missing_library, unknown_name
 from tenk.recipes import Recipe, get_recipe, list_recipes
 from tenk.terminal import build_table, literal, open_console, printable, shorten
 
@@ -333,7 +333,7 @@ def serve(
         from tenk.serve.app import create_app, reader
         from tenk.serve.server import listen, run
     except ImportError as error:
-        raise UsageError(f"not installed: {error.name}. install it with: pip install 'tenk[serve]'") from None
+        raise missing_library(error.name or "the server's library", "serve") from None
     from tenk.export.html import build_page
     from tenk.runs import load_weights
 

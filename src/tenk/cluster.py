@@ -19,7 +19,7 @@ import torch
 
 from tenk.datasets import Dataset
 from tenk.engines import MOST_DEATHS, POLL_SECONDS, STOP_SECONDS, Job, Outcome, Outcomes, pack, run_one, spawn, unpack
-from tenk.errors import StoppedError, UsageError
+from tenk.errors import StoppedError, UsageError, missing_library
 from tenk.files import locked, write_atomically
 from tenk.runs import Run
 from tenk.training import StopSignals
@@ -44,7 +44,7 @@ def check_installed() -> None:
         UsageError: it is not.
     """
     if importlib.util.find_spec("ray") is None:
-        raise UsageError("ray is not installed. run: pip install 'tenk[study]', or give --engine processes")
+        raise UsageError(f"{missing_library('ray', 'study')}, or give --engine processes")
 
 
 class RayEngine:
