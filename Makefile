@@ -21,7 +21,7 @@ train: $(VENV)/installed
 	$(BIN)/tenk train $(ARGS)
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist loadfile --max-worker-restart 0 $(ARGS)
 
 test-cpus: $(VENV)/installed-dev
 	$(BIN)/python tools/run_on_cpus.py $(ARGS)
