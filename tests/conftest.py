@@ -20,6 +20,9 @@ from tenk.synthetic import draw_digits
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE"):
+    os.environ.pop(name, None)  # Python behaves as on a machine where nobody has set anything
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

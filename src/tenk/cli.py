@@ -561,13 +561,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run([argument for argument in given if argument != "--debug"])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise
         message, code = _explain(error)
         _complain(message)
+        _drop_output()
         sys.exit(code)
+
+
+def _drop_output() -> None:
+    """Let go of what cannot be printed: Python would try once more at its end, complain, and change the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _prepare_output() -> None:
