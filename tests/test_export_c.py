@@ -354,7 +354,7 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
     def fill_up(path: Path, content: str) -> None:
         if path.name == "test.c":
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
 
     monkeypatch.setattr("tenk.export.c.write_atomically", fill_up)
     with pytest.raises(OSError, match=r"No space left on device: '.*/c'"):

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from email.message import Message
 from importlib import metadata
+from pathlib import Path
 from typing import cast
 
 from packaging.specifiers import SpecifierSet
@@ -67,9 +68,9 @@ def _find_faults(name: str, said: Message) -> list[str]:
 
 def _ask(packages: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
     """Return the known vulnerabilities, and the packages that there was no answer about."""
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
-        listed.writelines(f"{name}=={version.partition('+')[0]}\n" for name, version in packages)
-        listed.flush()
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder, "installed.txt")
+        listed.write_text("".join(f"{name}=={version.partition('+')[0]}\n" for name, version in packages), "utf-8")
         command = [
             sys.executable,
             "-m",
@@ -79,7 +80,7 @@ def _ask(packages: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
             "--format",
             "json",
             "-r",
-            listed.name,
+            str(listed),
         ]
         done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     try:

@@ -251,7 +251,7 @@ class Run:
 
     def _read(self, path: Path) -> str:
         try:
-            return path.read_text()
+            return path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise _no_run(self.folder, path.name) from None
         except NotADirectoryError:
@@ -351,7 +351,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
