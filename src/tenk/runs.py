@@ -209,7 +209,7 @@ class Run:
 
     def append_epoch(self, epoch: Epoch) -> None:
         """Add one line to `metrics.jsonl`, flushed, so that it can be followed while the run goes on."""
-        with naming(self._metrics_file), self._metrics_file.open("a") as file:
+        with naming(self._metrics_file), self._metrics_file.open("a", encoding="utf-8") as file:
             file.write(_metrics_line(epoch))
             file.flush()
 

@@ -306,7 +306,7 @@ def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float
     points: list[_Point] = []
     for folder in studies:
         try:
-            points += map(_to_point, json.loads((folder / "study.json").read_text())["runs"])
+            points += map(_to_point, json.loads((folder / "study.json").read_text(encoding="utf-8"))["runs"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             reason = getattr(error, "strerror", error)
             raise ModelError(f"no study to read: {folder / 'study.json'} ({reason}). give a study's folder") from None
