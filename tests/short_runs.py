@@ -11,7 +11,7 @@ import torch
 
 from tenk.recipes import Recipe, default
 from tenk.report import Report
-from tenk.runs import Position
+from tenk.runs import Batch, Position
 from tenk.tensors import load_tensors
 
 
@@ -36,7 +36,7 @@ class StopAt(Report):
     def __init__(self, epoch: int, step: int, action: Callable[[], None]) -> None:
         self.where, self.action = (epoch, step), action
 
-    def step(self, position: Position, batch_size: int) -> None:
+    def step(self, position: Position, batch: Batch) -> None:
         if (position.epoch, position.step) == self.where:
             self.action()
 

@@ -22,12 +22,12 @@ from torch.nn import functional
 from mutations import seal
 from short_runs import KilledError, StopAt, kill, same_tensors, small, weights
 from tenk.datasets import Dataset
-from tenk.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, UsageError
+from tenk.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, TenkError, UsageError
 from tenk.evaluation import evaluate
 from tenk.files import locked, write_atomically
 from tenk.recipes import RECIPES, Optimizer, get_recipe
 from tenk.report import Report
-from tenk.runs import Epoch, Position, Result, Run, load_model
+from tenk.runs import Batch, Epoch, Position, Result, Run, load_model
 from tenk.tensors import load_tensors
 from tenk.training import StopSignals, train
 
@@ -43,6 +43,7 @@ def test_every_recipe_trains_and_leaves_a_whole_run_folder(name: str, dataset: D
         "recipe.json",
         "environment.json",
         "metrics.jsonl",
+        "batches.csv",
         "checkpoint",
         "model.safetensors",
         "result.json",
@@ -393,8 +394,8 @@ def test_skipping_easy_images_shortens_each_epoch_but_the_first(dataset: Dataset
     counts: dict[int, int] = {}
 
     class Count(Report):
-        def step(self, position: Position, batch_size: int) -> None:
-            counts[position.epoch] = position.step * batch_size
+        def step(self, position: Position, batch: Batch) -> None:
+            counts[position.epoch] = position.seen
 
     train(small(epochs=3, batch_size=20, skip_easy=0.5), dataset, tmp_path / "run", reports=[Count()])
     whole = len(dataset.train)
@@ -548,7 +549,7 @@ def test_a_full_disk_during_a_checkpoint_leaves_the_one_before(
         real(path, content)
 
     monkeypatch.setattr("tenk.tensors.write_atomically", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TenkError, match=r"No space left.*: .*checkpoint.* resume with: tenk train --resume"):
         train(small(epochs=3), dataset, tmp_path / "run", reports=[])
     checkpoint = Run(tmp_path / "run").load_checkpoint()
     assert checkpoint is not None

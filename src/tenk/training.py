@@ -23,7 +23,7 @@ from tenk.augment import augment
 from tenk.averaging import Average
 from tenk.chance import DrawingFrom
 from tenk.datasets import Dataset, load_digits
-from tenk.device import pick_device
+from tenk.device import pick_device, require_float32
 from tenk.digits import Digits, normalise, to_unit
 from tenk.errors import DataError, DivergedError, ModelError, StoppedError, TenkError, UsageError
 from tenk.evaluation import Metrics, evaluate
@@ -67,8 +67,8 @@ def train(
     step and epoch, by default one that prints; an empty list keeps quiet.
 
     Raises:
-        UsageError: a device or model that is not there, a run folder in use by another run, or a default type of torch's
-            other than float32.
+        UsageError: a device or model that is not there, a run folder in use by another run, or a default type of
+            torch's other than float32.
         DataError: the data is missing, damaged, or too little.
         ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count.
         DivergedError: loss or gradient ceased to be finite; the last checkpoint is kept.
@@ -76,8 +76,8 @@ def train(
         BusyError: another process trains in `run_dir`.
         TenkError: the disk is full, or not to be written; it says how to resume.
 
-    Trainings in several threads of a process do not disturb each other: none draws from torch's global generator. Only the
-    main thread hears signals.
+    Trainings in several threads of a process do not disturb each other: none draws from torch's global generator. Only
+    the main thread hears signals.
     """
     started = time.perf_counter()
     reports = [ConsoleReport()] if reports is None else reports
@@ -145,15 +145,8 @@ def _closing(reports: Sequence[Report]) -> Iterator[None]:
 
 @contextmanager
 def _undisturbed(device: torch.device) -> Iterator[None]:
-    """Train as ever, whatever the caller has set torch to: without gradients, another precision, another device.
-
-    Only torch's default type is all threads' and cannot be set for one.
-    """
-    if torch.get_default_dtype() != torch.float32:
-        raise UsageError(
-            f"not float32: torch's default type is {torch.get_default_dtype()}, and networks are trained in float32. "
-            "call torch.set_default_dtype(torch.float32) first"
-        )
+    """Train as ever, whatever the caller has set torch to: no gradients, another precision, another device."""
+    require_float32()
     on_cpu = torch.get_default_device().type == "cpu"  # then it needs no context, which would slow down each call
     with (
         torch.inference_mode(False),
