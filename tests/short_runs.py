@@ -24,6 +24,10 @@ def weights(run: Path) -> bytes:
     return (run / "model.safetensors").read_bytes()
 
 
+def batches(run: Path) -> bytes:
+    return (run / "batches.csv").read_bytes()
+
+
 def same_tensors(run: Path, other: Path) -> bool:
     """Compare weights alone, of runs whose files also name different data."""
     ours, theirs = (load_tensors(folder / "model.safetensors", "weights")[0] for folder in (run, other))

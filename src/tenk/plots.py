@@ -43,7 +43,7 @@ _ONE_AT_A_TIME = threading.Lock()
 _FORMATS = ("png", "svg", "pdf")
 
 _SMOOTHED_PARTS = 60
-"""Of how many parts of a run a smoothed curve shows the means."""
+"""A smoothed curve shows means over such a part of the longest run."""
 
 _LEAST_ERROR, _LEAST_LOSS = 0.01, 1e-6
 """What an error of 0 (in percent) and a loss of 0 are drawn as: the axes are logarithmic."""
@@ -68,12 +68,12 @@ def save_batches(folders: Sequence[Path], path: Path) -> None:
     """Draw the loss of every batch, faint, and smoothed, above the learning rate; of one run or of several."""
     figure = Figure(figsize=(11, 6.2), layout="constrained")
     loss, rate = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    for number, folder in enumerate(folders):
-        batches = Run(folder).batches()
+    runs = [Run(folder).batches() for folder in folders]
+    window = max(1, *(len(batches) // _SMOOTHED_PARTS for batches in runs))
+    for number, (folder, batches) in enumerate(zip(folders, runs, strict=True)):
         name = "" if len(folders) == 1 else f"{_as_it_is(folder.name)}: "
         colour, steps = _COLOURS[number % len(_COLOURS)], np.arange(1, len(batches) + 1)
         losses = np.maximum(_LEAST_LOSS, [batch.loss for batch in batches])
-        window = max(1, len(batches) // _SMOOTHED_PARTS)
         loss.plot(steps, losses, color=colour, alpha=0.25, linewidth=0.7, label=f"{name}each batch")
         loss.plot(
             steps, _running_mean(losses, window), color=colour, linewidth=1.8, label=f"{name}mean of {window} batches"

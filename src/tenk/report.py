@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,9 @@ from tenk.errors import UsageError
 from tenk.recipes import Recipe
 from tenk.runs import Batch, Epoch, Position, Result
 from tenk.terminal import build_table, literal, open_console
+
+_REDRAW_SECONDS = 0.2
+"""How long the bar stays as it is."""
 
 
 class Report:
@@ -45,6 +49,7 @@ class ConsoleReport(Report):
         self.console = console or open_console()
         self._progress: Progress | None = None
         self._epochs = 0
+        self._redraw = 0.0
 
     def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
         """Say what is trained on what, then show the bar."""
@@ -66,7 +71,8 @@ class ConsoleReport(Report):
         if self.console.is_terminal:
             self._progress = _create_progress(self.console)
             self._progress.add_task("", total=steps, completed=position.total_steps)
-            self._progress.start()
+            with suppress(OSError):  # the terminal is gone
+                self._progress.start()
 
     def step(self, position: Position, batch: Batch) -> None:
         """Move the bar."""
@@ -79,6 +85,10 @@ class ConsoleReport(Report):
                 accuracy=position.correct / position.seen,
                 batch_size=position.seen / position.step,
             )
+            if time.monotonic() >= self._redraw:
+                self._redraw = time.monotonic() + _REDRAW_SECONDS
+                with suppress(OSError):
+                    self._progress.refresh()
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
         """Print the epoch's line."""
@@ -94,7 +104,7 @@ class ConsoleReport(Report):
     def close(self) -> None:
         """Take the bar away."""
         if self._progress:
-            with suppress(OSError):  # the terminal is gone
+            with suppress(OSError):
                 self._progress.stop()
             self._progress = None
 
@@ -205,4 +215,4 @@ class _FieldsColumn(ProgressColumn):
 
 def _create_progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), _FieldsColumn(), TimeRemainingColumn(compact=True))
-    return Progress(*columns, console=console, transient=True, refresh_per_second=5)
+    return Progress(*columns, console=console, transient=True, auto_refresh=False)  # its thread dies with the terminal
