@@ -379,11 +379,9 @@ def test_a_terminal_that_is_closed_ends_the_training_saved(data_folder: Path, tm
     """The kernel sends SIGHUP, and all that is written from then on fails."""
     master, slave = pty.openpty()
     arguments = ["train", "--epochs", "5000", "--data", str(data_folder), "--out", str(tmp_path / "run")]
-    ask_for_hangups = (
-        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); from tenk.__main__ import main; main()"
-    )
+    not_as_under_nohup = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
     process = subprocess.Popen(
-        [sys.executable, "-c", ask_for_hangups, *arguments],
+        [sys.executable, "-c", f"{not_as_under_nohup}; from tenk.__main__ import main; main()", *arguments],
         stdout=slave,
         stderr=slave,
         stdin=slave,
