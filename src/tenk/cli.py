@@ -241,21 +241,25 @@ def plot(
     folders: Annotated[list[Path], Positional, _shown("FOLDER...")],
     /,
     out: Annotated[Path, _shown("PICTURE")] = Path("curves.png"),
+    batches: Flag = False,
 ) -> None:
     """Draw the curves of runs over each other, or the accuracy of studies against their seconds.
 
     Args:
         folders: Run folders, or study folders.
         out: Picture to write.
+        batches: Draw the loss of every batch, and the learning rate, instead of epochs; of runs only.
     """
-    from tenk.plots import save_curves, save_tradeoff
+    from tenk.plots import save_batches, save_curves, save_tradeoff
     from tenk.study import read_points
 
     if not folders:
         raise UsageError("nothing to plot: no run folder was given. write: tenk plot runs/default-s0")
     studies = [folder for folder in folders if (folder / "plan.json").is_file()]
+    if studies and batches:
+        raise UsageError(f"a study has no batches: {studies[0]}. give runs, such as those in {studies[0] / 'runs'}")
     if not studies:
-        save_curves(folders, out)
+        (save_batches if batches else save_curves)(folders, out)
     elif len(studies) == len(folders):
         save_tradeoff(read_points(studies), out)
     else:

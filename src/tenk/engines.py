@@ -23,7 +23,7 @@ from tenk.errors import ModelError, StoppedError, TenkError
 from tenk.files import locked
 from tenk.recipes import Recipe
 from tenk.report import Report
-from tenk.runs import Position, Result, Run
+from tenk.runs import Batch, Position, Result, Run
 from tenk.training import StopSignals, train
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ class _Tether(Report):
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
 
-    def step(self, position: Position, batch_size: int) -> None:
+    def step(self, position: Position, batch: Batch) -> None:
         """Feel whether the driver is still there: where it is not there is an end to read, on Windows an error."""
         try:
             gone = self.pipe.poll()
