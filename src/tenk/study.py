@@ -290,8 +290,6 @@ class Study:
 
     def save_all(self) -> None:
         """Write `study.json`, `study.csv` and the pictures."""
-        from tenk.plots import save_strip, save_tradeoff  # imported here: half a second that a run need not wait for
-
         self.save()
         text = io.StringIO()
         table = csv.DictWriter(text, _CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
@@ -302,6 +300,8 @@ class Study:
         write_atomically(self.folder / "study.csv", text.getvalue())
         panels = _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
         if panels:
+            from tenk.plots import save_strip, save_tradeoff  # imported here: half a second that no run need wait for
+
             save_strip(panels, self.folder / "study.png")
             save_tradeoff(panels, self.folder / "tradeoff.png")
 
