@@ -960,8 +960,8 @@ def test_ray_started_here_is_quiet_and_leaves_nothing_behind(data_folder: Path, 
     with tempfile.TemporaryDirectory(prefix="ray-") as scratch:
         options = ["--engine", "ray", "--workers", "1"]
         driver = start(tmp_path / "s", data_folder, *options, changes={"epochs": 1}, environment={"TMPDIR": scratch})
-        folder = wait_for(lambda: next(Path(scratch).glob("tenk-*/session_*"), None), driver)
-        assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+        folder = wait_for(lambda: next(Path(scratch).glob("tenk-*/ray/session_*"), None), driver)
+        assert stat.S_IMODE(folder.parent.parent.stat().st_mode) == 0o700
         out, error = driver.communicate(timeout=WAIT_SECONDS)
         assert (driver.returncode, error) == (0, "")
         assert "\x1b" not in out

@@ -187,14 +187,18 @@ def _drive(pipe: Connection, needs: _Needs, folder: str) -> None:
 
 
 def _connect(needs: _Needs, folder: str) -> Any:
-    """Return the module `ray`, connected; where it is started here, all that it writes goes into `folder`."""
+    """Return the module `ray`, connected; where it is started here, all that it writes goes below `folder`."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     options: dict[str, Any] = {}
     if needs.address is None:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # without clusters, Ray listens on loopback alone
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else it would leave one in the home folder
-        options = {"num_cpus": needs.workers * needs.threads, "include_dashboard": False, "_temp_dir": folder}
+        options = {
+            "num_cpus": needs.workers * needs.threads,
+            "include_dashboard": False,
+            "_temp_dir": str(Path(folder) / "ray"),  # which it opens to everyone; the folder around it stays closed
+        }
     import ray
 
     ray.init(needs.address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
