@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import io
 import ipaddress
@@ -25,7 +24,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 import tenk
-from tenk.errors import DataError, TenkError, UsageError, missing_library, unknown_name
+from tenk.errors import DataError, TenkError, UsageError, explain_os_error, missing_library, unknown_name
 from tenk.recipes import Recipe, get_recipe, list_recipes
 from tenk.terminal import build_table, literal, open_console, printable, shorten
 
@@ -731,21 +730,10 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted.", 130
     if isinstance(error, OSError):
-        where = error.filename or ("standard output" if error.errno in _FULL else "")
-        remedy = _REMEDIES.get(error.errno or 0, "check that its folder is there, may be written and has room")
-        return f"{error.strerror or error}{where and f': {where}'}. {remedy}", 1
+        return explain_os_error(error), 1
     if type(error).__name__ == "OutOfMemoryError":
         return "out of device memory. lower --batch-size, or give --device cpu", 1
     return f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where", 1
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_REMEDIES = {
-    **dict.fromkeys(_FULL, "make room there, or choose another place"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it accessible, or choose another place"),
-    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST), "choose another name"),
-}
-"""What to do about an error of the operating system's, by its number."""
 
 
 def _complain(message: str) -> str:

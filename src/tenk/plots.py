@@ -258,7 +258,7 @@ def save_strip(panels: Mapping[str, Points], path: Path) -> None:
                 scores, [row + shift for shift in _stack(scores)], "o", color=_COLOURS[0], alpha=0.6, markersize=5
             )
             mean = mean_interval(scores)
-            error = [[mean.value - mean.low], [mean.high - mean.value]] if len(scores) > 1 else None
+            error = [[mean.value - mean.low], [mean.high - mean.value]] if mean.bounds else None
             axes.errorbar(mean.value, row, xerr=error, color="black", marker="D", markersize=6, capsize=6, zorder=3)
         labels = [f"{_wrap(label)}\nn = {len(runs)}" for label, runs in points.items()]
         axes.set(xlabel=quantity, yticks=range(len(points)), yticklabels=labels, ylim=(len(points) - 0.4, -0.6))
@@ -296,7 +296,8 @@ def _draw_point(axes: Axes, name: str, runs: Sequence[tuple[float, float]], numb
     colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
     if len(runs) > 1:
         axes.plot([min(seconds), max(seconds)], [y.value, y.value], color=colour, marker="|")
-        axes.plot([x, x], [y.low, y.high], color=colour, marker="_")
+    if y.bounds:
+        axes.plot([x, x], y.bounds, color=colour, marker="_")
     axes.plot(x, y.value, color=colour, marker=marker, markersize=8, linestyle="none", label=name)
 
 

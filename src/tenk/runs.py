@@ -10,6 +10,7 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -179,6 +180,15 @@ class Run:
         self._checkpoints.mkdir(exist_ok=True)
         write_json(self._environment_file, environment)
         write_atomically(self._recipe_file, recipe.to_json() + "\n")
+
+    def sweep_unbegun(self) -> None:
+        """Remove what a training killed in `begin` has left, so that it can begin again; all else is kept."""
+        sweep_temporaries(self.folder)
+        names = {entry.name for entry in self.folder.iterdir() if not entry.name.startswith(".lock")}
+        if names <= {self._environment_file.name, self._checkpoints.name} and not any(self._checkpoints.glob("*")):
+            self._environment_file.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                self._checkpoints.rmdir()
 
     def recipe(self) -> Recipe:
         """Return the run's recipe.

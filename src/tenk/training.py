@@ -575,6 +575,8 @@ class Trainer:
 class StopSignals:
     """Catches SIGINT, SIGTERM and SIGHUP once, so that a step can end and be saved; a second one exits at once.
 
+    Within another, as a training's within its study's, a signal belongs to both, whichever of them received it.
+
     SIGHUP, which a closed terminal sends, stays ignored where it is, as under `nohup`.
     """
 
@@ -587,6 +589,7 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         self._outer, self._of_thread.innermost = self._innermost(), self
+        self.received = self._outer.received if self._outer else None
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread set handlers
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._receive)
@@ -597,6 +600,8 @@ class StopSignals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._outer and self._outer.received is None:
+            self._outer.received = self.received  # it came after the last step, or nobody has looked yet
         self._of_thread.innermost = self._outer
 
     @classmethod
