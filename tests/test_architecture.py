@@ -25,6 +25,7 @@ LEVELS: dict[str, int] = {
     "allocator": 0,
     "augment": 0,
     "averaging": 0,
+    "bounds": 0,
     "corruptions": 0,
     "ink": 0,
     "pictures": 0,
