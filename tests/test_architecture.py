@@ -78,6 +78,7 @@ LEVELS: dict[str, int] = {
     "engines": 4,
     "serve": 4,
     "serve.app": 4,
+    "serve.decoder": 4,
     "serve.guard": 4,
     "serve.readers": 4,
     "serve.server": 4,
@@ -99,12 +100,12 @@ OUTSIDE = {"__init__", "__main__"}
 
 RIM = {
     "fastapi": "serve.app",
+    "h11": "serve.server",
     "matplotlib": "plots",
     "onnx": "export.onnx",
     "onnxruntime": "export.onnx",
     "ray": "cluster",
     "tyro": "cli",
-    "uvicorn": "serve.server",
 }
 """Heavy libraries, and the one module that may import each."""
 
