@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -560,6 +562,24 @@ def test_a_fault_in_reading_is_500_without_its_insides_and_not_ready(caplog: pyt
     assert [record.getMessage() for record in caplog.records if record.name == "tenk.serve"] == [
         "error: reading a picture has failed: RuntimeError('secret at /home/me')"
     ] * 2
+
+
+def test_a_client_that_goes_before_its_answer_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def read(_: bytes) -> Reading:
+        begun.set()
+        released.wait(20)
+        return SEVEN
+
+    with serving(read) as port:
+        with connect(port) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+            connection.sendall(POST_PNG + b"content-length: 1\r\n\r\nx")
+            assert begun.wait(20)
+        released.set()
+        assert post(port)[0] == 200
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_thread_that_hangs_is_not_waited_for_and_not_ready() -> None:

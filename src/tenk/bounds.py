@@ -25,7 +25,7 @@ MAXIMUM_BYTES = {
 MAXIMUM_SCANS = 100
 """Most scans of a JPEG; progressive ones have about ten."""
 
-MAXIMUM_PASSES = 20
+MAXIMUM_PASSES = 12
 """How many times as many pixels as the largest picture's all scans of a JPEG may go over."""
 
 MAXIMUM_COEFFICIENTS = 100_000_000

@@ -214,6 +214,8 @@ class _Exchange:
             self._throw_away()
         try:
             await self.connection.server.app(self._describe(request), self.receive, self.send)
+        except ConnectionError:
+            raise  # the client has gone, which is no fault
         except Exception as error:
             if not self._broken:
                 logger.error("error: answering has failed: %r", error)
