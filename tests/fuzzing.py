@@ -105,12 +105,12 @@ class Tally:
 
 def _forget_peak() -> float:
     """Make the memory held now the peak, and return it."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return _peak_mebibytes()
 
 
 def _peak_mebibytes() -> float:
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+    return int(Path("/proc/self/status").read_text(encoding="utf-8").partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def main(name: str, seconds: str, folder: str) -> None:
@@ -167,17 +167,7 @@ def open_picture_files(_: Path) -> Target:
         assert 0 <= picture.grey.min() <= picture.grey.max() <= 1
         assert 1 <= picture.scale <= 10_000 / WORKING_SIDE
 
-    def mebibytes(content: bytes) -> float:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                width, height = Image.open(io.BytesIO(content)).size
-        except Exception:
-            width, height = 0, 0
-        pixels = width * height if max(width, height) <= 10_000 else 0
-        return 128 + pixels * (16 if content[8:12] == b"WEBP" else 6) / MEBIBYTE
-
-    return Target(make, read, (TenkError,), mebibytes, 20)
+    return Target(make, read, (TenkError,), lambda _: 300, 20)
 
 
 def damage_picture(files: list[bytes], random: Random) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -188,8 +190,8 @@ def test_debug_shows_the_traceback_then_the_line_and_keeps_the_exit_code(capsys:
 
 
 def test_a_closed_pipe_is_quiet() -> None:
-    script = f"{sys.executable} -m tenk recipes | head -n 1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    script = '"$0" -m tenk recipes | head -n 1; exit ${PIPESTATUS[0]}'
+    done = subprocess.run(["bash", "-c", script, sys.executable], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -428,6 +430,30 @@ def test_resuming_within_an_epoch_says_after_which_step(capsys: pytest.CaptureFi
     assert "resumed after epoch 3, step 17\n" in capsys.readouterr().out
 
 
+def test_a_terminal_that_is_closed_ends_the_training_saved(data_folder: Path, tmp_path: Path) -> None:
+    """The kernel sends SIGHUP, and all that is written from then on fails."""
+    master, slave = pty.openpty()
+    arguments = ["train", "--epochs", "5000", "--data", str(data_folder), "--out", str(tmp_path / "run")]
+    not_as_under_nohup = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{not_as_under_nohup}; from tenk.__main__ import main; main()", *arguments],
+        stdout=slave,
+        stderr=slave,
+        stdin=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # the terminal becomes the session's own
+    )
+    os.close(slave)
+    seen = b""
+    while b"epoch    2/5000" not in seen:
+        seen += os.read(master, 4096)
+    os.close(master)
+    assert process.wait() == 129
+    checkpoint = Run(tmp_path / "run").load_checkpoint()
+    assert checkpoint is not None
+    assert len(Run(tmp_path / "run").batches()) == checkpoint[1]["position"]["total_steps"]
+
+
 def test_tensorboard_writes_event_files(data_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     main(
@@ -554,6 +580,18 @@ def test_plot_lays_runs_over_each_other(finished_run: Path, tmp_path: Path, caps
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_plot_draws_the_batches_of_runs_and_not_of_studies(
+    finished_run: Path, finished_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "batches.png"
+    main(["plot", str(finished_run), "--batches", "--out", str(picture)])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    refused = fails(capsys, 2, "plot", str(finished_study), "--batches", "--out", str(tmp_path / "none.png"))
+    assert "a study has no batches" in refused
+    assert not (tmp_path / "none.png").exists()
+
+
 def test_plot_lays_studies_side_by_side(
     finished_study: Path, finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -570,9 +608,9 @@ def test_plot_writes_over_the_picture_that_is_named_and_no_other(
     finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("curves.png").write_text("mine")
+    Path("curves.png").write_text("mine", encoding="utf-8")
     assert "name the picture, with: -o PICTURE" in fails(capsys, 2, "plot", str(finished_run))
-    assert Path("curves.png").read_text() == "mine"
+    assert Path("curves.png").read_text(encoding="utf-8") == "mine"
     main(["plot", str(finished_run), "-o", "curves.png"])
     assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
 

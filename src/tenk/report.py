@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from tenk.errors import UsageError
+from tenk.errors import missing_library
 from tenk.recipes import Recipe
-from tenk.runs import Epoch, Position, Result
+from tenk.runs import Batch, Epoch, Position, Result
 from tenk.terminal import Bar, Part, build_table, duration, literal, open_console
 from tenk.text import printable
 
@@ -24,8 +25,8 @@ class Report:
     def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
         """Training of so many `steps` in all is about to begin, or to go on, at `position`."""
 
-    def step(self, position: Position, batch_size: int) -> None:
-        """A step has ended."""
+    def step(self, position: Position, batch: Batch) -> None:
+        """A step has ended; `position` is the one after it."""
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
         """An epoch has ended; `best` where it is the best so far on the scored set."""
@@ -34,7 +35,7 @@ class Report:
         """The run is finished."""
 
     def close(self) -> None:
-        """The training has ended, in whatever way."""
+        """The training has ended, in whatever way, perhaps before it started; this may be called more than once."""
 
 
 class ConsoleReport(Report):
@@ -66,15 +67,15 @@ class ConsoleReport(Report):
             for epoch in position.history:
                 self._print_epoch(epoch, best=epoch.epoch == position.best_epoch)
 
-    def step(self, position: Position, batch_size: int) -> None:
+    def step(self, position: Position, batch: Batch) -> None:
         """Move the bar."""
         taken = (time.monotonic() - self._began) / (position.total_steps - self._before)
         self._bar.draw(
             position.total_steps / self._steps,
             Part(f"epoch {position.epoch + 1}/{self._epochs}"),
-            Part(f"train acc {position.correct / (position.step * batch_size):.2%}", rank=2),
+            Part(f"train acc {position.correct / position.seen:.2%}", rank=2),
             Part(f"loss {position.loss_sum / position.step:.4f}", rank=3),
-            Part(f"{batch_size / max(taken, 1e-9):,.0f} images/s", rank=4),
+            Part(f"{position.seen / position.step / max(taken, 1e-9):,.0f} images/s", rank=4),
             Part(f"{duration(taken * (self._steps - position.total_steps))} left", rank=1),
         )
 
@@ -122,18 +123,25 @@ class WarningReport(Report):
 
 
 class TensorBoardReport(Report):
-    """Writes loss, accuracy and learning rate as TensorBoard event files into the run folder's `tensorboard`."""
+    """Writes loss, accuracy and learning rate as TensorBoard event files: epochs to `tensorboard`, batches below it."""
 
     def __init__(self) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise UsageError("tensorboard is not installed. run: pip install 'tenk[tensorboard]'") from None
+            raise missing_library("tensorboard", "tensorboard") from None
         self._create_writer = SummaryWriter
+        self._writers: list[Any] = []
 
     def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
-        """Open the event file; what a killed process wrote beyond the checkpoint is hidden by TensorBoard's purge."""
-        self._writer = self._create_writer(str(folder / "tensorboard"), purge_step=position.epoch + 1)
+        """Open the event files; what a killed process wrote beyond the checkpoint is hidden by TensorBoard's purge."""
+        for place, done in ("tensorboard", position.epoch), ("tensorboard/batches", position.total_steps):
+            self._writers.append(self._create_writer(str(folder / place), purge_step=done + 1))
+
+    def step(self, position: Position, batch: Batch) -> None:
+        """Add the batch's figures."""
+        scalars = {"loss/train": batch.loss, "accuracy/train": batch.accuracy, "learning_rate": batch.learning_rate}
+        self._add(1, scalars, position.total_steps)
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
         """Add the epoch's figures."""
@@ -144,14 +152,19 @@ class TensorBoardReport(Report):
             f"accuracy/{epoch.scored_set}": epoch.accuracy,
             "learning_rate": epoch.learning_rate,
         }
-        for name, value in scalars.items():
-            if value is not None:
-                self._writer.add_scalar(name, value, epoch.epoch)
-        self._writer.flush()
+        self._add(0, scalars, epoch.epoch)
+        for writer in self._writers:
+            writer.flush()
 
     def close(self) -> None:
-        """Close the event file."""
-        self._writer.close()
+        """Close the event files."""
+        while self._writers:
+            self._writers.pop().close()
+
+    def _add(self, writer: int, scalars: Mapping[str, float | None], step: int) -> None:
+        for name, value in scalars.items():
+            if value is not None:
+                self._writers[writer].add_scalar(name, value, step)
 
 
 def result_table(result: Result) -> Table:

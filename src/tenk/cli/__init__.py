@@ -59,13 +59,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run([word for word in options if word != "--debug"] + given[len(options) :])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in options:
             traceback.print_exc()
         kind, message, code = explain(error)
         complain(message, kind)
+        _drop_output()
         sys.exit(code)
+
+
+def _drop_output() -> None:
+    """Let go of what cannot be printed: Python would try once more at its end, complain, and change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _prepare_threads() -> None:

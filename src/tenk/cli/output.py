@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import json
 import os
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tenk.errors import StoppedError, TenkError, UsageError
+from tenk.errors import StoppedError, TenkError, UsageError, explain_os_error
 from tenk.text import printable, shorten
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def prepare_output() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (it stays open)
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (it stays open)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -83,21 +82,10 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, TenkError):
         return str(error), error.exit_code
     if isinstance(error, OSError):
-        where = error.filename or ("standard output" if error.errno in _FULL else "")
-        remedy = _REMEDIES.get(error.errno or 0, "check that its folder is there, may be written and has room")
-        return f"{error.strerror or error}{where and f': {where}'}. {remedy}", 1
+        return explain_os_error(error), 1
     if type(error).__name__ == "OutOfMemoryError":
         return "out of device memory. lower --batch-size, or give --device cpu", 1
     return f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where", 1
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_REMEDIES = {
-    **dict.fromkeys(_FULL, "make room there, or choose another place"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it accessible, or choose another place"),
-    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST), "choose another name"),
-}
-"""What to do about an error of the operating system's, by its number."""
 
 
 def refuse_same(out: Path, source: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tenk.cli import names
 from tenk.cli.output import show
-from tenk.cli.parsing import shown
+from tenk.cli.parsing import Flag, shown
 from tenk.errors import UsageError
 
 DEFAULT = Path("curves.png")
@@ -16,6 +16,7 @@ DEFAULT = Path("curves.png")
 def plot(
     *folders: Annotated[Path, shown("FOLDER", complete=names.runs_and_studies, required=True)],
     out: Annotated[Path | None, shown("PICTURE", "-o", complete=names.files)] = None,
+    batches: Flag = False,
 ) -> None:
     """Draw the curves of runs over each other, or compare studies.
 
@@ -24,6 +25,7 @@ def plot(
     Args:
         folders: Run folders, or study folders.
         out: Picture to write, in place of one that is there; by default curves.png, which must not be there yet.
+        batches: Draw the loss of every batch, and the learning rate, instead of epochs; of runs only.
     """
     if out is None and DEFAULT.exists():
         raise UsageError(f"{DEFAULT} is there already: not written over. name the picture, with: -o PICTURE")
@@ -32,8 +34,10 @@ def plot(
         raise UsageError(
             "runs and studies together: they have nothing to share in one picture. plot one kind at a time"
         )
+    if studies and batches:
+        raise UsageError(f"a study has no batches: {studies[0]}. give runs, such as those in {studies[0] / 'runs'}")
 
-    from tenk.plots import save_curves, save_tradeoff
+    from tenk.plots import save_batches, save_curves, save_tradeoff
     from tenk.study import read_points
     from tenk.terminal import literal
 
@@ -41,7 +45,7 @@ def plot(
     if studies:
         save_tradeoff(read_points(studies), target)
     else:
-        save_curves(list(folders), target)
+        (save_batches if batches else save_curves)(folders, target)
     kind = "study" if studies else "run"
     kinds = kind if len(folders) == 1 else {"study": "studies", "run": "runs"}[kind]
     show(f"{len(folders)} {kinds} drawn: {literal(str(target))}")

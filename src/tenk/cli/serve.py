@@ -13,7 +13,7 @@ from typing import Annotated
 from tenk.cli import names
 from tenk.cli.output import complain, show
 from tenk.cli.parsing import shown
-from tenk.errors import UsageError
+from tenk.errors import missing_library
 
 
 def serve(
@@ -38,7 +38,7 @@ def serve(
         from tenk.serve.app import create_app, reader
         from tenk.serve.server import listen, run
     except ImportError as error:
-        raise UsageError(f"not installed: {error.name}. install it with: pip install 'tenk[serve]'") from None
+        raise missing_library(error.name or "the server's library", "serve") from None
     from tenk.export.html import build_page
     from tenk.runs import load_weights
 
