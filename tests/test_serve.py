@@ -637,7 +637,7 @@ def test_a_decoder_has_little_memory_and_ends_with_the_server() -> None:
     decode = Decoders(seconds=60)
     decode(DIGIT)
     process = decode._idle[0]._process
-    (limit,) = re.findall(r"Max data size +(\d+) ", Path(f"/proc/{process.pid}/limits").read_text())
+    (limit,) = re.findall(r"Max data size +(\d+) ", Path(f"/proc/{process.pid}/limits").read_text(encoding="utf-8"))
     assert int(limit) == MEMORY_BYTES
     assert process.stdin
     process.stdin.close()
