@@ -158,7 +158,7 @@ def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pyt
         (["study"], "write: tenk study default"),
         (["study", "defualt"], "did you mean default?"),
         (["study", "default", "--override", "optimizer.rl=0.1"], "did you mean optimizer.lr?"),
-        (["study", "default", "--override", "optimizer.lr=fast"], "optimizer.lr: 'fast' is not a finite number"),
+        (["study", "default", "--override", "optimizer.lr=fast"], "optimizer.lr: 'fast' is not a number"),
         (["study", "--override", "epochs=1", "default"], "not an override: 'default'"),
         (["study", "default", "--seeds", "0"], "seeds out of range: 0"),
         (["study", "default", "--engine", "slurm"], "processes"),
