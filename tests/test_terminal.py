@@ -77,7 +77,7 @@ def test_every_value_has_a_proper_name(verb: str, capsys: pytest.CaptureFixture[
 
 
 FLAGS = {
-    "--tensorboard", "--quiet", "--json", "--corruptions", "--multi", "--invert", "--markdown", "--int8", "--no-open",
+    "--tensorboard", "--quiet", "--batches", "--json", "--corruptions", "--multi", "--invert", "--markdown", "--int8", "--no-open",
     "--residual", "--no-residual", "--optimizer.no-nesterov",
 }  # fmt: skip
 

@@ -85,13 +85,14 @@ def write_out_dashes(words: Sequence[str]) -> list[str]:
 def _read_pipe(path: Path, name: str) -> Path | bytes:
     """Return what a pipe brings; any other path as it is."""
     try:
-        if not (path == STANDARD_INPUT or path.is_fifo()):
+        if path != STANDARD_INPUT and not path.is_fifo():
             return path
+    except OSError:  # a name too long, or a folder that may not be looked into: for the reader of pictures to tell
+        return path
+    try:
         with path.open("rb") as pipe:
             content = pipe.read(MOST_BYTES + 1)
     except OSError as error:
-        if path != STANDARD_INPUT and not path.exists():
-            return path
         raise TenkError(f"cannot read the picture: {name} ({error.strerror}). give a file") from None
     if len(content) > MOST_BYTES:
         raise TenkError(f"picture too large: {name} brings more than {MOST_BYTES:,} bytes. give a smaller one")
