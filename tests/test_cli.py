@@ -414,10 +414,10 @@ def test_a_quiet_study_says_nothing(data_folder: Path, tmp_path: Path, capsys: p
 
 
 def test_resuming_a_finished_run_says_that_nothing_was_done(
-    finished_run: Path, capsys: pytest.CaptureFixture[str]
+    finished_run: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished_run.iterdir() if path.is_file()}
-    main(["train", "--resume", str(finished_run)])
+    main(["train", "--resume", str(finished_run), "--data", str(data_folder)])
     assert capsys.readouterr().out.startswith("finished already: nothing was done\n")
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
