@@ -8,7 +8,7 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 import tenk
-from tenk.checked import Checked
 from tenk.errors import ModelError, TenkError, UsageError
 from tenk.files import naming, sweep_temporaries, write_atomically, write_json
 from tenk.models import create_model
 from tenk.recipes import Protocol, Recipe
 from tenk.tensors import load_tensors, restore, save_tensors
+from tenk.typed import Typed, build
 from tenk.weights import find_weights, list_weights
 
 KEPT_CHECKPOINTS = 2
@@ -32,7 +32,7 @@ ScoredSet = Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
-class Epoch(Checked):
+class Epoch(Typed):
     """One line of `metrics.jsonl`."""
 
     epoch: int
@@ -54,7 +54,7 @@ class Epoch(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result(Checked):
+class Result(Typed):
     """What a finished run came to: `result.json`."""
 
     recipe: str
@@ -95,7 +95,7 @@ class Result(Checked):
 
 
 @dataclass
-class Position(Checked):
+class Position(Typed):
     """Where a training stands; all of it is in each checkpoint."""
 
     epoch: int = 0
@@ -168,8 +168,8 @@ class Run:
             return None
         value = self._read_object(self._result_file)
         try:
-            return Result(**{**_known_fields(Result, value), "test_interval_95": tuple(value["test_interval_95"])})
-        except (KeyError, TypeError):
+            return build(Result, value, "result", ignore_unknown=True)
+        except UsageError:
             raise ModelError(
                 f"damaged result: {self._result_file}. remove it, then: {resume_command(self.folder)}"
             ) from None
@@ -195,8 +195,8 @@ class Run:
             except (ValueError, RecursionError):
                 break
             try:
-                epochs.append(Epoch(**_known_fields(Epoch, written)))
-            except TypeError as error:
+                epochs.append(build(Epoch, written, "epoch", ignore_unknown=True))
+            except UsageError as error:
                 raise ModelError(
                     f"cannot read the metrics: {self._metrics_file}, line {number} ({error}). "
                     "use the tenk that wrote it, or train again"
@@ -271,11 +271,6 @@ class Run:
         if not isinstance(value, dict):
             raise ModelError(f"damaged file: {path} holds no JSON object. train again")
         return value
-
-
-def _known_fields(kind: type[Epoch | Result], written: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a dataclass has a field for: a newer tenk may have written more."""
-    return {item.name: written[item.name] for item in fields(kind) if item.name in written}
 
 
 def _no_run(folder: Path, missing: str) -> ModelError:
