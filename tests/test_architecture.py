@@ -24,6 +24,7 @@ LEVELS: dict[str, int] = {
     "digits": 0,
     "allocator": 0,
     "averaging": 0,
+    "chance": 0,
     "bounds": 0,
     "ink": 0,
     "pictures": 0,

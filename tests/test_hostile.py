@@ -24,7 +24,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("L", (28, 28)).save("digit.png")
     Path("few").mkdir()
     Path("study").mkdir()
-    Path("study/plan.json").write_text("{}")
+    Path("study/plan.json").write_text("{}", encoding="utf-8")
     Path("loop").symlink_to("loop")
     os.mkfifo("pipe")
     Path("weights.safetensors").write_bytes(find_weights("early").read_bytes())

@@ -165,7 +165,7 @@ def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory's size from /proc")
 def test_a_body_without_end_is_refused_and_never_kept() -> None:
     def resident_bytes() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
 
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     with serving(limits=Limits(body_bytes=2**20), times=HURRIED) as port, connect(port) as connection:
@@ -637,7 +637,7 @@ def test_a_decoder_has_little_memory_and_ends_with_the_server() -> None:
     decode = Decoders(seconds=60)
     decode(DIGIT)
     process = decode._idle[0]._process
-    (limit,) = re.findall(r"Max data size +(\d+) ", Path(f"/proc/{process.pid}/limits").read_text())
+    (limit,) = re.findall(r"Max data size +(\d+) ", Path(f"/proc/{process.pid}/limits").read_text(encoding="utf-8"))
     assert int(limit) == MEMORY_BYTES
     assert process.stdin
     process.stdin.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import io
 import ipaddress
@@ -25,7 +24,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 import tenk
-from tenk.errors import DataError, TenkError, UsageError, unknown_name
+from tenk.errors import DataError, TenkError, UsageError, explain_os_error, missing_library, unknown_name
 from tenk.recipes import Recipe, get_recipe, list_recipes
 from tenk.terminal import build_table, literal, open_console, printable, shorten
 
@@ -241,21 +240,25 @@ def plot(
     folders: Annotated[list[Path], Positional, _shown("FOLDER...")],
     /,
     out: Annotated[Path, _shown("PICTURE")] = Path("curves.png"),
+    batches: Flag = False,
 ) -> None:
     """Draw the curves of runs over each other, or the accuracy of studies against their seconds.
 
     Args:
         folders: Run folders, or study folders.
         out: Picture to write.
+        batches: Draw the loss of every batch, and the learning rate, instead of epochs; of runs only.
     """
-    from tenk.plots import save_curves, save_tradeoff
+    from tenk.plots import save_batches, save_curves, save_tradeoff
     from tenk.study import read_points
 
     if not folders:
         raise UsageError("nothing to plot: no run folder was given. write: tenk plot runs/default-s0")
     studies = [folder for folder in folders if (folder / "plan.json").is_file()]
+    if studies and batches:
+        raise UsageError(f"a study has no batches: {studies[0]}. give runs, such as those in {studies[0] / 'runs'}")
     if not studies:
-        save_curves(folders, out)
+        (save_batches if batches else save_curves)(folders, out)
     elif len(studies) == len(folders):
         save_tradeoff(read_points(studies), out)
     else:
@@ -333,7 +336,7 @@ def serve(
         from tenk.serve.app import create_app, reader
         from tenk.serve.server import listen, run
     except ImportError as error:
-        raise UsageError(f"not installed: {error.name}. install it with: pip install 'tenk[serve]'") from None
+        raise missing_library(error.name or "the server's library", "serve") from None
     from tenk.export.html import build_page
     from tenk.runs import load_weights
 
@@ -561,13 +564,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run([argument for argument in given if argument != "--debug"])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise
         message, code = _explain(error)
         _complain(message)
+        _drop_output()
         sys.exit(code)
+
+
+def _drop_output() -> None:
+    """Let go of what cannot be printed: Python would try once more at its end, complain, and change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _prepare_output() -> None:
@@ -575,7 +588,7 @@ def _prepare_output() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (it stays open)
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (it stays open)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -717,21 +730,10 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted.", 130
     if isinstance(error, OSError):
-        where = error.filename or ("standard output" if error.errno in _FULL else "")
-        remedy = _REMEDIES.get(error.errno or 0, "check that its folder is there, may be written and has room")
-        return f"{error.strerror or error}{where and f': {where}'}. {remedy}", 1
+        return explain_os_error(error), 1
     if type(error).__name__ == "OutOfMemoryError":
         return "out of device memory. lower --batch-size, or give --device cpu", 1
     return f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where", 1
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_REMEDIES = {
-    **dict.fromkeys(_FULL, "make room there, or choose another place"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it accessible, or choose another place"),
-    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST), "choose another name"),
-}
-"""What to do about an error of the operating system's, by its number."""
 
 
 def _complain(message: str) -> str:

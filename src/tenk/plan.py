@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from tenk.chance import DrawingFrom
 from tenk.errors import ModelError, UsageError
 from tenk.models import count_parameters, create_model
 from tenk.recipes import Recipe, get_recipe, override
@@ -68,7 +69,7 @@ def read_plan(folder: Path) -> Plan | None:
     """
     path = folder / "plan.json"
     try:
-        plan = json.loads(path.read_text())
+        plan = json.loads(path.read_text(encoding="utf-8"))
         variants = {str(label): Recipe.from_json(json.dumps(recipe)) for label, recipe in plan["variants"].items()}
         if not variants:
             raise ValueError("it has no recipe")
@@ -147,5 +148,5 @@ def recipe_of(given: str | Recipe) -> Recipe:
 
 def parameters_of(recipe: Recipe) -> int:
     """Return how many numbers a recipe's network learns; `UsageError` where there is no such model."""
-    with torch.random.fork_rng(devices=[]):  # the caller's chance is kept
+    with DrawingFrom(torch.Generator()):  # the caller's chance is kept
         return count_parameters(create_model(recipe.model, **model_options(recipe)))

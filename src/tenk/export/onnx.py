@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tenk.datasets import Dataset
 from tenk.digits import CLASSES, MEAN, SIDE, STD, to_unit
-from tenk.errors import ModelError, UsageError
+from tenk.errors import ModelError, missing_library
 from tenk.evaluation import predict_logits
 from tenk.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, flatten, shape_after
 from tenk.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement
@@ -197,7 +197,7 @@ def _require(library: str) -> Any:
     try:
         return importlib.import_module(library)
     except ImportError:
-        raise UsageError(f"not installed: {library}. install it with: pip install 'tenk[export]'") from None
+        raise missing_library(library, "export") from None
 
 
 def export_onnx(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, dataset: Dataset) -> Exported:
