@@ -34,6 +34,7 @@ from tenk.recipes import default
 from tenk.runs import load_weights
 from tenk.synthetic import draw_digits
 from tenk.training import train
+from tenk.weights import Facts
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror")
 
@@ -198,7 +199,7 @@ def test_no_picture_makes_the_sanitizers_complain(
 ) -> None:
     monkeypatch.setattr("tenk.export.c.draw_digits", adversarial)
     model, calibration = network(name, residual, "pool"), draw_digits(50, seed=4).images
-    place = write(build_c(model, {"model": name}, kind, calibration), tmp_path / "a folder")
+    place = write(build_c(model, Facts(name), kind, calibration), tmp_path / "a folder")
     done = make(place, "test", f"CFLAGS={SANITIZED}")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("10 of 10 agree" + (", largest difference of a logit 0\n" if kind == "int8" else ""))
@@ -218,7 +219,7 @@ def test_make_test_fails_where_a_weight_has_changed(tmp_path: Path) -> None:
     folder = built("early", "int8")
     place = write(folder, tmp_path)
     source = place / f"{folder.name}.c"
-    source.write_text(re.sub(r"bias_5\[10\] = \{-?\d+", "bias_5[10] = {99999", source.read_text()))
+    source.write_text(re.sub(r"(bias_tenk_early_5\[10\] = \{)-?\d+", r"\g<1>99999", source.read_text()))
     done = make(place, "test", "CFLAGS=-O0")
     assert done.returncode != 0
     assert "0 of 10 agree" in done.stdout
@@ -320,7 +321,7 @@ def test_the_demo_times_itself_and_says_how_it_is_used(demo: Path) -> None:
 def test_an_export_is_checked_and_written_whole_and_may_be_written_again(dataset: Dataset, tmp_path: Path) -> None:
     model = network("early", False, "pool")
     for _ in range(2):
-        found = export_c(model, {"model": "early"}, tmp_path / "c", "int8", dataset)
+        found = export_c(model, Facts("early"), tmp_path / "c", "int8", dataset)
         assert found.agreement
         assert found.agreement.images == len(dataset.test)
         assert {path.name: path.stat().st_size for path in (tmp_path / "c").iterdir()} == found.sizes
@@ -331,14 +332,14 @@ def test_a_folder_with_other_files_is_left_alone(dataset: Dataset, tmp_path: Pat
     (tmp_path / "thesis.tex").write_text("mine")
     for out, fault in ((tmp_path, "folder not empty"), (tmp_path / "thesis.tex", "not a folder")):
         with pytest.raises(UsageError, match=fault):
-            export_c(network("early", False, "pool"), {"model": "early"}, out, "float", dataset)
+            export_c(network("early", False, "pool"), Facts("early"), out, "float", dataset)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_an_export_of_another_network_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
     place = write(built("gap", "float"), tmp_path / "c")
-    with pytest.raises(UsageError, match="no export of this network"):
-        export_c(network("early", False, "pool"), {"model": "early"}, place, "float", dataset)
+    with pytest.raises(UsageError, match="no export of tenk_early"):
+        export_c(network("early", False, "pool"), Facts("early"), place, "float", dataset)
     assert not (place / "tenk_early.h").exists()
 
 
@@ -359,7 +360,7 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
 
     monkeypatch.setattr("tenk.export.c.write_atomically", fill_up)
     with pytest.raises(OSError, match=r"No space left on device: '.*/c'"):
-        export_c(network("early", False, "pool"), {"model": "early"}, out, "float", dataset)
+        export_c(network("early", False, "pool"), Facts("early"), out, "float", dataset)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert out.exists() != is_new
 
@@ -369,7 +370,7 @@ def test_without_a_compiler_the_export_is_written_unchecked(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CC", raising=False)
-    found = export_c(network("early", False, "pool"), {"model": "early"}, tmp_path / "c", "float", dataset)
+    found = export_c(network("early", False, "pool"), Facts("early"), tmp_path / "c", "float", dataset)
     assert found.agreement is None
     assert (tmp_path / "c" / "Makefile").is_file()
     with pytest.raises(TenkError, match="no C compiler"):
@@ -383,15 +384,15 @@ def test_an_export_that_computes_something_else_is_not_written(dataset: Dataset,
 
 
 def test_what_a_weights_file_says_of_itself_cannot_become_code() -> None:
-    facts = {"model": "early", "recipe": "*/ int main(void)", "seed": "\n#include <x.h> // é"}
+    facts = Facts("early", recipe="*/ int main(void)\n#include <x.h> // é")
     header = build_c(network("early", False, "pool"), facts, "float").files["tenk_early.h"]
     line = next(line for line in header.splitlines() if "Made by tenk" in line)
-    assert line.endswith("; recipe ?? int main?void?, seed ??include ?x.h? ?? ?, float.")
+    assert line.endswith("; recipe ?? int main?void???include ?x.h? ?? ?, float.")
 
 
 def test_int8_without_images_and_a_network_without_an_end_are_refused() -> None:
     with pytest.raises(UsageError, match="no calibration"):
-        build_c(network("early", False, "pool"), {"model": "early"}, "int8")
+        build_c(network("early", False, "pool"), Facts("early"), "int8")
     with pytest.raises(UsageError, match="does not end in"):
         group(flatten(nn.Sequential(nn.Conv2d(1, 10, 27), nn.MaxPool2d(2), nn.MaxPool2d(1))))
     with pytest.raises(UsageError, match="no stage begins with"):

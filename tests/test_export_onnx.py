@@ -15,6 +15,7 @@ from tenk.evaluation import predict_logits
 from tenk.export.onnx import OnnxModel, build_onnx, export_onnx, quantise_onnx
 from tenk.export.plain import flatten, run_plain
 from tenk.synthetic import draw_digits
+from tenk.weights import Facts
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -76,9 +77,7 @@ def test_int8_is_smaller_and_near(dataset: Dataset) -> None:
 @pytest.mark.parametrize("kind", ["float", "int8"])
 def test_an_export_is_checked_and_written(kind: str, dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "new folder" / "model.onnx"
-    found = export_onnx(
-        random_network("early"), {"model": "early"}, out, "int8" if kind == "int8" else "float", dataset
-    )
+    found = export_onnx(random_network("early"), Facts("early"), out, "int8" if kind == "int8" else "float", dataset)
     assert found.sizes == {"model.onnx": out.stat().st_size}
     assert found.agreement
     assert found.agreement.images == len(dataset.test)
@@ -93,7 +92,7 @@ def test_a_library_that_is_missing_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UsageError, match=rf"not installed: {library}. install it with: pip install 'tenk\[export\]'"):
-        export_onnx(random_network("early"), {"model": "early"}, tmp_path / "model.onnx", "float", dataset)
+        export_onnx(random_network("early"), Facts("early"), tmp_path / "model.onnx", "float", dataset)
 
 
 def test_the_callers_chance_is_not_touched() -> None:

@@ -122,29 +122,39 @@ def evaluate(
     from tenk.datasets import load_digits
     from tenk.device import pick_device
     from tenk.evaluation import evaluate as score
+    from tenk.files import require_folder
     from tenk.runs import load_weights
 
     model, facts = load_weights(weights)
+    folder = out or (weights / "evaluation" if weights.is_dir() else Path(f"{weights.stem}-evaluation"))
+    refusal: Exception | None = None
+    try:
+        require_folder(folder, "metrics.json", *_PICTURES)
+    except (OSError, UsageError) as error:
+        if out:
+            raise
+        refusal = error  # nobody has asked for pictures: the figures are printed all the same
     digits = load_digits(data or _recorded_data(weights))
     metrics = score(model.to(pick_device(device)), digits.test)
     scores = _score_corruptions(model, digits.test) if corruptions else []
-    protocol = facts.get("protocol") if facts.get("data_sha256") == digits.sha256() else None
+    protocol = facts.protocol if facts.data_sha256 == digits.sha256() else None
     figures = _evaluation_figures(metrics, scores, digits, protocol)
-    folder = out or (weights / "evaluation" if weights.is_dir() else Path(f"{weights.stem}-evaluation"))
     trouble: OSError | None = None
     try:  # before anything is printed: `head` may close the pipe on us
-        _save_evaluation(folder, figures, metrics, scores, digits.test)
+        if not refusal:
+            _save_evaluation(folder, figures, metrics, scores, digits.test)
     except OSError as error:
         trouble = error
-    if json:
-        _print_json(figures)
-    else:
-        _print_metrics(metrics, metrics.without_disputed(digits.test), digits.name, protocol)
-        _print_corruptions(scores)
-    if trouble and out:
-        raise trouble
+    with contextlib.suppress(BrokenPipeError) if trouble else contextlib.nullcontext():
+        if json:
+            _print_json(figures)
+        else:
+            _print_metrics(metrics, metrics.without_disputed(digits.test), digits.name, protocol)
+            _print_corruptions(scores)
     if trouble:
-        print(f"no pictures: {printable(str(folder))} ({trouble.strerror}). give --out FOLDER", file=sys.stderr)
+        raise trouble
+    if refusal:
+        print(f"no pictures: {printable(str(folder))} cannot be written. give --out FOLDER", file=sys.stderr)
     elif not json:
         _print(f"\npictures and figures: {literal(str(folder))}")
         _print(literal(digits.note))
@@ -169,6 +179,7 @@ def predict(
         explain: Picture to draw: the one given, what was found in it, and how likely each digit is.
         json: Print as JSON.
     """
+    from tenk.files import require_file
     from tenk.prediction import predict as read
     from tenk.prediction import predict_all
     from tenk.runs import load_model
@@ -178,6 +189,7 @@ def predict(
     if explain and len(pictures) > 1:
         raise UsageError(f"--explain and several pictures: {len(pictures)}. give one picture to draw")
     if explain:
+        require_file(explain)
         _refuse_same(explain, pictures[0])
     network = load_model(model)
     answers: list[dict[str, Any]] = []
@@ -248,11 +260,13 @@ def plot(
         folders: Run folders, or study folders.
         out: Picture to write.
     """
+    from tenk.files import require_file
     from tenk.plots import save_curves, save_tradeoff
     from tenk.study import read_points
 
     if not folders:
         raise UsageError("nothing to plot: no run folder was given. write: tenk plot runs/default-s0")
+    require_file(out)
     studies = [folder for folder in folders if (folder / "plan.json").is_file()]
     if not studies:
         save_curves(folders, out)
@@ -273,6 +287,7 @@ def export(
     to: Literal["onnx", "c", "html"],
     out: Annotated[Path | None, _shown("OUT", "-o")] = None,
     int8: Flag = False,
+    name: Annotated[str | None, _shown("NAME")] = None,
     data: DataName = None,
     json: Flag = False,
 ) -> None:
@@ -284,6 +299,7 @@ def export(
         out: File or folder to write; by default model.onnx, model-c or model.html in the run folder, or the like beside
             the weights file; with -int8 where that is given.
         int8: Write 8-bit integers instead of float; not for html.
+        name: For c: what files, function and tables are called in C; by default tenk_ and the run's or weights' name.
         data: A known name or a folder, to check with; by default what the run was trained on.
         json: Print what was found as JSON.
     """
@@ -291,25 +307,31 @@ def export(
     from tenk.runs import Run, load_weights
 
     model, facts = load_weights(weights)
-    digits = load_digits(data or _recorded_data(weights))
     kind: Literal["float", "int8"] = "int8" if int8 else "float"
     suffix = "-int8" if int8 else ""
     base = weights / "model" if weights.is_dir() else weights.with_suffix("")
-    match to:
+    target = out or Path(f"{base}{suffix}{'-c' if to == 'c' else f'.{to}'}")
+    if name and to != "c":
+        raise UsageError(f"a name in C for {to}: {name}. leave out --name")
+    _refuse_same(target, Run(weights).model_file if weights.is_dir() else weights)
+    match to:  # what can be refused is refused before the data is read and the network tried
         case "onnx":
             from tenk.export.onnx import export_onnx as write
+            from tenk.export.onnx import require_onnx
 
-            ending = ".onnx"
+            require_onnx(target)
         case "c":
-            from tenk.export.c import export_c as write
+            from tenk.export.c import export_c, name_in_c, require_c
 
-            ending = "-c"
+            name = name or name_in_c(weights.resolve().name if weights.is_dir() else weights.stem)
+            require_c(target, name)
+            write = functools.partial(export_c, name=name)
         case "html":
             from tenk.export.html import export_html as write
+            from tenk.export.html import require_html
 
-            ending = ".html"
-    target = out or Path(f"{base}{suffix}{ending}")
-    _refuse_same(target, Run(weights).model_file if weights.is_dir() else weights)
+            require_html(target, kind)
+    digits = load_digits(data or _recorded_data(weights))
     found = write(model, facts, target, kind, digits)
     _print_json(found.to_dict()) if json else _print_export(found, digits.note)
 
@@ -458,6 +480,7 @@ def datasets(
         json: Print as JSON.
     """
     from tenk.datasets import DATASETS, load_digits
+    from tenk.files import require_file
 
     if name is None and sheet:
         raise UsageError(
@@ -471,6 +494,8 @@ def datasets(
         columns = ("name", "what it shows", "where", "training", "test")
         _print_rows("data sets", columns, rows, json)
         return
+    if sheet:
+        require_file(sheet)
     loaded = load_digits(name)
     if sheet:
         from tenk.plots import save_class_sheet
@@ -561,13 +586,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run([argument for argument in given if argument != "--debug"])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise
         message, code = _explain(error)
         _complain(message)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
         sys.exit(code)
+
+
+def _drop_output() -> None:
+    """Let nothing of what is still to be printed fail when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _prepare_output() -> None:
@@ -717,16 +751,22 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted.", 130
     if isinstance(error, OSError):
-        where = error.filename or ("standard output" if error.errno in _FULL else "")
+        where = error.filename or ("standard output" if error.errno in _FULL else "")  # all else is named
         remedy = _REMEDIES.get(error.errno or 0, "check that its folder is there, may be written and has room")
         return f"{error.strerror or error}{where and f': {where}'}. {remedy}", 1
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return "out of memory. close other programs, or allow more: ulimit -v unlimited", 1
     if type(error).__name__ == "OutOfMemoryError":
         return "out of device memory. lower --batch-size, or give --device cpu", 1
     return f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where", 1
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "failed to map segment", "can't start new thread")
+"""What torch, the loader of libraries and threads say where there is none; none of them has an error of its own."""
 _REMEDIES = {
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "close some, or allow more: ulimit -n 1024"),
+    errno.ENOMEM: "close other programs, or allow more: ulimit -v unlimited",
     **dict.fromkeys(_FULL, "make room there, or choose another place"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it accessible, or choose another place"),
     **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST), "choose another name"),
@@ -817,19 +857,24 @@ def _evaluation_figures(
     }
 
 
+_PICTURES = ("confusion.png", "misread.png", "corruptions.png", "corruptions-examples.png")
+"""All that an evaluation may draw."""
+
+
 def _save_evaluation(
     folder: Path, figures: dict[str, Any], metrics: Metrics, scores: Sequence[CorruptionScore], test: Digits
 ) -> None:
-    from tenk.files import write_json
+    """Write figures and pictures together: those of one evaluation never lie beside those of another."""
+    from tenk.files import write_json, writing_together
     from tenk.plots import save_confusion, save_corruption_examples, save_corruptions, save_misread
 
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", figures)
-    save_confusion(metrics, folder / "confusion.png")
-    save_misread(metrics, test, folder / "misread.png")
-    if scores:
-        save_corruptions(metrics.interval, scores, folder / "corruptions.png")
-        save_corruption_examples(test.images[0], folder / "corruptions-examples.png")
+    with writing_together(folder, stale=_PICTURES) as place:
+        write_json(place / "metrics.json", figures)
+        save_confusion(metrics, place / "confusion.png")
+        save_misread(metrics, test, place / "misread.png")
+        if scores:
+            save_corruptions(metrics.interval, scores, place / "corruptions.png")
+            save_corruption_examples(test.images[0], place / "corruptions-examples.png")
 
 
 def _print_corruptions(scores: Sequence[CorruptionScore]) -> None:

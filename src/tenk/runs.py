@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import subprocess
+import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -23,7 +24,7 @@ from tenk.files import naming, sweep_temporaries, write_atomically, write_json
 from tenk.models import create_model
 from tenk.recipes import Protocol, Recipe
 from tenk.tensors import load_tensors, restore, save_tensors
-from tenk.weights import find_weights, list_weights
+from tenk.weights import Facts, find_weights, list_weights
 
 KEPT_CHECKPOINTS = 2
 
@@ -273,7 +274,7 @@ class Run:
         return value
 
 
-def _known_fields(kind: type[Epoch | Result], written: Mapping[str, Any]) -> dict[str, Any]:
+def _known_fields(kind: type[Epoch | Result | Facts], written: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a dataclass has a field for: a newer tenk may have written more."""
     return {item.name: written[item.name] for item in fields(kind) if item.name in written}
 
@@ -350,7 +351,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else processor,
         "threads": torch.get_num_threads(),
-        "git_commit": find_commit(Path(__file__)),
+        "git_commit": find_commit(Path(__file__).parent),
     }
 
 
@@ -362,14 +363,31 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def find_commit(file: Path) -> str | None:
-    """Return the commit of the checkout that holds a file; None where the file is in none, or only lies within one."""
-    command = ["git", "-C", str(file.parent), "rev-parse", f"HEAD:./{file.name}", "HEAD"]  # fails on a foreign file
+def find_commit(package: Path) -> str | None:
+    """Return the commit of the checkout of tenk that the package's folder is in, with `-dirty` where it was changed.
+
+    None where the package is installed, whatever other repository it may be installed in, or even be a file of.
+    """
+    checkout = package.parent.parent
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
+        project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        if package.parent.name != "src" or project["name"] != tenk.__name__:
+            return None
+        top, commit = _git(checkout, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        if not checkout.samefile(top):
+            return None
+        changes = _git(checkout, "--no-optional-locks", "status", "--porcelain", "--", str(package))
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
         return None
-    return done.stdout.split()[-1]
+    return f"{commit}-dirty" if changes else commit
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    # a hook that starts us names its own repository in GIT_DIR
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-C", str(checkout), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+    return done.stdout
 
 
 def model_options(recipe: Recipe) -> dict[str, Any]:
@@ -394,14 +412,16 @@ def load_model(weights: str | Path) -> nn.Module:
     return load_weights(weights)[0]
 
 
-def load_weights(weights: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_weights(weights: str | Path) -> tuple[nn.Module, Facts]:
     """Load a network as `load_model` does, with the facts that were saved beside it."""
     path = _locate(weights)
-    tensors, facts = load_tensors(path, "weights")
+    tensors, written = load_tensors(path, "weights")
     try:
+        facts = Facts(**_known_fields(Facts, written))
+        options: dict[str, Any] = {**facts.options}
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, then replaced: the caller's chance is kept
-            model = create_model(facts["model"], **facts["options"])
-    except (KeyError, TypeError, UsageError) as error:
+            model = create_model(facts.model, **options)
+    except (TypeError, UsageError) as error:
         raise ModelError(f"cannot rebuild the model: {path} ({error}). use the tenk that wrote it") from None
     restore(model, tensors, str(path))
     return model.eval(), facts
