@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from tenk.synthetic import draw_digits
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests import ONNX Runtime themselves, to know whether it is there
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -406,6 +406,20 @@ def test_evaluate_reports_everything_and_draws_the_pictures(
     assert "corrupted" not in out
 
 
+def test_without_a_home_the_pictures_are_drawn_and_nothing_is_said_of_it(
+    finished_run: Path, data_folder: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "HOME": "/nonexistent/home", "TMPDIR": str(tmp_path / "tmp")}
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        environment.pop(name, None)
+    (tmp_path / "tmp").mkdir()
+    command = [sys.executable, "-m", "tenk", "plot", str(finished_run), "--out", str(tmp_path / "curves.png")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "curves.png").is_file()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_evaluate_takes_a_weights_file_and_draws_even_a_perfect_score(
     finished_run: Path, data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from tenk.digits import Digits
 from tenk.errors import TenkError, UsageError
 from tenk.evaluation import predict_logits
 from tenk.export import int8
-from tenk.export.c import CFolder, build_c, check_c, export_c
+from tenk.export.c import CFolder, build_c, check_c, export_c, name_in_c, require_c
 from tenk.export.int8 import LOGIT_BITS, quantise, run_int8
 from tenk.export.layout import Maps, find_distance, lay_out
 from tenk.export.native import NativeModel, find_compiler
@@ -225,6 +225,102 @@ def test_make_test_fails_where_a_weight_has_changed(tmp_path: Path) -> None:
     assert "0 of 10 agree" in done.stdout
 
 
+# --- two networks in one program ---------------------------------------------------------------------------------
+
+needs_both = pytest.mark.skipif(not (shutil.which("gcc") and shutil.which("g++")), reason="gcc or g++ is missing")
+
+COMPARED = """
+#include <stdio.h>
+{includes}
+{vectors}
+
+int main(void)
+{{
+    float one[10];
+    int32_t two[10];
+    first_net_predict(pixels, one);
+    second_net_predict(pixels, two);
+    for (int i = 0; i < 10; i++)
+        printf("%.9g %ld\\n", (double)one[i], (long)two[i]);
+    return 0;
+}}
+"""
+
+
+def two_networks(place: Path) -> tuple[list[CFolder], str]:
+    """Write two exports of one network, which differ in nothing but numbers and name, into a folder; return them."""
+    model, images = network("gap", False, "pool"), draw_digits(50, seed=4).images
+    folders = [
+        build_c(model, Facts("gap"), "float", name="first_net"),
+        build_c(model, Facts("gap"), "int8", images, name="second_net"),
+    ]
+    for folder in folders:
+        write(folder, place)
+    pixels = ", ".join(map(str, digits().images[0].flatten().tolist()))
+    return folders, f"static const uint8_t pixels[784] = {{{pixels}}};"
+
+
+def answers_of(program: Path) -> list[list[float]]:
+    lines = subprocess.run([program], capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    return [[float(line.split()[column]) for line in lines] for column in (0, 1)]
+
+
+@needs_both
+@pytest.mark.parametrize(
+    ("language", "compiler", "ending"),
+    [
+        ("C", ["gcc", "-std=c99", "-Wall", "-Wextra", "-pedantic"], "c"),
+        ("C++", ["g++", "-x", "c++", "-std=c++11", "-Wall", "-Wextra", "-pedantic"], "c"),
+        ("C++ that calls C", ["g++", "-std=c++17", "-Wall", "-Wextra", "-pedantic"], "cpp"),
+    ],
+)
+@pytest.mark.parametrize("is_one_file", [True, False])
+def test_two_networks_live_in_one_program(
+    is_one_file: bool, language: str, compiler: list[str], ending: str, tmp_path: Path
+) -> None:
+    folders, pixels = two_networks(tmp_path)
+    includes = "\n".join(f'#include "{folder.name}.{"c" if is_one_file else "h"}"' for folder in folders)
+    source = tmp_path / f"both.{ending}"
+    source.write_text(COMPARED.format(includes=includes, vectors=pixels))
+    sources = [] if is_one_file else [tmp_path / f"{folder.name}.c" for folder in folders]
+    if language == "C++ that calls C" and sources:
+        for path in sources:
+            subprocess.run(["gcc", "-std=c99", "-c", path, "-o", path.with_suffix(".o")], check=True)
+        sources = [path.with_suffix(".o") for path in sources]
+    subprocess.run([*compiler, "-Werror", "-O1", source, *sources, "-o", tmp_path / "both"], check=True, timeout=250)
+    one, two = answers_of(tmp_path / "both")
+    expected = predict_logits(network("gap", False, "pool"), digits().images[:1])[0]
+    assert (torch.tensor(one) - expected).abs().max() < 1e-4
+    assert folders[1].integer
+    assert two == run_int8(folders[1].integer, digits().images[:1])[0].tolist()
+
+
+@pytest.mark.parametrize("name", ["", "2nd", "my net", "my-net", "ziffer_ä", "a;b", "x" * 41, "demo", "Test", "../up"])
+def test_what_is_no_name_in_c_is_refused(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no name in C|a name that is taken"):
+        require_c(tmp_path / "c", name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "in_c"),
+    [
+        ("robust", "tenk_robust"),
+        ("default-s0", "tenk_default_s0"),
+        ("my net (2)", "tenk_my_net_2"),
+        ("ziffern ä", "tenk_ziffern"),
+        ("x" * 300, "tenk_" + "x" * 35),
+    ],
+)
+def test_any_name_becomes_one_in_c(name: str, in_c: str, tmp_path: Path) -> None:
+    assert name_in_c(name) == in_c
+    require_c(tmp_path / "c", in_c)
+
+
+def test_a_name_of_which_c_can_take_nothing_is_that_of_the_project(tmp_path: Path) -> None:
+    require_c(tmp_path / "c", name_in_c("数字"))
+
+
 # --- the demo ----------------------------------------------------------------------------------------------------
 
 
@@ -328,6 +424,25 @@ def test_an_export_is_checked_and_written_whole_and_may_be_written_again(dataset
     assert len(found.sizes) == 7
 
 
+@pytest.mark.parametrize("out", [".", "../here", "new/folder"])
+def test_the_folder_one_is_in_can_be_exported_into(
+    out: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for _ in range(2):
+        found = export_c(network("early", False, "pool"), Facts("early"), Path(out), "float", dataset)
+        assert sorted(path.name for path in Path(out).iterdir()) == sorted(found.sizes)
+
+
+def test_what_a_killed_export_has_left_is_in_nobodys_way(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / ".tenk-a1b2").mkdir()
+    (tmp_path / ".tenk-a1b2" / "tenk_early.c").write_text("a half")
+    found = export_c(network("early", False, "pool"), Facts("early"), tmp_path, "float", dataset)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(found.sizes)
+
+
 def test_a_folder_with_other_files_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     for out, fault in ((tmp_path, "folder not empty"), (tmp_path / "thesis.tex", "not a folder")):
@@ -404,6 +519,15 @@ def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "broken.c").write_text("int predict( {")
     with pytest.raises(TenkError, match=r"the C compiler fails: .*broken\.c:1"):
         NativeModel(tmp_path / "broken.c", "broken", "float")
+
+
+@pytest.mark.skipif(not shutil.which("false"), reason="there is no `false`")
+def test_a_compiler_that_fails_in_silence_is_named_with_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "false")
+    with pytest.raises(TenkError, match=r"the C compiler fails: \S*false, exit code 1: it says nothing\. try another"):
+        NativeModel(tmp_path / "any.c", "any", "float")
 
 
 @needs_compiler
