@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from browsers import QUIET, find_chromium
-from tenk.datasets import Dataset
+from tenk.datasets import Dataset, find_dataset
 from tenk.digits import write_idx
 from tenk.synthetic import draw_digits
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests import ONNX Runtime themselves, to know whether it is there
+
+for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE"):
+    os.environ.pop(name, None)  # Python behaves as on a machine where nobody has set anything
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -49,13 +53,27 @@ def small_folder(tmp_path: Path) -> Path:
     return write_small_set(tmp_path / "small")
 
 
-@pytest.fixture
-def mnist_folder() -> Path:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that look for MNIST: `-m mnist` runs what a machine without it has skipped, or run on less."""
+    for item in items:
+        if "mnist_if_there" in getattr(item, "fixturenames", ()):
+            item.add_marker("mnist")
+
+
+@pytest.fixture(scope="session")
+def mnist_if_there() -> Path | None:
+    """The folder of the real MNIST, where tenk itself would find it from the repository; never downloaded."""
+    with chdir(REPOSITORY):
+        folder = find_dataset("mnist")
+        return folder and folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def mnist_folder(mnist_if_there: Path | None) -> Path:
     """The folder of the real MNIST; tests that ask for it are skipped where it is not at hand."""
-    folder = REPOSITORY.parent / "shared" / "mnist"
-    if not folder.is_dir():
-        pytest.skip("MNIST is not at hand")
-    return folder
+    if mnist_if_there is None:
+        pytest.skip("MNIST is not at hand: neither in $TENK_DATA, data/mnist, ../shared/mnist nor the user's cache")
+    return mnist_if_there
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +90,8 @@ def data_folder(tmp_path: Path, dataset: Dataset) -> Path:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Results must not depend on the machine's cores, and tests must not fight over them."""
-    torch.set_num_threads(1)
+    """Results must not depend on the machine's cores, nor may tests fight over them; `make test-cpus` asks for two."""
+    torch.set_num_threads(int(os.environ.get("TEST_THREADS", "1")))
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ def study_until_killed(recipes: Sequence[str], data: str, folder: str, of_worker
         tenk.engines._serve = partial(_serve_until_killed, moments)
     else:
         CountDown(moments)
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 1)
     run_study([Recipe.from_json(recipe) for recipe in recipes], 2, data, folder, workers=2)
 

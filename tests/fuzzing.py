@@ -105,12 +105,12 @@ class Tally:
 
 def _forget_peak() -> float:
     """Make the memory held now the peak, and return it."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return _peak_mebibytes()
 
 
 def _peak_mebibytes() -> float:
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+    return int(Path("/proc/self/status").read_text(encoding="utf-8").partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def main(name: str, seconds: str, folder: str) -> None:

@@ -19,13 +19,11 @@ SOURCE = Path(tenk.__file__).parent
 LEVELS: dict[str, int] = {
     # leaves
     "errors": 0,
-    "checked": 0,
+    "typed": 0,
     "files": 0,
     "digits": 0,
     "allocator": 0,
-    "augment": 0,
     "averaging": 0,
-    "corruptions": 0,
     "ink": 0,
     "pictures": 0,
     "preprocess": 0,
@@ -49,6 +47,8 @@ LEVELS: dict[str, int] = {
     # descriptions and measurements
     "datasets": 1,
     "synthetic": 1,
+    "augment": 1,
+    "corruptions": 1,
     "recipes": 1,
     "evaluation": 1,
     "summary": 1,

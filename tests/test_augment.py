@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from tenk.augment import augment
+from tenk.recipes import Augment
 
 MANY = 400
 SMALL_CHANGE = 0.05
@@ -43,7 +44,7 @@ def blob(width: float, height: float) -> Tensor:
 
 
 def many(picture: Tensor, **strengths: Any) -> Tensor:
-    return augment(picture.expand(MANY, 28, 28).clone(), seeded(), **strengths)
+    return augment(picture.expand(MANY, 28, 28).clone(), seeded(), Augment(**strengths))
 
 
 def centre(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -198,8 +199,8 @@ def test_half_the_strength_moves_half_as_far(strength: str) -> None:
 def test_no_strength_at_all_returns_the_very_same_tensor_and_draws_nothing() -> None:
     images, generator = torch.rand(3, 28, 28), seeded()
     state = generator.get_state()
-    assert augment(images, generator) is images
-    assert augment(images, generator, **dict.fromkeys(STRENGTHS, 0.0)) is images
+    assert augment(images, generator, Augment()) is images
+    assert augment(images, generator, Augment(**dict.fromkeys(STRENGTHS, 0.0))) is images
     assert torch.equal(generator.get_state(), state)
 
 
@@ -209,15 +210,15 @@ def test_the_result_is_a_pure_function_of_the_generators_state(strength: str) ->
     before, kept = torch.get_rng_state(), images.clone()
     amount = {strength: STRENGTHS[strength]}
     generator = seeded(7)
-    first, second = augment(images, generator, **amount), augment(images, generator, **amount)
+    first, second = augment(images, generator, Augment(**amount)), augment(images, generator, Augment(**amount))
     torch.rand(3)
-    again = augment(images, seeded(7), **amount)
+    again = augment(images, seeded(7), Augment(**amount))
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
-    assert not torch.equal(first, augment(images, seeded(8), **amount))
+    assert not torch.equal(first, augment(images, seeded(8), Augment(**amount)))
     assert torch.equal(images, kept)
     torch.set_rng_state(before)
-    augment(images, generator, **amount)
+    augment(images, generator, Augment(**amount))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -225,7 +226,7 @@ def test_a_picture_does_not_depend_on_what_the_others_show() -> None:
     images = torch.rand(4, 28, 28, generator=seeded(1))
     others = images.clone()
     others[[0, 1, 3]] = torch.rand(3, 28, 28, generator=seeded(2))
-    first, second = augment(images, seeded(), **STRENGTHS), augment(others, seeded(), **STRENGTHS)
+    first, second = augment(images, seeded(), Augment(**STRENGTHS)), augment(others, seeded(), Augment(**STRENGTHS))
     assert torch.equal(first[2], second[2])
     assert not torch.equal(first[0], second[0])
 
@@ -256,7 +257,7 @@ def test_what_comes_in_from_outside_is_background() -> None:
 @pytest.mark.parametrize("count", [1, 2, 9])
 @of_each_strength
 def test_shape_and_type_are_kept(strength: str, count: int) -> None:
-    images = augment(torch.rand(count, 28, 28), seeded(), **{strength: STRENGTHS[strength]})
+    images = augment(torch.rand(count, 28, 28), seeded(), Augment(**{strength: STRENGTHS[strength]}))
     assert images.shape == (count, 28, 28)
     assert images.dtype == torch.float32
     assert torch.isfinite(images).all()

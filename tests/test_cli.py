@@ -186,8 +186,8 @@ def test_debug_shows_the_traceback() -> None:
 
 
 def test_a_closed_pipe_is_quiet() -> None:
-    script = f"{sys.executable} -m tenk recipes | head -n 1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    script = '"$0" -m tenk recipes | head -n 1; exit ${PIPESTATUS[0]}'
+    done = subprocess.run(["bash", "-c", script, sys.executable], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -102,13 +102,13 @@ def test_each_tenk_command_names_a_verb_and_options_that_exist(capsys: pytest.Ca
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_and_picture_leads_to_a_file(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
     assert all((page.parent / target).is_file() for target in targets)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_page_is_left_with_a_gap_to_fill(page: Path) -> None:
-    assert "@@" not in page.read_text()
+    assert "@@" not in page.read_text(encoding="utf-8")
 
 
 def test_every_fault_has_its_row_and_every_test_named_there_exists() -> None:

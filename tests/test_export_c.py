@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from c_folders import SANITIZED, built, network, write
-from conftest import REPOSITORY
 from random_networks import VARIANTS, random_network
 from tenk.datasets import Dataset, load_digits
 from tenk.digits import Digits
@@ -471,7 +470,7 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
     def fill_up(path: Path, content: str) -> None:
         if path.name == "test.c":
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
 
     monkeypatch.setattr("tenk.export.c.write_atomically", fill_up)
     with pytest.raises(OSError, match=r"No space left on device: '.*/c'"):
@@ -541,9 +540,8 @@ def test_a_compiler_for_another_machine_is_named(tmp_path: Path, monkeypatch: py
 
 
 @pytest.fixture(scope="module")
-def mnist() -> Dataset:
-    folder = REPOSITORY.parent / "shared" / "mnist"
-    return load_digits(folder if folder.is_dir() else pytest.skip("MNIST is not at hand"))
+def mnist(mnist_folder: Path) -> Dataset:
+    return load_digits(mnist_folder)
 
 
 @pytest.mark.slow

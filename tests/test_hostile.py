@@ -25,7 +25,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("L", (28, 28)).save("digit.png")
     Path("few").mkdir()
     Path("study").mkdir()
-    Path("study/plan.json").write_text("{}")
+    Path("study/plan.json").write_text("{}", encoding="utf-8")
     Path("loop").symlink_to("loop")
     os.mkfifo("pipe")
     Path("weights.safetensors").write_bytes(find_weights("early").read_bytes())
@@ -199,7 +199,7 @@ def test_an_export_that_cannot_be_is_refused_before_the_work(
     options: str, told: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenk.datasets.load_digits", lambda *_: pytest.fail("the work has begun"))
-    Path("few/thesis.tex").write_text("mine")
+    Path("few/thesis.tex").write_text("mine", encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
         main(["export", "weights.safetensors", *options.split()])
     assert ended.value.code == 2

@@ -21,7 +21,7 @@ from random_networks import random_network
 from tenk.cli import main
 from tenk.datasets import Dataset, load_digits
 from tenk.digits import Digits
-from tenk.errors import ModelError, TenkError
+from tenk.errors import ModelError
 from tenk.prediction import DEFAULT_MODEL
 from tenk.runs import save_weights
 
@@ -50,12 +50,9 @@ def weights(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def held_out(dataset: Dataset) -> Digits:
+def held_out(dataset: Dataset, mnist_if_there: Path | None) -> Digits:
     """MNIST's held-out training images, or drawn digits where it is not at hand."""
-    try:
-        return load_digits("mnist").train[50_000:]
-    except TenkError:
-        return dataset.train
+    return load_digits(mnist_if_there).train[50_000:] if mnist_if_there else dataset.train
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory's size from /proc")
 def test_a_body_without_end_is_refused_and_never_kept() -> None:
     def resident_bytes() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
 
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     with serving(limits=Limits(body_bytes=2**20), protocol=Hurried) as port, connect(port) as connection:

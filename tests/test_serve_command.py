@@ -18,6 +18,7 @@ import httpx
 
 import tenk.cli
 from random_networks import random_network
+from tenk.errors import missing_library
 from tenk.export.html import build_page
 from tenk.runs import load_weights, save_weights
 from tenk.serve.server import listen
@@ -102,7 +103,7 @@ def test_a_library_that_is_missing_is_named(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
     line = fails(capsys, 2, str(weights))
-    assert line == f"error: not installed: {library}. install it with: pip install 'tenk[serve]'\n"
+    assert line == f"error: {missing_library(library, 'serve')}\n"
 
 
 def test_the_browser_is_opened_only_for_someone_at_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:

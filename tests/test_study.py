@@ -515,7 +515,7 @@ def test_without_ray_its_engine_names_the_remedy(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"pip install 'tenk\[study\]', or give --engine processes"):
+    with pytest.raises(UsageError, match=r"not installed: ray\. .* pip install 'ray>=\S+', or give --engine processes"):
         study_of(tmp_path / "s", dataset, [quick()], 1, engine="ray")
     assert not (tmp_path / "s").exists()
 
@@ -595,7 +595,7 @@ def check_equals(folder: Path, longer: Study) -> None:
 
 def is_gone(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
 

@@ -55,11 +55,13 @@ def killed(runs: Path, tmp_path: Path) -> Path:
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the JSON object in a file, or in each line of it."""
-    lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+    lines = (
+        path.read_text(encoding="utf-8").splitlines() if path.suffix == ".jsonl" else [path.read_text(encoding="utf-8")]
+    )
     values = [json.loads(line) for line in lines]
     for value in values:
         change(value)
-    path.write_text("".join(json.dumps(value) + "\n" for value in values))
+    path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
 
 
 def without_newer_fields(recipe: dict[str, Any]) -> None:

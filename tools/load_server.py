@@ -161,7 +161,7 @@ def serve(weights: str) -> Iterator[tuple[int, int]]:
 
 def resident_bytes(process: int) -> int:
     """Return how much memory a process holds."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 

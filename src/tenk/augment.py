@@ -9,37 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from tenk.recipes import Augment
 
-def augment(
-    images: Tensor,
-    generator: Generator,
-    *,
-    rotation_degrees: float = 0.0,
-    shift_pixels: float = 0.0,
-    scale: float = 0.0,
-    shear: float = 0.0,
-    elastic_pixels: float = 0.0,
-    stroke_pixels: float = 0.0,
-    cut_pixels: float = 0.0,
-    noise: float = 0.0,
-) -> Tensor:
+
+def augment(images: Tensor, generator: Generator, amounts: Augment) -> Tensor:
     """Deform each image by amounts of its own: its strokes first, then its shape and place, then what hides it.
 
     `images` is float (B, 28, 28) in [0, 1] with a background of 0, and so is the result, on the same device;
-    `generator` lives there too and is the only source of chance. Drawn evenly from -x to +x are the change of the
-    strokes' width (`stroke_pixels`, at most 2), rotation, shifts, `scale` (a fraction: 0.1 is 90 % to 110 % along each
-    axis) and `shear` (pixels sideways for each pixel of height); `elastic_pixels` is the deviation of a smooth random
-    displacement. Drawn evenly from 0 to x are the width of a strip wiped out along one side (`cut_pixels`) and the
-    deviation of Gaussian noise (`noise`, a fraction of full brightness).
+    `generator` lives there too and is the only source of chance. What each amount means: `Augment`.
     """
-    if stroke_pixels:
-        images = _restroke(images, stroke_pixels, generator)
-    if any((rotation_degrees, shift_pixels, scale, shear, elastic_pixels)):
-        images = _move(images, generator, rotation_degrees, shift_pixels, scale, shear, elastic_pixels)
-    if cut_pixels:
-        images = _cut(images, cut_pixels, generator)
-    if noise:
-        images = _add_noise(images, noise, generator)
+    if amounts.stroke_pixels:
+        images = _restroke(images, amounts.stroke_pixels, generator)
+    moves = (amounts.rotation_degrees, amounts.shift_pixels, amounts.scale, amounts.shear, amounts.elastic_pixels)
+    if any(moves):
+        images = _move(images, generator, *moves)
+    if amounts.cut_pixels:
+        images = _cut(images, amounts.cut_pixels, generator)
+    if amounts.noise:
+        images = _add_noise(images, amounts.noise, generator)
     return images
 
 

@@ -25,7 +25,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 import tenk
-from tenk.errors import DataError, TenkError, UsageError, unknown_name
+from tenk.errors import DataError, TenkError, UsageError, missing_library, unknown_name
 from tenk.recipes import Recipe, get_recipe, list_recipes
 from tenk.terminal import build_table, literal, open_console, printable, shorten
 
@@ -355,7 +355,7 @@ def serve(
         from tenk.serve.app import create_app, reader
         from tenk.serve.server import listen, run
     except ImportError as error:
-        raise UsageError(f"not installed: {error.name}. install it with: pip install 'tenk[serve]'") from None
+        raise missing_library(error.name or "the server's library", "serve") from None
     from tenk.export.html import build_page
     from tenk.runs import load_weights
 
@@ -592,16 +592,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         message, code = _explain(error)
         _complain(message)
-        try:
-            sys.stdout.flush()
-        except OSError:
-            _drop_output()
+        _drop_output()
         sys.exit(code)
 
 
 def _drop_output() -> None:
-    """Let nothing of what is still to be printed fail when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Let go of what cannot be printed: Python would try once more at its end, complain, and change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _prepare_output() -> None:
@@ -609,7 +610,7 @@ def _prepare_output() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (it stays open)
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (it stays open)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 

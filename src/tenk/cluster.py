@@ -19,7 +19,7 @@ import torch
 
 from tenk.datasets import Dataset
 from tenk.engines import MOST_DEATHS, POLL_SECONDS, STOP_SECONDS, Job, Outcome, Outcomes, pack, run_one, spawn, unpack
-from tenk.errors import StoppedError, UsageError
+from tenk.errors import StoppedError, UsageError, missing_library
 from tenk.files import locked, write_atomically
 from tenk.runs import Run
 from tenk.training import StopSignals
@@ -44,7 +44,7 @@ def check_installed() -> None:
         UsageError: it is not.
     """
     if importlib.util.find_spec("ray") is None:
-        raise UsageError("ray is not installed. run: pip install 'tenk[study]', or give --engine processes")
+        raise UsageError(f"{missing_library('ray', 'study')}, or give --engine processes")
 
 
 class RayEngine:
@@ -61,8 +61,10 @@ class RayEngine:
             UsageError: nothing answers at the address, or no node has room for a run.
         """
         self._name = f"the Ray cluster at {address}" if address else "the Ray of this machine"
-        self._log = tempfile.NamedTemporaryFile(prefix="tenk-ray-")  # noqa: SIM115 (closed with the process)
-        self._process, self._pipe = spawn(_drive, _Needs(workers, threads, address, gpu), self._log.name)
+        self._place = tempfile.TemporaryDirectory(prefix="tenk-ray-", ignore_cleanup_errors=True)
+        self._log = Path(self._place.name, "log")
+        self._log.touch()
+        self._process, self._pipe = spawn(_drive, _Needs(workers, threads, address, gpu), str(self._log))
         try:
             self._pipe.recv()  # its libraries are loaded
             answered = self._pipe.poll(ANSWER_SECONDS if address else START_SECONDS)
@@ -102,7 +104,7 @@ class RayEngine:
 
     def _last_words(self) -> str:
         """Return the last line of what Ray logs, without time, process and source."""
-        lines = Path(self._log.name).read_text(errors="replace").strip().splitlines()
+        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         said = [line for line in lines if re.match(r"\[|\w+(\.\w+)*Error", line)]
         return re.sub(r"^\[.*?\] \S+:\d+:\s*", "", said[-1]) if said else "no answer"
 
@@ -114,7 +116,7 @@ class RayEngine:
         finally:
             self._process.kill()
             self._process.join()
-            self._log.close()
+            self._place.cleanup()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,10 @@ from tenk.runs import Position, Result, Run
 from tenk.training import StopSignals, train
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+    if sys.platform == "win32":
+        from multiprocessing.connection import PipeConnection as Connection
+    else:
+        from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
 MOST_DEATHS = 3
@@ -266,8 +269,12 @@ class _Tether(Report):
         self.pipe = pipe
 
     def step(self, position: Position, batch_size: int) -> None:
-        """Feel whether the driver is still there."""
-        if self.pipe.poll():
+        """Feel whether the driver is still there: where it is not there is an end to read, on Windows an error."""
+        try:
+            gone = self.pipe.poll()
+        except OSError:
+            gone = True
+        if gone:
             StopSignals.request()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
 from collections.abc import Iterable
 
 
@@ -48,6 +49,23 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name.lower(), names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return UsageError(f"unknown {kind}: {name!r}. {hint}there are: {', '.join(names)}")
+
+
+def missing_library(name: str, extra: str) -> UsageError:
+    """Build the error for a library that is not installed: with what to install for the `extra` that it belongs to."""
+    wanted = " ".join(f"'{requirement}'" for requirement in _requirements(extra))
+    return UsageError(f"not installed: {name}. install it with: pip install {wanted or name}")
+
+
+def _requirements(extra: str) -> list[str]:
+    """Return what an extra adds, as this package's own metadata has it; nothing where it is not installed itself."""
+    try:
+        requirements = importlib.metadata.requires("tenk") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    conditions = (f"extra == '{extra}'", f'extra == "{extra}"')
+    split = (requirement.partition(";") for requirement in requirements)
+    return [what.strip() for what, _, condition in split if condition.strip() in conditions]
 
 
 class StoppedError(TenkError):

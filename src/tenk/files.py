@@ -254,7 +254,7 @@ def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
 def _read_owner(path: Path) -> str:
     """Return who holds a lock; it may be writing its name, or taking it away, at this moment."""
     try:
-        return path.read_text() or "unknown"
+        return path.read_text(encoding="utf-8") or "unknown"
     except OSError:
         return "unknown"
 

@@ -68,7 +68,7 @@ def read_plan(folder: Path) -> Plan | None:
     """
     path = folder / "plan.json"
     try:
-        plan = json.loads(path.read_text())
+        plan = json.loads(path.read_text(encoding="utf-8"))
         variants = {str(label): Recipe.from_json(json.dumps(recipe)) for label, recipe in plan["variants"].items()}
         if not variants:
             raise ValueError("it has no recipe")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal
 
 from tenk.errors import UsageError, unknown_name
+from tenk.typed import ABOVE_ZERO, Between, Typed, build
 
 Protocol = Literal["watched", "held-out", "fixed"]
 """How a run's number comes about, printed beside it.
@@ -21,109 +20,113 @@ training images, a fixed number of epochs, the last weights, the test set read o
 """
 
 
-class _Typed:
-    """A frozen dataclass that refuses values of another type than its fields are annotated with."""
-
-    def __post_init__(self) -> None:
-        kind = type(self)
-        for name, annotation in get_type_hints(kind).items():
-            where = f"{_PREFIXES[kind.__name__]}{name}"
-            object.__setattr__(self, name, _convert(annotation, getattr(self, name), where))
-
-
 @dataclass(frozen=True)
-class Optimizer(_Typed):
+class Optimizer(Typed):
     """The rule by which a gradient changes the weights."""
+
+    prefix: ClassVar[str] = "optimizer."
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
     """Stochastic gradient descent, Adam, or Adam with decoupled weight decay."""
-    lr: float = 0.01
+    lr: Annotated[float, Between(ABOVE_ZERO, 1e12)] = 0.01
     """Learning rate: the largest that the schedule takes."""
-    momentum: float = 0.9
+    momentum: Annotated[float, Between(0, 0.9999)] = 0.9
     """Momentum of SGD; for Adam, the decay of its mean gradient (beta 1)."""
     nesterov: bool = False
     """Whether SGD looks ahead along its momentum."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Between(0, 1e6)] = 0.0
     """Pull of the weights towards zero."""
 
 
 @dataclass(frozen=True)
-class Schedule(_Typed):
+class Schedule(Typed):
     """How the learning rate moves from the first step to the last."""
+
+    prefix: ClassVar[str] = "schedule."
 
     name: Literal["constant", "one-cycle"] = "constant"
     """`constant`, or `one-cycle`: up to the peak in a straight line, then down to zero along a cosine."""
-    warmup: float = 0.2
+    warmup: Annotated[float, Between(0, 1)] = 0.2
     """Share of all steps that the rise of `one-cycle` takes."""
 
 
 @dataclass(frozen=True)
-class Augment(_Typed):
+class Augment(Typed):
     """How strongly training images are deformed, anew in each epoch.
 
     Amounts are drawn evenly from -x to +x unless it says otherwise.
     """
 
-    rotation_degrees: float = 0.0
+    prefix: ClassVar[str] = "augment."
+
+    rotation_degrees: Annotated[float, Between(0, 180)] = 0.0
     """Largest rotation, in degrees."""
-    shift_pixels: float = 0.0
+    shift_pixels: Annotated[float, Between(0, 28)] = 0.0
     """Largest shift along each axis, in pixels."""
-    scale: float = 0.0
+    scale: Annotated[float, Between(0, 0.9)] = 0.0
     """Largest change of size along each axis, as a fraction: 0.1 is 90 % to 110 %."""
-    shear: float = 0.0
+    shear: Annotated[float, Between(0, 2)] = 0.0
     """Largest slant, in pixels sideways for each pixel of height."""
-    elastic_pixels: float = 0.0
+    elastic_pixels: Annotated[float, Between(0, 28)] = 0.0
     """Deviation of a smooth random displacement, in pixels."""
-    stroke_pixels: float = 0.0
+    stroke_pixels: Annotated[float, Between(0, 2)] = 0.0
     """Largest change of the strokes' width, in pixels."""
-    cut_pixels: float = 0.0
+    cut_pixels: Annotated[float, Between(0, 28)] = 0.0
     """Widest strip wiped out along one side, in pixels; drawn evenly from 0."""
-    noise: float = 0.0
+    noise: Annotated[float, Between(0, 1)] = 0.0
     """Largest deviation of Gaussian noise, as a fraction of full brightness; drawn evenly from 0."""
 
 
 @dataclass(frozen=True)
-class Recipe(_Typed):
+class Recipe(Typed):
     """Everything that decides a training run; together with the data it names one result."""
 
     name: str = "default"
     """What the recipe is called, also in the name of its run folder."""
     model: str = "gap"
     """Architecture: a name that `tenk models` lists."""
-    dropout: float = 0.0
-    """Share of activations dropped in training, 0 to 1."""
+    dropout: Annotated[float, Between(0, 0.99)] = 0.0
+    """Share of activations dropped in training."""
     residual: bool = False
     """Whether blocks add their input to their output."""
     head: Literal["pool", "linear"] = "pool"
     """How the network ends: an average over its last maps, or a fully connected layer."""
-    epochs: int = 14
+    epochs: Annotated[int, Between(1, 100_000)] = 14
     """Passes over the training images; the most, where the run may stop early."""
-    batch_size: int = 128
+    batch_size: Annotated[int, Between(2, 1_000_000)] = 128
     """Images a step."""
-    skip_easy: float = 0.0
-    """Share of the images that each epoch but the first leaves out, drawn from the easiest, twice as many; 0 to 0.5."""
+    skip_easy: Annotated[float, Between(0, 0.5)] = 0.0
+    """Share of the images that each epoch but the first leaves out, drawn from the easiest, twice as many."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """How the weights move."""
     schedule: Schedule = field(default_factory=Schedule)
     """How the learning rate moves."""
     augment: Augment = field(default_factory=Augment)
     """How training images are deformed."""
-    averaging: float = 0.0
+    averaging: Annotated[float, Between(0, 0.999999)] = 0.0
     """Decay of the running average of the weights, which is what is scored and kept; 0 turns it off."""
-    label_smoothing: float = 0.0
-    """Share of each label spread evenly over all classes, 0 to 1."""
+    label_smoothing: Annotated[float, Between(0, 0.99)] = 0.0
+    """Share of each label spread evenly over all classes."""
     protocol: Protocol = "fixed"
     """Which images decide, and when the test set is read."""
-    target_accuracy: float | None = None
+    target_accuracy: Annotated[float, Between(0, 1)] | None = None
     """Stop once this accuracy, a fraction, is reached (`watched` and `held-out` only)."""
-    patience_epochs: int | None = None
+    patience_epochs: Annotated[int, Between(1, 100_000)] | None = None
     """Stop after this many epochs without a new best (`watched` and `held-out` only)."""
-    seed: int = 0
+    seed: Annotated[int, Between(0, 2**63 - 1)] = 0
     """Where all chance of the run comes from."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_ranges(self)
+        if not self.name or not all(letter.isalnum() or letter in "-_." for letter in self.name):
+            raise UsageError(f"not a recipe name: {self.name!r}. use letters, digits and - _ .")
+        if self.optimizer.nesterov and not self.optimizer.momentum:
+            raise UsageError("optimizer.nesterov without momentum: 0.0. give optimizer.momentum, such as 0.9")
+        if self.protocol == "fixed" and (self.target_accuracy, self.patience_epochs) != (None, None):
+            raise UsageError(
+                "protocol fixed cannot stop early: it looks at no score on the way. "
+                "choose --protocol held-out or watched, or drop target_accuracy and patience_epochs"
+            )
 
     def to_json(self) -> str:
         """Return the recipe as JSON text, which `from_json` reads back into an equal recipe."""
@@ -140,8 +143,7 @@ class Recipe(_Typed):
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise UsageError(f"not a recipe: {error}. give the recipe.json of a run") from None
-        recipe: Recipe = _convert(Recipe, value, "recipe")
-        return recipe
+        return build(Recipe, value, "recipe")
 
 
 def documented_transition() -> Recipe:
@@ -292,76 +294,3 @@ def _field_names(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _field_names(value, f"{prefix}{name}.")
         else:
             yield prefix + name
-
-
-def _check_ranges(recipe: Recipe) -> None:
-    """Refuse what no training could work with, naming field, value and range."""
-    positive = math.ulp(0.0)
-    ranges: list[tuple[str, float | None, float, float]] = [
-        ("dropout", recipe.dropout, 0, 0.99),
-        ("epochs", recipe.epochs, 1, 100_000),
-        ("batch_size", recipe.batch_size, 2, 1_000_000),
-        ("skip_easy", recipe.skip_easy, 0, 0.5),
-        ("optimizer.lr", recipe.optimizer.lr, positive, 1e12),
-        ("optimizer.momentum", recipe.optimizer.momentum, 0, 0.9999),
-        ("optimizer.weight_decay", recipe.optimizer.weight_decay, 0, 1e6),
-        ("schedule.warmup", recipe.schedule.warmup, 0, 1),
-        ("augment.rotation_degrees", recipe.augment.rotation_degrees, 0, 180),
-        ("augment.shift_pixels", recipe.augment.shift_pixels, 0, 28),
-        ("augment.scale", recipe.augment.scale, 0, 0.9),
-        ("augment.shear", recipe.augment.shear, 0, 2),
-        ("augment.elastic_pixels", recipe.augment.elastic_pixels, 0, 28),
-        ("augment.stroke_pixels", recipe.augment.stroke_pixels, 0, 2),
-        ("augment.cut_pixels", recipe.augment.cut_pixels, 0, 28),
-        ("augment.noise", recipe.augment.noise, 0, 1),
-        ("averaging", recipe.averaging, 0, 0.999999),
-        ("label_smoothing", recipe.label_smoothing, 0, 0.99),
-        ("target_accuracy", recipe.target_accuracy, 0, 1),
-        ("patience_epochs", recipe.patience_epochs, 1, 100_000),
-        ("seed", recipe.seed, 0, 2**63 - 1),
-    ]
-    for name, value, low, high in ranges:
-        if value is not None and not low <= value <= high:
-            least = "more than 0" if low == positive else f"at least {low:,}"
-            raise UsageError(f"{name} out of range: {value}. give {least} and at most {high:,}")
-    if not recipe.name or not all(letter.isalnum() or letter in "-_." for letter in recipe.name):
-        raise UsageError(f"not a recipe name: {recipe.name!r}. use letters, digits and - _ .")
-    if recipe.optimizer.nesterov and not recipe.optimizer.momentum:
-        raise UsageError("optimizer.nesterov without momentum: 0.0. give optimizer.momentum, such as 0.9")
-    if recipe.protocol == "fixed" and (recipe.target_accuracy, recipe.patience_epochs) != (None, None):
-        raise UsageError(
-            "protocol fixed cannot stop early: it looks at no score on the way. "
-            "choose --protocol held-out or watched, or drop target_accuracy and patience_epochs"
-        )
-
-
-_PREFIXES = {"Recipe": "", "Optimizer": "optimizer.", "Schedule": "schedule.", "Augment": "augment."}
-"""What stands before a field's name on the command line and in errors."""
-
-
-def _convert(kind: Any, value: Any, where: str) -> Any:
-    """Return a value of the annotated type, built from parsed JSON where need be.
-
-    Raises:
-        UsageError: the value is of another type, or none of the choices.
-    """
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise unknown_name(where, str(value), get_args(kind))
-        return value
-    if get_origin(kind) in (Union, types.UnionType):
-        return None if value is None else _convert(get_args(kind)[0], value, where)
-    if isinstance(value, dict) and issubclass(kind, _Typed):
-        known = get_type_hints(kind)
-        for key in value:
-            if key not in known:
-                raise unknown_name(f"field of {where}", key, known)
-        return kind(**value)
-    if kind is float and type(value) is int and abs(value) < 2**53:
-        return float(value)
-    if type(value) is not kind:
-        raise UsageError(f"{where}: {value!r:.80} is not {_KINDS.get(kind, 'a group of fields')}. correct it")
-    return value
-
-
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from tenk.errors import UsageError
+from tenk.errors import missing_library
 from tenk.recipes import Recipe
 from tenk.runs import Epoch, Position, Result
 from tenk.terminal import build_table, literal, open_console
@@ -118,7 +118,7 @@ class TensorBoardReport(Report):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise UsageError("tensorboard is not installed. run: pip install 'tenk[tensorboard]'") from None
+            raise missing_library("tensorboard", "tensorboard") from None
         self._create_writer = SummaryWriter
 
     def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:

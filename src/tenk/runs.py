@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 import tenk
-from tenk.checked import Checked
 from tenk.errors import ModelError, TenkError, UsageError
 from tenk.files import naming, sweep_temporaries, write_atomically, write_json
 from tenk.models import create_model
 from tenk.recipes import Protocol, Recipe
 from tenk.tensors import load_tensors, restore, save_tensors
+from tenk.typed import Typed, build
 from tenk.weights import Facts, find_weights, list_weights
 
 KEPT_CHECKPOINTS = 2
@@ -33,7 +33,7 @@ ScoredSet = Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
-class Epoch(Checked):
+class Epoch(Typed):
     """One line of `metrics.jsonl`."""
 
     epoch: int
@@ -55,7 +55,7 @@ class Epoch(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result(Checked):
+class Result(Typed):
     """What a finished run came to: `result.json`."""
 
     recipe: str
@@ -96,7 +96,7 @@ class Result(Checked):
 
 
 @dataclass
-class Position(Checked):
+class Position(Typed):
     """Where a training stands; all of it is in each checkpoint."""
 
     epoch: int = 0
@@ -169,8 +169,8 @@ class Run:
             return None
         value = self._read_object(self._result_file)
         try:
-            return Result(**{**_known_fields(Result, value), "test_interval_95": tuple(value["test_interval_95"])})
-        except (KeyError, TypeError):
+            return build(Result, value, "result", ignore_unknown=True)
+        except UsageError:
             raise ModelError(
                 f"damaged result: {self._result_file}. remove it, then: {resume_command(self.folder)}"
             ) from None
@@ -196,8 +196,8 @@ class Run:
             except (ValueError, RecursionError):
                 break
             try:
-                epochs.append(Epoch(**_known_fields(Epoch, written)))
-            except TypeError as error:
+                epochs.append(build(Epoch, written, "epoch", ignore_unknown=True))
+            except UsageError as error:
                 raise ModelError(
                     f"cannot read the metrics: {self._metrics_file}, line {number} ({error}). "
                     "use the tenk that wrote it, or train again"
@@ -210,7 +210,7 @@ class Run:
 
     def append_epoch(self, epoch: Epoch) -> None:
         """Add one line to `metrics.jsonl`, flushed, so that it can be followed while the run goes on."""
-        with naming(self._metrics_file), self._metrics_file.open("a") as file:
+        with naming(self._metrics_file), self._metrics_file.open("a", encoding="utf-8") as file:
             file.write(_metrics_line(epoch))
             file.flush()
 
@@ -252,7 +252,7 @@ class Run:
 
     def _read(self, path: Path) -> str:
         try:
-            return path.read_text()
+            return path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise _no_run(self.folder, path.name) from None
         except NotADirectoryError:
@@ -272,11 +272,6 @@ class Run:
         if not isinstance(value, dict):
             raise ModelError(f"damaged file: {path} holds no JSON object. train again")
         return value
-
-
-def _known_fields(kind: type[Epoch | Result | Facts], written: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a dataclass has a field for: a newer tenk may have written more."""
-    return {item.name: written[item.name] for item in fields(kind) if item.name in written}
 
 
 def _no_run(folder: Path, missing: str) -> ModelError:
@@ -357,7 +352,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -417,11 +412,10 @@ def load_weights(weights: str | Path) -> tuple[nn.Module, Facts]:
     path = _locate(weights)
     tensors, written = load_tensors(path, "weights")
     try:
-        facts = Facts(**_known_fields(Facts, written))
-        options: dict[str, Any] = {**facts.options}
+        facts = build(Facts, written, "description", ignore_unknown=True)
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, then replaced: the caller's chance is kept
-            model = create_model(facts.model, **options)
-    except (TypeError, UsageError) as error:
+            model = create_model(facts.model, **asdict(facts.options))
+    except UsageError as error:
         raise ModelError(f"cannot rebuild the model: {path} ({error}). use the tenk that wrote it") from None
     restore(model, tensors, str(path))
     return model.eval(), facts

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 import tenk
-from tenk.checked import Checked
 from tenk.cluster import RayEngine, check_installed
 from tenk.datasets import Dataset, load_digits
 from tenk.device import pick_device
@@ -32,6 +31,7 @@ from tenk.runs import Result, Run, load_model
 from tenk.scores import Comparison, Row, compare, score, summarise_runs
 from tenk.study_report import StudyReport
 from tenk.training import StopSignals
+from tenk.typed import Typed
 
 _ENGINES = ("processes", "ray", "serial")
 
@@ -306,7 +306,7 @@ def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float
     points: list[_Point] = []
     for folder in studies:
         try:
-            points += map(_to_point, json.loads((folder / "study.json").read_text())["runs"])
+            points += map(_to_point, json.loads((folder / "study.json").read_text(encoding="utf-8"))["runs"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             reason = getattr(error, "strerror", error)
             raise ModelError(f"no study to read: {folder / 'study.json'} ({reason}). give a study's folder") from None
@@ -314,7 +314,7 @@ def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float
 
 
 @dataclass(frozen=True)
-class _Point(Checked):
+class _Point(Typed):
     """What the pictures show of a run, as `study.json` has it."""
 
     variant: str

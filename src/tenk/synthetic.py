@@ -130,7 +130,8 @@ CHUNK = 1000
 def draw_digits(count: int, seed: int) -> Digits:
     """Draw digits, as many of each class (give or take one), in shuffled order.
 
-    The same count and seed give the same bytes, whatever the number of threads.
+    On one machine the same count and seed give the same bytes, whatever the number of threads; elsewhere a few grey
+    levels may differ.
 
     Raises:
         UsageError: less than one digit is asked for.

@@ -46,6 +46,7 @@ from tenk.schedule import one_cycle
 from tenk.selection import skip_easy
 from tenk.sgd import SGD
 from tenk.tensors import restore
+from tenk.typed import build
 
 
 def train(
@@ -184,14 +185,14 @@ class Trainer:
 
     def fit(self, signals: StopSignals | None = None) -> None:
         """Train until the last epoch, the target, or the end of patience."""
-        recipe, at, strengths = self.recipe, self.at, asdict(self.recipe.augment)
+        recipe, at = self.recipe, self.at
         while at.epoch < recipe.epochs and not self._enough():
             self.model.train()
             order = self._order()
             while at.step < self._steps(at.epoch):
                 self._seed_step()
                 batch = order[at.step * self.batch_size : (at.step + 1) * self.batch_size]
-                pixels = augment(to_unit(self.images.images[batch]), self.generator, **strengths)
+                pixels = augment(to_unit(self.images.images[batch]), self.generator, recipe.augment)
                 labels = self.images.labels[batch]
                 rate = self._learning_rate(at.total_steps)
                 for group in self.optimizer.param_groups:
@@ -337,9 +338,7 @@ class Trainer:
             for tensor in named.values():
                 _require_shape(tensor, parameters[number])
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        position = dict(facts["position"])
-        position["history"] = [Epoch(**epoch) for epoch in position["history"]]
-        self.at = Position(**position)
+        self.at = build(Position, facts["position"], "position")
         self._check_position()
 
     def _check_position(self) -> None:

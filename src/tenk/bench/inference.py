@@ -17,6 +17,7 @@ from tenk.bench.timing import Findings, Spread, Timing, Track, Way, quietly, tim
 from tenk.datasets import load_digits
 from tenk.device import pick_device
 from tenk.digits import Digits
+from tenk.errors import missing_library
 from tenk.evaluation import predict_logits
 from tenk.export.c import build_c
 from tenk.export.native import find_compiler
@@ -154,7 +155,7 @@ def _list_exports() -> tuple[dict[str, Export], list[str]]:
     exports: dict[str, Export] = {}
     absent = []
     if missing := find_missing():
-        absent.append(f"no ONNX Runtime: {missing} is not installed. pip install 'tenk[export]'")
+        absent.append(f"no ONNX Runtime: {missing_library(missing, 'export')}")
     else:
         exports["ONNX"] = _export_onnx
     if find_compiler() is None:

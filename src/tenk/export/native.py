@@ -36,7 +36,7 @@ class NativeModel:
             TenkError: there is no compiler, or it fails, or what it makes cannot be loaded.
         """
         self._dtype = np.dtype(np.float32 if logit == "float" else np.int32)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows keeps what is loaded
             library = Path(folder, "model.so")
             compile_c([source], library, [*flags, "-shared", "-fPIC"])
             try:

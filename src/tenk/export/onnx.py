@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tenk.datasets import Dataset
 from tenk.digits import CLASSES, MEAN, SIDE, STD, to_unit
-from tenk.errors import ModelError, UsageError
+from tenk.errors import ModelError, missing_library
 from tenk.evaluation import predict_logits
 from tenk.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, flatten, shape_after
 from tenk.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement
@@ -217,7 +217,7 @@ def _require(library: str) -> Any:
     try:
         module = importlib.import_module(library)
     except ImportError:
-        raise UsageError(f"not installed: {library}. install it with: pip install 'tenk[export]'") from None
+        raise missing_library(library, "export") from None
     if hasattr(module, "disable_telemetry_events"):
         module.disable_telemetry_events()  # where somebody has imported it before us
     return module

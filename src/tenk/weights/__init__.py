@@ -7,21 +7,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
-from tenk.checked import Checked
 from tenk.errors import unknown_name
+from tenk.typed import Between, Typed
 
 FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Facts(Checked):
+class Options(Typed):
+    """The options of an architecture."""
+
+    dropout: Annotated[float, Between(0, 0.99)] = 0.0
+    residual: bool = False
+    head: Literal["pool", "linear"] = "pool"
+
+
+@dataclass(frozen=True)
+class Facts(Typed):
     """What a weights file says of its network; anyone may have written it."""
 
     model: str
     """What `create_model` takes."""
-    options: dict[str, bool | float | str] = field(default_factory=dict)
-    """The architecture's own."""
+    options: Options = field(default_factory=Options)
     recipe: str | None = None
     """Name of the recipe that it was trained by."""
     seed: int | None = None

@@ -1,0 +1,59 @@
+"""What a person is told where a library is missing: its package and bound, never a name that is a stranger's."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY
+from tenk.errors import missing_library
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS: dict[str, list[str]] = {
+    name: wanted for name, wanted in PROJECT["optional-dependencies"].items() if name != "dev"
+}
+
+TEXTS = [
+    path
+    for pattern in ("*.md", "Makefile", "docs/*.md", "src/**/*.*", "tests/*.py", "tools/*.py")
+    for path in sorted(REPOSITORY.glob(pattern))
+    if path.suffix in ("", ".md", ".py", ".js", ".html", ".css") and path.name != Path(__file__).name
+]
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_missing_library_is_told_with_all_that_its_extra_needs(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = ["torch>=2", *(f"{wanted}; extra == '{extra}'" for wanted in EXTRAS[extra]), "x; extra == 'other'"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: metadata)
+    wanted = " ".join(f"'{requirement}'" for requirement in EXTRAS[extra])
+    assert str(missing_library("this", extra)) == f"not installed: this. install it with: pip install {wanted}"
+
+
+def test_where_tenk_is_not_installed_itself_the_library_alone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", absent)
+    assert str(missing_library("ray", "study")) == "not installed: ray. install it with: pip install ray"
+
+
+def test_nobody_is_told_to_install_tenk_by_its_name() -> None:
+    """On the package index that name is a stranger's."""
+    assert len(TEXTS) > 100
+    telling = re.compile(r"""pip install [^\n`]*(?<![\w./-])tenk(?![\w/])|['"`]tenk\[""")
+    assert not [path.name for path in TEXTS if telling.search(path.read_text(encoding="utf-8"))]
+
+
+def test_what_the_pages_tell_to_install_are_extras_as_they_are() -> None:
+    told = {
+        line
+        for path in TEXTS
+        if path.suffix == ".md"
+        for line in re.findall(r"pip install ('[^\n`]*')", path.read_text(encoding="utf-8"))
+    }
+    assert told
+    assert told <= {" ".join(f"'{requirement}'" for requirement in wanted) for wanted in EXTRAS.values()}
