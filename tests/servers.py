@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 
 from tenk.export.html import Page
 from tenk.serve.app import Limits, Reading, create_app
-from tenk.serve.server import DeadlineProtocol, build_server, listen
+from tenk.serve.server import Server, Times, listen
 
 PAGE = Page("<!doctype html><title>page</title>", "default-src 'none'")
 SEVEN = Reading(
@@ -27,11 +28,8 @@ def read_seven(_: bytes) -> Reading:
     return SEVEN
 
 
-class Hurried(DeadlineProtocol):
-    """Does not wait for the ten seconds that users have."""
-
-    arrive_seconds = 0.3
-    linger_seconds = 0.3
+HURRIED = Times(arrive=0.3, linger=0.3)
+"""Shorter than what users have."""
 
 
 @contextmanager
@@ -40,18 +38,18 @@ def serving(
     *,
     page: Page = PAGE,
     limits: Limits | None = None,
-    protocol: type[DeadlineProtocol] = DeadlineProtocol,
+    times: Times | None = None,
 ) -> Iterator[int]:
     """Serve while the block runs, and give its port."""
     listener = listen("127.0.0.1", 0)
-    server = build_server(create_app(page, read, limits=limits), protocol)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    server = Server(create_app(page, read, limits=limits), times)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(listener)))
     port: int = listener.getsockname()[1]
     thread.start()
     try:
         yield port
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join()
 
 

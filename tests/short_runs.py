@@ -11,7 +11,7 @@ import torch
 
 from tenk.recipes import Recipe, default
 from tenk.report import Report
-from tenk.runs import Position
+from tenk.runs import Batch, Position
 from tenk.tensors import load_tensors
 
 
@@ -22,6 +22,10 @@ def small(**changes: Any) -> Recipe:
 
 def weights(run: Path) -> bytes:
     return (run / "model.safetensors").read_bytes()
+
+
+def batches(run: Path) -> bytes:
+    return (run / "batches.csv").read_bytes()
 
 
 def same_tensors(run: Path, other: Path) -> bool:
@@ -36,7 +40,7 @@ class StopAt(Report):
     def __init__(self, epoch: int, step: int, action: Callable[[], None]) -> None:
         self.where, self.action = (epoch, step), action
 
-    def step(self, position: Position, batch_size: int) -> None:
+    def step(self, position: Position, batch: Batch) -> None:
         if (position.epoch, position.step) == self.where:
             self.action()
 

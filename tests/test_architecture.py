@@ -24,6 +24,8 @@ LEVELS: dict[str, int] = {
     "digits": 0,
     "allocator": 0,
     "averaging": 0,
+    "chance": 0,
+    "bounds": 0,
     "ink": 0,
     "pictures": 0,
     "preprocess": 0,
@@ -77,6 +79,7 @@ LEVELS: dict[str, int] = {
     "engines": 4,
     "serve": 4,
     "serve.app": 4,
+    "serve.decoder": 4,
     "serve.guard": 4,
     "serve.readers": 4,
     "serve.server": 4,
@@ -98,12 +101,12 @@ OUTSIDE = {"__init__", "__main__"}
 
 RIM = {
     "fastapi": "serve.app",
+    "h11": "serve.server",
     "matplotlib": "plots",
     "onnx": "export.onnx",
     "onnxruntime": "export.onnx",
     "ray": "cluster",
     "tyro": "cli",
-    "uvicorn": "serve.server",
 }
 """Heavy libraries, and the one module that may import each."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -374,6 +376,30 @@ def test_ctrl_c_in_a_terminal_saves_and_tells_how_to_resume(data_folder: Path, t
     assert Run(tmp_path / "run").load_checkpoint() is not None
 
 
+def test_a_terminal_that_is_closed_ends_the_training_saved(data_folder: Path, tmp_path: Path) -> None:
+    """The kernel sends SIGHUP, and all that is written from then on fails."""
+    master, slave = pty.openpty()
+    arguments = ["train", "--epochs", "5000", "--data", str(data_folder), "--out", str(tmp_path / "run")]
+    not_as_under_nohup = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{not_as_under_nohup}; from tenk.__main__ import main; main()", *arguments],
+        stdout=slave,
+        stderr=slave,
+        stdin=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # the terminal becomes the session's own
+    )
+    os.close(slave)
+    seen = b""
+    while b"epoch    2/5000" not in seen:
+        seen += os.read(master, 4096)
+    os.close(master)
+    assert process.wait() == 129
+    checkpoint = Run(tmp_path / "run").load_checkpoint()
+    assert checkpoint is not None
+    assert len(Run(tmp_path / "run").batches()) == checkpoint[1]["position"]["total_steps"]
+
+
 def test_tensorboard_writes_event_files(data_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     main(
@@ -556,6 +582,18 @@ def test_plot_lays_runs_over_each_other(finished_run: Path, tmp_path: Path, caps
     main(["plot", str(finished_run), str(finished_run), "--out", str(tmp_path / "both.png")])
     assert "2 runs" in capsys.readouterr().out
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_draws_the_batches_of_runs_and_not_of_studies(
+    finished_run: Path, finished_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "batches.png"
+    main(["plot", str(finished_run), "--batches", "--out", str(picture)])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    refused = fails(capsys, 2, "plot", str(finished_study), "--batches", "--out", str(tmp_path / "none.png"))
+    assert "a study has no batches" in refused
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_plot_lays_studies_side_by_side(

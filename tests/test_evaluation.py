@@ -6,13 +6,22 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tenk.digits import Digits, normalise, read_digits, to_unit
-from tenk.evaluation import DISPUTED, MNIST_TEST_SHA256, Metrics, evaluate, predict_logits
+from tenk.errors import UsageError
+from tenk.evaluation import (
+    DISPUTED,
+    MNIST_TEST_SHA256,
+    Metrics,
+    evaluate,
+    evaluate_corruptions,
+    predict_logits,
+)
 from tenk.models import MODELS, create_model
 from tenk.stats import wilson_interval
 
@@ -249,3 +258,30 @@ def test_evaluating_is_running_and_comparing_with_the_labels(name: str) -> None:
         int(logits.argmax() == label) for logits, label in zip(metrics.logits, digits.labels, strict=True)
     )
     assert not metrics.logits.is_inference(), "the figures can be used in further computations"
+
+
+def test_each_part_of_a_model_keeps_the_mode_it_was_in() -> None:
+    model = create_model("gap").train()
+    frozen = [part.eval() for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+    evaluate(model, random_digits(4))
+    assert all(part.training != (part in frozen) for part in model.modules())
+
+
+@pytest.mark.parametrize("setting", [lambda: torch.autocast("cpu"), lambda: torch.device("meta"), torch.no_grad])
+def test_scores_are_the_same_whatever_torch_is_set_to(setting: Any) -> None:
+    model, digits = trained_a_little("gap"), random_digits(40)
+    expected = evaluate(model, digits).to_dict()
+    with setting():
+        assert evaluate(model, digits).to_dict() == expected
+
+
+def test_scores_are_the_same_under_another_default_type_and_corrupted_images_are_refused() -> None:
+    model, digits = trained_a_little("gap"), random_digits(40)
+    expected = evaluate(model, digits).to_dict()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert evaluate(model, digits).to_dict() == expected
+        with pytest.raises(UsageError, match="not float32"):
+            evaluate_corruptions(model, digits)
+    finally:
+        torch.set_default_dtype(torch.float32)

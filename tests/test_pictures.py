@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -44,16 +45,14 @@ def drawn_on_glass(value: int) -> Image.Image:
 def png_of_size(width: int, height: int) -> bytes:
     """The beginning of a PNG file that says it is so large."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunk = b"IHDR" + header
-    body = zlib.compress(b"\0" * 1000)
-    data = b"IDAT" + body
-    return b"".join(
-        (
-            b"\x89PNG\r\n\x1a\n",
-            struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk)),
-            struct.pack(">I", len(body)) + data + struct.pack(">I", zlib.crc32(data)),
-        )
+    return png_of_chunks((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)))
+
+
+def png_of_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
+    parts = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 # --- modes ---------------------------------------------------------------------------------------------------------
@@ -80,6 +79,11 @@ def test_sixteen_bits_are_scaled_by_the_range_they_have(depth: int) -> None:
         GREY * 255,
         GREY * 8 - 4,
         PIXELS > 0,
+        (PIXELS > 0).astype(np.uint8),
+        (PIXELS > 0).astype(np.int64),
+        (PIXELS > 0).astype(np.float16),
+        np.dstack([PIXELS > 0] * 3).astype(np.uint8),
+        torch.from_numpy(PIXELS > 0).byte(),
         PIXELS.astype(np.int64),
         np.stack([PIXELS] * 3, axis=2),
         np.stack([GREY] * 3, axis=2),
@@ -92,6 +96,42 @@ def test_sixteen_bits_are_scaled_by_the_range_they_have(depth: int) -> None:
 )
 def test_an_array_of_any_kind_is_the_same_picture(array: Any) -> None:
     np.testing.assert_allclose(open_picture(array).grey, GREY, atol=1e-6)
+
+
+def deep_png(values: Any, colour_type: int) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow cannot write: grey with opacity (4), colours (2), or both (6)."""
+    height, width = values.shape[:2]
+    rows = np.asarray(values, ">u2").reshape(height, -1).view(np.uint8)
+    filtered = np.pad(rows, ((0, 0), (1, 0)))
+    bytes_a_pixel = rows.shape[1] // width
+    filtered[:, 0] = 1  # each byte as its difference from that of the pixel to its left
+    filtered[:, 1 + bytes_a_pixel :] -= rows[:, :-bytes_a_pixel]
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    return png_of_chunks((b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes())), (b"IEND", b""))
+
+
+@pytest.mark.parametrize("depth", [65535, 1023, 255])
+@pytest.mark.parametrize(("colour_type", "channels", "opaque"), [(2, 3, False), (4, 1, True), (6, 3, True)])
+def test_sixteen_bits_a_colour_are_scaled_by_the_range_they_have(
+    depth: int, colour_type: int, channels: int, opaque: bool
+) -> None:
+    values = np.dstack([np.round(GREY * depth)] * channels + [np.full(GREY.shape, 65535)] * opaque)
+    np.testing.assert_allclose(open_picture(deep_png(values, colour_type)).grey, GREY, atol=1e-6)
+
+
+def test_sixteen_bits_a_colour_keep_the_picture_where_it_is_large_or_transparent() -> None:
+    large = np.kron(GREY * 1023, np.ones((43, 43)))
+    small = np.asarray(Image.fromarray(PIXELS).resize((533, 640), Image.Resampling.BOX)) / 255
+    assert np.abs(open_picture(deep_png(np.dstack([large] * 3), 2)).grey - small).mean() < 0.01
+    ink = np.full((*GREY.shape, 4), 700.0)
+    ink[0, 0, :3] = 0
+    ink[..., 3] = 65535 * (1 - GREY)
+    np.testing.assert_allclose(open_picture(deep_png(ink, 6)).grey, 1 - GREY, atol=0.01)
+
+
+def test_the_negative_of_a_picture_is_exactly_its_opposite() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(open_picture(255 - levels).grey, 1 - open_picture(levels).grey)
 
 
 @pytest.mark.parametrize("value", [0, 255])
@@ -150,6 +190,25 @@ def test_of_a_moving_picture_the_first_frame_is_read_and_it_is_said(kind: str) -
     assert open_picture(encode(Image.fromarray(PIXELS), kind)).notes == ()
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+@pytest.mark.parametrize(("blank", "number"), [(1, 2), (3, 4), (12, 10)])
+def test_of_a_moving_picture_that_begins_blank_the_first_frame_with_ink_is_read(
+    kind: str, blank: int, number: int
+) -> None:
+    paper = [Image.new("L", (50, 60), 255 - each % 2) for each in range(blank)]  # frames that are alike become one
+    content = encode(paper[0], kind, save_all=True, append_images=[*paper[1:], Image.fromarray(PIXELS)], lossless=True)
+    picture = open_picture(content)
+    assert f"frame {number}, the first with anything on it" in picture.notes[0]
+    np.testing.assert_allclose(picture.grey, GREY if blank < 10 else 1, atol=0.01)
+
+
+def test_a_telephones_picture_with_its_variants_in_one_file_is_no_moving_one() -> None:
+    image = Image.fromarray(PIXELS).convert("RGB")
+    picture = open_picture(encode(image, "MPO", save_all=True, append_images=[image.resize((20, 25))], quality=95))
+    assert picture.notes == ()
+    np.testing.assert_allclose(picture.grey, GREY, atol=0.1)
+
+
 # --- sizes ---------------------------------------------------------------------------------------------------------
 
 
@@ -174,10 +233,100 @@ def test_a_large_picture_is_the_same_picture_small(kind: str) -> None:
     assert picture.scale == pytest.approx(3000 / 640)
 
 
-@pytest.mark.parametrize("size", [(20_000, 20_000), (10_001, 1), (1, 2**31 - 1), (9_000, 19_000)])
+@pytest.mark.parametrize("size", [(20_000, 20_000), (10_001, 1), (1, 2**31 - 1), (9_000, 19_000), (8_000, 6_251)])
 def test_what_is_too_large_is_refused_before_it_is_decoded(size: tuple[int, int]) -> None:
     with pytest.raises(TenkError, match="too large"):
         open_picture(png_of_size(*size))
+
+
+def test_whoever_reads_a_picture_may_bound_its_area_further() -> None:
+    assert open_picture(PIXELS, most_pixels=3000).grey.shape == (60, 50)
+    for picture in (PIXELS, PIXELS / 255, encode(Image.fromarray(PIXELS)), Image.fromarray(PIXELS)):
+        with pytest.raises(TenkError, match=r"too large: .* is 50 x 60 pixels\. .* 2,999 in all"):
+            open_picture(picture, most_pixels=2999)
+
+
+def test_what_costs_more_for_each_pixel_may_have_fewer() -> None:
+    with pytest.raises(TenkError, match="12,000,000 in all"):
+        open_picture(encode(Image.new("L", (4000, 3001)), "WEBP", lossless=True, method=0, quality=0))
+    deep = struct.pack(">IIBBBBB", 6000, 4001, 16, 2, 0, 0, 0)
+    with pytest.raises(TenkError, match="24,000,000 in all"):
+        open_picture(png_of_chunks((b"IHDR", deep), (b"IDAT", b"")))
+    runs = struct.pack("<2sIHHI", b"BM", 1100, 0, 0, 1078) + struct.pack(
+        "<IiiHHIIiiII", 40, 5000, 5000, 1, 8, 1, *[0] * 5
+    )
+    with pytest.raises(TenkError, match="4,000,000 in all"):
+        open_picture(runs + bytes(1024 + 22))
+    with pytest.raises(TenkError, match=r"has 4,001,100 bytes, in runs"):
+        open_picture(runs + bytes(4_001_046))
+    stored = io.BytesIO()
+    Image.effect_noise((8, 8), 90).convert("RGB").save(stored, "JPEG", progressive=True, subsampling=0)
+    larger = re.sub(rb"(\xff\xc2..\x08)....", rb"\1" + struct.pack(">HH", 7000, 7000), stored.getvalue(), flags=re.S)
+    with pytest.raises(TenkError, match="progressive"):
+        open_picture(larger)
+
+
+# --- work ----------------------------------------------------------------------------------------------------------
+
+
+def scanned(image: Image.Image, times: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated."""
+    content = encode(image, "JPEG", progressive=True, quality=5)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + times * last + content[-2:]
+
+
+def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused() -> None:
+    assert open_picture(scanned(Image.fromarray(PIXELS), 20)).grey.shape == (60, 50)
+    with pytest.raises(TenkError, match="more scans than it needs"):
+        open_picture(scanned(Image.fromarray(PIXELS), 100))
+    with pytest.raises(TenkError, match="more scans than it needs"):
+        open_picture(scanned(Image.new("L", (1500, 1500)), 40), most_pixels=2_250_000)
+
+
+def test_scans_are_not_hidden_in_a_jpegs_other_parts_nor_counted_there() -> None:
+    content = encode(Image.fromarray(PIXELS), "JPEG", progressive=True, comment=b"\xff\xda\0\2" * 5000)
+    np.testing.assert_allclose(open_picture(content + b"\xff\xda\0\2" * 5000).grey, GREY, atol=0.3)
+
+
+def gif(*parts: bytes) -> bytes:
+    content = encode(Image.fromarray(PIXELS), "GIF")
+    start = 13 + (3 << (content[10] & 7) + 1)
+    return content[:start] + b"".join(parts) + content[start:]
+
+
+HEADER = (b"IHDR", struct.pack(">IIBBBBB", 50, 60, 8, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_of_chunks(HEADER, *[(b"IDAT", b"")] * 100_001),
+        png_of_chunks(HEADER, *[(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**20)))] * 257),
+        png_of_chunks(HEADER, (b"prIv", bytes(2**24 + 1))),
+        gif(*[b"!\xfe" + b"\1x" * 100_000 + b"\0"] * 6),
+        gif(*[b"!\xfe" + (b"\xff" + bytes(255)) * 5000 + b"\0"]),
+        gif(b"\1" * 2_000_000),
+        b"\xff\xd8\xff\xe1\0\2" + b"\0" * 2**25 + encode(Image.fromarray(PIXELS), "JPEG")[2:],
+        b"\xff\xd8" + b"\xff\xe1\0\4ab" * 2000 + encode(Image.fromarray(PIXELS), "JPEG")[2:],
+    ],
+    ids=["pixels", "profiles", "private", "blocks", "comment", "junk", "JPEG junk", "JPEG parts"],
+)
+def test_a_file_that_consists_of_countless_parts_is_refused(content: bytes) -> None:
+    with pytest.raises(TenkError, match="too much work"):
+        open_picture(content)
+
+
+def test_a_file_of_more_bytes_than_its_pixels_could_need_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "large.webp"
+    with path.open("wb") as file:
+        file.write(encode(Image.fromarray(PIXELS), "WEBP"))
+        file.truncate(50_000_001)
+    with pytest.raises(TenkError, match=r"too large: .* has 50,000,001 bytes\. .* a WEBP file may have 50,000,000"):
+        open_picture(path)
+
+
+# --- memory --------------------------------------------------------------------------------------------------------
 
 
 def test_a_bomb_of_text_within_a_png_is_refused() -> None:
@@ -212,6 +361,33 @@ def test_the_memory_that_a_large_picture_takes_is_its_pixels_and_little_more(
     Image.new(mode, (side, side), "white").save(path, compress_level=1)
     peak = peak_megabytes(f"from tenk.pictures import open_picture; open_picture({str(path)!r})")
     assert peak - idle_megabytes() < side * side * bytes_a_pixel / 2**20 + 110
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak")
+def test_the_largest_webp_takes_less_than_300_megabytes(tmp_path: Path) -> None:
+    path = tmp_path / "large.webp"
+    Image.new("RGB", (4000, 3000), "white").save(path, lossless=True, method=0, quality=0)
+    assert path.stat().st_size < 1000
+    assert peak_megabytes(f"from tenk.pictures import open_picture; open_picture({str(path)!r})") < 300
+
+
+LARGEST: dict[str, tuple[str, tuple[int, int], dict[str, Any]]] = {
+    "png": ("RGBA", (10_000, 5_000), {"compress_level": 1}),
+    "bmp": ("RGB", (10_000, 5_000), {}),
+    "gif": ("L", (10_000, 5_000), {}),
+    "jpg": ("RGB", (10_000, 5_000), {}),
+    "jpeg": ("RGB", (10_000, 3_333), {"progressive": True, "subsampling": 0}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak")
+@pytest.mark.parametrize("ending", LARGEST)
+def test_the_largest_picture_of_each_format_takes_less_than_300_megabytes(ending: str, tmp_path: Path) -> None:
+    mode, size, options = LARGEST[ending]
+    path = tmp_path / f"large.{ending}"
+    Image.new(mode, size, "white").save(path, **options)
+    assert peak_megabytes(f"from tenk.pictures import open_picture; open_picture({str(path)!r})") < 300
 
 
 # --- what is no picture --------------------------------------------------------------------------------------------

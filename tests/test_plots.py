@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,7 +16,9 @@ from tenk.datasets import Dataset
 from tenk.evaluation import CorruptionScore, Metrics
 from tenk.plots import (
     Points,
+    _running_mean,
     _stack,
+    save_batches,
     save_class_sheet,
     save_confusion,
     save_corruption_examples,
@@ -67,6 +70,23 @@ def test_curves_of_an_unfinished_run_and_of_many_runs_are_drawn(dataset: Dataset
     save_curves([tmp_path / "run"] * 8, tmp_path / "many.png")
     assert is_picture(tmp_path / "one.png")
     assert is_picture(tmp_path / "many.png")
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_batches_of_a_run_under_way_and_of_many_runs_are_drawn(epoch: int, dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(small(), dataset, tmp_path / "run", reports=[StopAt(epoch, 1, kill)])
+    save_batches([tmp_path / "run"], tmp_path / "one.png")
+    save_batches([tmp_path / "run"] * 8, tmp_path / "many.png")
+    assert is_picture(tmp_path / "one.png")
+    assert is_picture(tmp_path / "many.png")
+
+
+@pytest.mark.parametrize("window", [1, 2, 5, 100])
+def test_a_smoothed_value_is_the_mean_of_those_around_it(window: int) -> None:
+    values = np.random.default_rng(0).random(30)
+    means = [values[max(0, n - window // 2) : n + (window + 1) // 2].mean() for n in range(30)]
+    assert _running_mean(values, window) == pytest.approx(means)
 
 
 def test_curves_of_a_run_without_an_epoch_are_drawn(dataset: Dataset, tmp_path: Path) -> None:

@@ -118,9 +118,21 @@ def test_one_digit_in_any_mode_is_the_same_digit(mode: str, dataset: Dataset, ne
 
 
 @pytest.mark.parametrize("index", range(12))
-def test_a_negative_is_read_like_the_picture(index: int, held_out: Digits, network: nn.Module) -> None:
-    image = held_out.images[index].numpy()
-    assert np.array_equal(tenk.predict(image, network).frame, tenk.predict(255 - image, network).frame)
+def test_a_negative_is_read_like_the_picture(
+    index: int, held_out: Digits, dataset: Dataset, network: nn.Module
+) -> None:
+    for digits in (held_out, dataset.train):
+        image = digits.images[index].numpy()
+        assert np.array_equal(tenk.predict(image, network).frame, tenk.predict(255 - image, network).frame)
+
+
+def test_a_mask_is_read_whatever_its_type(dataset: Dataset, network: nn.Module) -> None:
+    mask = plain(dataset) > 128
+    expected = tenk.predict(mask, network)
+    assert expected.digit is not None
+    for kind in (np.uint8, np.int64, np.uint16, np.float32):
+        for scale in (1, 255):
+            assert np.array_equal(tenk.predict((mask * scale).astype(kind), network).frame, expected.frame)
 
 
 def test_an_image_in_mnists_frame_comes_out_nearly_as_it_is(held_out: Digits, network: nn.Module) -> None:

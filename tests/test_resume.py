@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from conftest import write_digits
 from dying import train_until_killed
-from short_runs import small, weights
+from short_runs import batches, small, weights
 from tenk.datasets import Dataset
 from tenk.files import sha256
 from tenk.recipes import Recipe, get_recipe
 from tenk.runs import Run
 from tenk.training import train
 
-MOMENTS = 65
+MOMENTS = 75
 """A few more than the short training has: its steps and its calls that change the disk, most around checkpoints."""
 
 RECIPE = small(epochs=3, dropout=0.1, protocol="watched", skip_easy=0.2)
@@ -38,11 +38,11 @@ def digits(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def uninterrupted(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The SHA-256 of the weights: short, since Hypothesis prints all that a failing test was given."""
+    """What a run comes to, as a SHA-256: short, since Hypothesis prints all that a failing test was given."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("uninterrupted") / "run"
     train(RECIPE, str(digits), folder, reports=[])
-    return sha256(weights(folder))
+    return sha256(weights(folder), batches(folder))
 
 
 def kill_again_and_again(recipe: Recipe, data: Path, folder: Path, kills: list[int]) -> None:
@@ -64,7 +64,7 @@ def kill_again_and_again(recipe: Recipe, data: Path, folder: Path, kills: list[i
 
 def check_kills(kills: list[int], digits: Path, folder: Path, expected: str) -> None:
     kill_again_and_again(RECIPE, digits, folder, kills)
-    assert sha256(weights(folder)) == expected
+    assert sha256(weights(folder), batches(folder)) == expected
 
 
 @FEW

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -180,6 +181,68 @@ def test_metrics_that_make_no_sense_are_refused(change: dict[str, Any], dataset:
     path.write_text(f"{first}\n{json.dumps({**json.loads(second), **change})}\n")
     with pytest.raises(ModelError, match=rf"cannot read the metrics: .* line 2 \((unknown )?{next(iter(change))}: "):
         Run(tmp_path / "run").history()
+
+
+def test_a_half_written_last_batch_is_passed_over(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=2), dataset, tmp_path / "run", reports=[])
+    whole = Run(tmp_path / "run").batches()
+    with (tmp_path / "run" / "batches.csv").open("a") as file:
+        file.write("3,1,0.5,0.")
+    assert Run(tmp_path / "run").batches() == whole
+    assert len(whole) == 12
+
+
+@pytest.mark.parametrize(
+    "line", ["1,2,x,0.5,0.1", "1,2,nan,0.5,0.1", "1,2,0.5", "1,2,0.5,0.5,0.1,7", "1.5,2,0,0,0", ""]
+)
+def test_a_line_that_is_no_batch_is_refused_by_its_number(line: str, dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    with (tmp_path / "run" / "batches.csv").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(ModelError, match=r"damaged file: .*batches\.csv, line 8 is no batch"):
+        Run(tmp_path / "run").batches()
+
+
+def test_a_run_that_recorded_no_batches_is_told_as_such(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    (tmp_path / "run" / "batches.csv").unlink()
+    with pytest.raises(ModelError, match=r"no batches: .*run is of a tenk that recorded none"):
+        Run(tmp_path / "run").batches()
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "environment.json", "metrics.jsonl", "batches.csv", "result.json"])
+@pytest.mark.parametrize("hostile", ["pipe", "huge"])
+def test_a_run_folder_is_read_from_ordinary_files_of_ordinary_size(
+    name: str, hostile: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    path, run = tmp_path / "run" / name, Run(tmp_path / "run")
+    path.unlink()
+    if hostile == "pipe":
+        os.mkfifo(path)
+    else:
+        path.touch()
+        os.truncate(path, 2**33)
+    told = "not a file: .* is a device or a pipe" if hostile == "pipe" else "file too large: .* has 8,589,934,592 bytes"
+    read = {"recipe": run.recipe, "environment": run.environment, "metrics": run.history, "batches": run.batches}
+    with pytest.raises(ModelError, match=told):
+        read.get(path.stem, run.result)()
+
+
+def test_weights_are_loaded_the_same_whatever_torch_is_set_to(weights_file: Path) -> None:
+    images = torch.randn(4, 1, 28, 28)
+    expected = load_model(weights_file)(images)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(load_model(weights_file)(images), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.device("meta"):
+        assert torch.equal(load_model(weights_file)(images), expected)
+    with torch.inference_mode():
+        model = load_model(weights_file)
+    model(images).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_metrics_are_one_json_object_a_line(dataset: Dataset, tmp_path: Path) -> None:

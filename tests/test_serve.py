@@ -6,19 +6,25 @@ import asyncio
 import contextlib
 import io
 import json
+import logging
+import os
+import re
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,14 +32,17 @@ from PIL import Image
 from torch import nn
 
 pytest.importorskip("fastapi")
-pytest.importorskip("uvicorn")
+pytest.importorskip("h11")
 
 from random_networks import random_network
-from servers import PAGE, SEVEN, Hurried, connect, everything, read_seven, serving
+from servers import HURRIED, PAGE, SEVEN, connect, everything, read_seven, serving
 from tenk.errors import TenkError, UsageError
+from tenk.export.html import Page
+from tenk.pictures import Picture, open_picture
 from tenk.prediction import predict
 from tenk.serve.app import IMAGE_TYPES, Limits, Reading, create_app, reader
-from tenk.serve.guard import HEADERS
+from tenk.serve.decoder import MEMORY_BYTES, Decoders
+from tenk.serve.guard import HEADERS, Guard
 from tenk.serve.server import listen
 from tenk.synthetic import draw_digits
 
@@ -49,6 +58,20 @@ def ask(method: str, path: str, read: Any = read_seven, limits: Limits | None = 
             return await client.request(method, path, **request)
 
     return asyncio.run(once())
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+DIGIT = png(Image.fromarray(draw_digits(1, seed=2).images[0].numpy()).resize((200, 200)))
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    return random_network("early")
 
 
 @cache
@@ -93,6 +116,34 @@ def test_every_answer_carries_the_headers_that_browsers_are_to_see() -> None:
         assert "server" not in answer.headers
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/openapi.json", "/nothing", "/api/predict"])
+def test_head_is_answered_as_get_is_without_the_body(path: str) -> None:
+    with serving() as port, connect(port) as connection:
+        whole, head = httpx.get(f"http://127.0.0.1:{port}{path}"), httpx.head(f"http://127.0.0.1:{port}{path}")
+        for _ in range(2):  # the connection is kept: no body lies in the next answer's way
+            connection.sendall(f"HEAD {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode())
+            assert connection.recv(65536).endswith(b"\r\n\r\n")
+    assert head.status_code == whole.status_code
+    assert {**head.headers, "date": ""} == {**whole.headers, "date": ""}
+
+
+def test_a_client_that_asks_first_is_told_to_go_on() -> None:
+    with serving() as port, connect(port) as connection:
+        connection.sendall(POST_PNG + b"expect: 100-continue\r\nconnection: close\r\ncontent-length: 3\r\n\r\n")
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert everything(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_requests_that_come_together_are_answered_one_after_the_other() -> None:
+    ask_alive = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+    with serving() as port, connect(port) as connection:
+        refused = b"POST /api/predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 2\r\n\r\nab"
+        connection.sendall(ask_alive + b"\r\n" + refused + ask_alive + b"connection: close\r\n\r\n")
+        answers = everything(connection)
+    assert [part[:4] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"200 ", b"415 ", b"200 "]
+
+
 def test_the_description_of_the_interface_names_every_answer() -> None:
     paths = ask("GET", "/openapi.json").json()["paths"]
     assert set(paths) == {"/api/predict", "/healthz", "/readyz"}
@@ -117,7 +168,7 @@ def test_a_body_without_end_is_refused_and_never_kept() -> None:
         return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
 
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-    with serving(limits=Limits(body_bytes=2**20), protocol=Hurried) as port, connect(port) as connection:
+    with serving(limits=Limits(body_bytes=2**20), times=HURRIED) as port, connect(port) as connection:
         before = resident_bytes()
         connection.sendall(POST_PNG + b"transfer-encoding: chunked\r\n\r\n")
         with contextlib.suppress(ConnectionError):  # closed on us, at the latest when the time for sending is over
@@ -127,8 +178,28 @@ def test_a_body_without_end_is_refused_and_never_kept() -> None:
         assert resident_bytes() - before < 30 * 2**20
 
 
+def test_of_a_body_without_end_little_more_than_its_limit_is_taken() -> None:
+    taken = 0
+    times = replace(HURRIED, arrive=20, linger=20)
+    with serving(limits=Limits(body_bytes=1000), times=times) as port, connect(port) as connection:
+        connection.sendall(POST_PNG + b"transfer-encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while taken < 2**28:
+                connection.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+                taken += 0x10000
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+    assert taken < 2**26  # with what lies in the buffers of either side
+
+
+def test_a_client_that_reads_only_when_all_is_sent_hears_that_it_was_too_much() -> None:
+    with serving(limits=Limits(body_bytes=2**20)) as port:
+        assert post(port, bytes(12 * 2**20))[0] == 413
+
+
 def test_a_body_shorter_than_it_says_is_waited_for_in_vain() -> None:
-    with serving(protocol=Hurried) as port, connect(port) as connection:
+    with serving(times=HURRIED) as port, connect(port) as connection:
         connection.sendall(POST_PNG + b"content-length: 9\r\n\r\nshort")
         assert everything(connection).startswith(b"HTTP/1.1 408 ")
 
@@ -148,13 +219,13 @@ def test_a_body_longer_than_it_says_is_two_requests_and_the_second_is_none() -> 
     "start", [b"GET / HT", b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: ", b"POST /api/predict HTTP/1.1\r\n"]
 )
 def test_headers_that_do_not_come_to_an_end_are_cut_off(start: bytes) -> None:
-    with serving(protocol=Hurried) as port, connect(port) as connection:
+    with serving(times=HURRIED) as port, connect(port) as connection:
         connection.sendall(start)
         assert everything(connection).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_body_in_drips_is_cut_off_however_steady_they_are() -> None:
-    with serving(protocol=Hurried) as port, connect(port) as connection:
+    with serving(times=HURRIED) as port, connect(port) as connection:
         connection.sendall(POST_PNG + b"content-length: 100000\r\n\r\n")
         connection.settimeout(0.02)
         answer = b""
@@ -166,10 +237,7 @@ def test_a_body_in_drips_is_cut_off_however_steady_they_are() -> None:
 
 
 def test_a_client_that_still_sends_is_heard_out_for_a_while_so_that_it_hears_the_answer() -> None:
-    class Patient(Hurried):
-        linger_seconds = 20.0
-
-    with serving(protocol=Patient) as port, connect(port) as connection:
+    with serving(times=replace(HURRIED, linger=20)) as port, connect(port) as connection:
         connection.sendall(POST_PNG + b"content-length: 1000000\r\n\r\n")
         assert connection.recv(9) == b"HTTP/1.1 "
         for _ in range(100):
@@ -183,7 +251,7 @@ def send_for_ever(connection: socket.socket) -> NoReturn:
 
 
 def test_a_client_that_still_sends_is_not_heard_out_for_ever() -> None:
-    with serving(protocol=Hurried) as port, connect(port) as connection:
+    with serving(times=HURRIED) as port, connect(port) as connection:
         connection.sendall(POST_PNG + b"content-length: 1000000\r\n\r\n")
         assert connection.recv(12) == b"HTTP/1.1 408"
         with pytest.raises(ConnectionError):
@@ -191,7 +259,7 @@ def test_a_client_that_still_sends_is_not_heard_out_for_ever() -> None:
 
 
 def test_a_connection_kept_alive_has_the_same_time_for_its_next_request() -> None:
-    with serving(protocol=Hurried) as port, connect(port) as connection:
+    with serving(times=HURRIED) as port, connect(port) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
         assert connection.recv(9) == b"HTTP/1.1 "
         connection.sendall(b"GET /heal")
@@ -199,12 +267,10 @@ def test_a_connection_kept_alive_has_the_same_time_for_its_next_request() -> Non
 
 
 def test_an_answer_that_nobody_fetches_does_not_keep_the_connection() -> None:
-    class Impatient(Hurried):
-        answer_seconds = 0.3
-
-    from tenk.export.html import Page
-
-    with serving(page=Page("x" * 50_000_000, ""), protocol=Impatient) as port, connect(port) as connection:
+    with (
+        serving(page=Page("x" * 50_000_000, ""), times=replace(HURRIED, answer=0.3)) as port,
+        connect(port) as connection,
+    ):
         connection.sendall(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
         assert connection.recv(9) == b"HTTP/1.1 "
         while True:  # the server has given up as soon as what we send is refused
@@ -225,7 +291,7 @@ def many_files() -> Iterator[None]:
 
 @pytest.mark.usefixtures("many_files")
 def test_500_idle_connections_do_not_keep_others_waiting_and_are_closed() -> None:
-    with serving(protocol=Hurried) as port, contextlib.ExitStack() as stack:
+    with serving(times=HURRIED) as port, contextlib.ExitStack() as stack:
         idle = [stack.enter_context(connect(port)) for _ in range(500)]
         assert post(port)[0] == 200
         assert [everything(connection) for connection in idle] == [b""] * 500
@@ -288,6 +354,74 @@ def test_whatever_is_sent_is_refused_and_never_a_fault_of_ours(body: bytes, kind
     assert set(answer.json()) == {"error"}
 
 
+GET = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        POST_PNG + b"content-length: ten\r\n\r\n",
+        POST_PNG + b"content-length: -1\r\n\r\n",
+        POST_PNG + b"content-length: " + b"9" * 5000 + b"\r\n\r\n",
+        POST_PNG + b"content-length: 1\r\ncontent-length: 2\r\n\r\n",
+        POST_PNG + b"transfer-encoding: gzip\r\n\r\n",
+        POST_PNG + b"transfer-encoding: chunked\r\n\r\nno number\r\n",
+        GET + b"host: 127.0.0.1\r\n\r\n",
+        GET + b"x: a\0b\r\n\r\n",
+        GET + b"no header\r\n\r\n",
+        GET + b"x: " + b"y" * 300_000 + b"\r\n\r\n",
+        b"GET /\0 HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\0\x01\0\r\n\r\n",
+    ],
+    ids=lambda request: request[-40:].decode("latin-1"),
+)
+def test_what_is_no_http_is_answered_in_json_and_with_all_headers(request_: bytes) -> None:
+    with serving() as port, connect(port) as connection:
+        connection.sendall(request_)
+        connection.shutdown(socket.SHUT_WR)
+        head, _, body = everything(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert set(json.loads(body)) == {"error"}
+    assert b"\r\ncontent-type: application/json\r\n" in head.lower() + b"\r\n"
+    for name, value in HEADERS.items():
+        assert f"\r\n{name}: {value}\r\n".lower().encode() in head.lower() + b"\r\n"
+
+
+ODD = [
+    "",
+    " ",
+    "http://[bad",
+    "[",
+    "]",
+    "%",
+    "\xff",
+    "a" * 5000,
+    "127.0.0.1:99999",
+    "//",
+    "é:é",
+    "1" * 5000,
+    "http://a:b:c",
+]
+
+
+@pytest.mark.parametrize(
+    "name", ["origin", "host", "content-type", "content-length", "sec-fetch-site", "sec-fetch-mode"]
+)
+@pytest.mark.parametrize("more", ["accept", "expect", "upgrade", "connection", "transfer-encoding"])
+def test_no_header_however_odd_is_a_fault_of_ours(name: str, more: str) -> None:
+    for value in ODD:
+        headers = {**PNG, name: value.encode("latin-1"), more: value.encode("latin-1")}
+        answer = ask("POST", "/api/predict", content=b"x", headers=headers)
+        assert answer.status_code < 500, value
+        assert answer.json()
+
+
+@pytest.mark.parametrize("origin", ["http://[bad", "[", "http://[::1", "http://127.0.0.1:8000:1", "\\", ""])
+def test_an_origin_that_is_none_is_a_foreign_one(origin: str) -> None:
+    assert ask("POST", "/api/predict", content=b"x", headers={**PNG, "origin": origin}).status_code == 403
+
+
 @pytest.mark.parametrize(
     "path",
     ["/static/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/\x00", "/%00", "/..", "/docs", "/api/"],
@@ -300,8 +434,9 @@ def test_no_path_leads_to_a_file(path: str) -> None:
 
 
 def test_no_request_opens_a_file(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = reader(network)
+
     def ask_for_all() -> list[int]:
-        read = reader(network)
         paths = ["/", "/healthz", "/readyz", "/openapi.json", "/etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"]
         named = {**PNG, "content-disposition": "attachment; filename=/etc/passwd"}
         sent = [ask("POST", "/api/predict?path=/etc/passwd", read, content=DIGIT, headers=named)]
@@ -324,17 +459,38 @@ def test_no_request_opens_a_file(network: nn.Module, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[", "localhost@evil"]
+    "host",
+    [
+        *("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[", "localhost@evil", "evil@localhost"),
+        *("127.0.0.1:99999", "localhost:http", "127.0.0.1/evil", "192.168.1.7", "8.8.8.8:8000", "0.0.0.0", "[::]"),  # noqa: S104
+    ],
 )
 def test_a_foreign_host_is_refused(host: str) -> None:
     assert ask("GET", "/", headers={"host": host}).status_code == 400
 
 
-@pytest.mark.parametrize(
-    "host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "192.168.1.7", "LOCALHOST"]
-)
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "127.0.0.2", "LOCALHOST"])
 def test_this_machines_names_and_addresses_are_served(host: str) -> None:
     assert ask("GET", "/", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("told", "bound", "host", "is_ours"),
+    [
+        ("0.0.0.0", "172.17.0.2", "192.168.1.7:8000", True),  # noqa: S104 (through a router or a container's port)
+        ("::", "::ffff:127.0.0.1", "192.168.1.7:8000", True),
+        ("0.0.0.0", "172.17.0.2", "evil.example", False),  # noqa: S104
+        ("192.168.1.7", "192.168.1.7", "192.168.1.7:8000", True),
+        ("192.168.1.7", "192.168.1.7", "192.168.1.8:8000", False),
+        ("my.host", "192.168.1.7", "my.host:8000", True),
+        ("my.host", "192.168.1.7", "192.168.1.7:8000", True),
+        ("::1", "::1", "[::1]:8000", True),
+    ],
+)
+def test_an_address_is_served_where_the_server_listens_on_it(told: str, bound: str, host: str, is_ours: bool) -> None:
+    async def app(*_: object) -> None: ...
+
+    assert Guard(app, told)._is_ours(host, (bound, 8000)) is is_ours
 
 
 @pytest.mark.parametrize(
@@ -373,6 +529,25 @@ def test_a_browser_that_asks_whether_another_site_may_is_told_no() -> None:
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
+def test_whether_it_is_ready_is_found_out_once_however_many_ask_and_not_for_other_sites() -> None:
+    readings: list[bytes] = []
+
+    def read(picture: bytes) -> Reading:
+        readings.append(picture)
+        return SEVEN
+
+    async def ask_together(app: Any) -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            for site in "cross-site", "same-site":
+                assert (await client.get("/readyz", headers={"sec-fetch-site": site})).status_code == 403
+            assert (await client.get("/readyz", headers={"origin": "https://evil.example"})).status_code == 403
+            assert readings == []
+            return [answer.status_code for answer in await asyncio.gather(*(client.get("/readyz") for _ in range(50)))]
+
+    assert asyncio.run(ask_together(create_app(PAGE, read, limits=Limits(threads=1, waiting=1)))) == [200] * 50
+    assert len(readings) == 1
+
+
 # --- when reading fails (55) -------------------------------------------------------------------------------------
 
 
@@ -387,6 +562,24 @@ def test_a_fault_in_reading_is_500_without_its_insides_and_not_ready(caplog: pyt
     assert [record.getMessage() for record in caplog.records if record.name == "tenk.serve"] == [
         "error: reading a picture has failed: RuntimeError('secret at /home/me')"
     ] * 2
+
+
+def test_a_client_that_goes_before_its_answer_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def read(_: bytes) -> Reading:
+        begun.set()
+        released.wait(20)
+        return SEVEN
+
+    with serving(read) as port:
+        with connect(port) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+            connection.sendall(POST_PNG + b"content-length: 1\r\n\r\nx")
+            assert begun.wait(20)
+        released.set()
+        assert post(port)[0] == 200
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_thread_that_hangs_is_not_waited_for_and_not_ready() -> None:
@@ -404,6 +597,59 @@ def test_a_thread_that_hangs_is_not_waited_for_and_not_ready() -> None:
         while httpx.get(f"http://127.0.0.1:{port}/readyz").status_code != 200:
             pass
         assert post(port)[0] == 200
+
+
+def test_a_picture_that_takes_too_long_is_given_up_and_its_process_ended() -> None:
+    decode = Decoders(seconds=0.2)
+    with pytest.raises(TenkError, match="not a picture"):
+        decode_patiently(decode, b"no picture")
+    (decoder,) = decode._idle
+    os.kill(decoder._process.pid, signal.SIGSTOP)
+    with pytest.raises(TenkError, match=r"more than 0\.2 s"):
+        decode(DIGIT)
+    assert decoder._process.returncode == -signal.SIGKILL
+    assert decode._idle == []
+    assert decode_patiently(decode, DIGIT).grey.shape == (200, 200)
+
+
+def decode_patiently(decode: Decoders, content: bytes) -> Picture:
+    """Decode a picture in whatever time a process needs to start."""
+    seconds, decode.seconds = decode.seconds, 60
+    try:
+        return decode(content)
+    finally:
+        decode.seconds = seconds
+
+
+def test_a_decoder_that_crashes_is_one_answer_and_no_more() -> None:
+    decode = Decoders(seconds=60)
+    decode(DIGIT)
+    (decoder,) = decode._idle
+    decoder._process.kill()
+    decoder._process.wait()
+    with pytest.raises(TenkError, match="its decoder has crashed"):
+        decoder.decode(DIGIT, 60)
+    np.testing.assert_array_equal(decode(DIGIT).grey, open_picture(DIGIT).grey)
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="only Linux tells a process's limits")
+def test_a_decoder_has_little_memory_and_ends_with_the_server() -> None:
+    decode = Decoders(seconds=60)
+    decode(DIGIT)
+    process = decode._idle[0]._process
+    (limit,) = re.findall(r"Max data size +(\d+) ", Path(f"/proc/{process.pid}/limits").read_text(encoding="utf-8"))
+    assert int(limit) == MEMORY_BYTES
+    assert process.stdin
+    process.stdin.close()
+    assert process.wait(20) == 0
+
+
+def test_the_server_takes_no_picture_larger_than_a_telephones(network: nn.Module) -> None:
+    file = io.BytesIO()
+    Image.new("1", (6000, 4167)).save(file, "PNG")
+    answer = ask("POST", "/api/predict", reader(network), content=file.getvalue(), headers=PNG)
+    assert answer.status_code == 422
+    assert "25,000,000 in all" in answer.json()["error"]
 
 
 # --- its start and its end (52, 53) ------------------------------------------------------------------------------
@@ -456,20 +702,6 @@ def test_a_signal_ends_the_server_once_everything_under_way_is_answered(number: 
 
 
 # --- with a network (45, 47) --------------------------------------------------------------------------------------
-
-
-def png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-DIGIT = png(Image.fromarray(draw_digits(1, seed=2).images[0].numpy()).resize((200, 200)))
-
-
-@pytest.fixture(scope="module")
-def network() -> nn.Module:
-    return random_network("early")
 
 
 def test_the_api_answers_what_predict_does(network: nn.Module) -> None:

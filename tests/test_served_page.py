@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 pytest.importorskip("fastapi")
-pytest.importorskip("uvicorn")
+pytest.importorskip("h11")
 
 from browsers import SEVEN as SEVEN_STROKES
 from browsers import answer, draw

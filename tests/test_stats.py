@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from tenk.stats import Interval, PairedDifference, mean_interval, paired_difference, wilson_interval
+from tenk.stats import Interval, mean_interval, paired_difference, wilson_interval
 
 # --- Wilson ------------------------------------------------------------------------------------------------------
 
@@ -80,12 +80,16 @@ def test_a_single_value_says_nothing_about_its_spread() -> None:
     assert mean_interval([0.99]) == Interval(0.99, -math.inf, math.inf)
 
 
-def test_equal_values_leave_no_room() -> None:
-    assert mean_interval([0.5] * 4) == Interval(0.5, 0.5, 0.5)
+@pytest.mark.parametrize("values", [[0.5] * 4, [0.993 - 0.992, 0.994 - 0.993]])
+def test_equal_values_say_nothing_about_their_spread(values: list[float]) -> None:
+    found = mean_interval(values)
+    assert found.value == pytest.approx(values[0])
+    assert (found.low, found.high, found.bounds) == (-math.inf, math.inf, None)
 
 
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=20), st.floats(-2, 2))
-def test_shifted_values_shift_the_whole_interval(values: list[float], shift: float) -> None:
+@given(st.lists(st.integers(0, 10_000), min_size=2, max_size=20), st.floats(-2, 2))
+def test_shifted_values_shift_the_whole_interval(right: list[int], shift: float) -> None:
+    values = [number / 10_000 for number in right]
     before, after = mean_interval(values), mean_interval([value + shift for value in values])
     assert before.low <= before.value <= before.high
     assert (after.value, after.low, after.high) == pytest.approx(
@@ -111,19 +115,27 @@ def test_the_p_of_pairs_is_scipys(pairs: list[tuple[int, int]]) -> None:
     first, second = np.array(pairs).T / 8192  # exact fractions: scipy warns of differences that are equal but for noise
     found = paired_difference(first.tolist(), second.tolist())
     if np.ptp(second - first) > 0:
+        assert found.p is not None
         assert found.p == pytest.approx(float(ttest_rel(first, second).pvalue), rel=1e-6)
     else:
-        assert found.p == (1 if first[0] == second[0] else 0)
+        assert found.p is None
 
 
-def test_equal_pairs_differ_by_nothing_for_certain() -> None:
-    values = [0.991, 0.992, 0.993]
-    assert paired_difference(values, values) == PairedDifference(Interval(0, 0, 0), 1.0, 3)
+@pytest.mark.parametrize("by", [0.0, 0.001])
+def test_pairs_that_all_differ_alike_have_neither_p_nor_bounds(by: float) -> None:
+    first = [0.991, 0.9925, 0.993, 0.9954]
+    second = [value + by for value in first]  # the differences are equal but for rounding
+    found = paired_difference(first, second)
+    assert found.mean.value == pytest.approx(by)
+    assert (found.mean.bounds, found.p, found.pairs) == (None, None, 4)
 
 
-def test_a_single_pair_tests_nothing() -> None:
+def test_a_single_pair_tests_nothing_and_two_have_an_interval_but_no_p() -> None:
     found = paired_difference([0.25], [0.75])
     assert (found.mean, found.p) == (Interval(0.5, -math.inf, math.inf), None)
+    found = paired_difference([0.25, 0.25], [0.75, 0.5])
+    assert found.p is None
+    assert found.mean.bounds
 
 
 def test_pairs_must_have_partners() -> None:

@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import itertools
 import json
 import math
 import multiprocessing
 import os
+import platform
+import re
 import secrets
 import shutil
 import signal
 import socket
+import stat
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 import dying
 from short_runs import KilledError, StopAt, kill, small, weights
+from tenk import cluster as cluster_engine
+from tenk import engines
 from tenk.datasets import Dataset
 from tenk.engines import Job, Outcome, run_one
-from tenk.errors import BusyError, DivergedError, ModelError, StoppedError, UsageError
-from tenk.files import locked, sha256
+from tenk.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, UsageError
+from tenk.files import locked, sha256, write_atomically
 from tenk.plan import Plan, expand, parse_overrides, read_plan
 from tenk.recipes import Recipe, get_recipe
+from tenk.report import ConsoleReport, Report
 from tenk.runs import Result, Run
 from tenk.scores import compare, score, summarise_runs
 from tenk.study import Means, Study, read_points, run_study
@@ -76,6 +86,8 @@ def snapshot(folder: Path) -> dict[Path, tuple[int, bytes]]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
+
+PANEL = "test accuracy (%), protocol fixed"
 
 PAIR = (quick(), quick(name="wide", protocol="held-out", epochs=2))
 
@@ -229,14 +241,35 @@ def test_a_watched_row_tells_what_keeping_the_best_epoch_adds() -> None:
 
 
 def test_a_comparison_pairs_the_seeds_that_both_have_finished() -> None:
-    ours = {seed: finished(seed, 0.99) for seed in (0, 1, 2)}
-    theirs = {seed: finished(seed, 0.99 + seed / 1000) for seed in (1, 2, 3)}
+    ours = {seed: finished(seed, 0.99) for seed in (0, 1, 2, 3)}
+    theirs = {seed: finished(seed, 0.99 + seed / 1000) for seed in (1, 2, 3, 4)}
     found = compare("a", ours, "b", theirs)
-    assert found.pairs == 2
-    assert found.difference == pytest.approx(0.0015)
-    # deviation 0.0005 * sqrt(2), error 0.0005; t for 1 degree of freedom is 12.706205
-    assert found.interval_95 == pytest.approx((0.0015 - 0.00635310, 0.0015 + 0.00635310), abs=1e-7)
-    assert found.p == pytest.approx(2 * math.atan2(0.0005, 0.0015) / math.pi)  # Student's t of 1 is Cauchy's
+    assert found.pairs == 3
+    assert found.difference == pytest.approx(0.002)
+    # deviation 0.001, error 0.001 / sqrt(3), t = sqrt(12); t for 2 degrees of freedom is 4.302653
+    assert found.interval_95 == pytest.approx((0.002 - 0.00248414, 0.002 + 0.00248414), abs=1e-7)
+    assert found.p == pytest.approx(1 - math.sqrt(12 / 14))  # Student's t of 2 has a distribution in closed form
+
+
+@pytest.mark.parametrize(
+    ("gains", "remark"),
+    [([0.001, 0.001], "no p: all pairs differ alike"), ([0.001, 0.002], "no p: a test takes 3 pairs")],
+)
+def test_a_difference_that_cannot_be_tested_has_no_p_and_the_report_says_why(
+    gains: list[float], remark: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pretend(job: Job, *_: Any) -> Outcome:
+        seed = job.recipe.seed
+        return Outcome(job, finished(seed, 0.991 + (gains[seed] if job.variant == "other" else 0)))
+
+    monkeypatch.setattr("tenk.engines.run_one", pretend)
+    shown = io.StringIO()
+    report = StudyReport(Console(file=shown, width=200))
+    study = study_of(tmp_path / "s", dataset, [quick(), quick(name="other")], 2, report=report)
+    assert [found.p for found in study.comparisons] == [None]
+    assert f"other: {remark}" in shown.getvalue()
+    assert "quick: no interval: all 2 runs have the same score" in shown.getvalue()
+    assert "< 0.001" not in shown.getvalue()
 
 
 def test_scores_of_different_protocols_are_never_compared() -> None:
@@ -354,10 +387,30 @@ def test_a_recipe_that_a_study_has_under_another_label_keeps_that_label(tmp_path
     assert known.grown(replace(known, variants={"default epochs=3": recipe}), tmp_path) == known
 
 
-def test_a_second_driver_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_plan", [False, True])
+def test_a_second_driver_is_refused_before_the_data_are_read(
+    has_plan: bool, undisturbed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "s").mkdir()
+    if has_plan:
+        shutil.copy(undisturbed.folder / "plan.json", tmp_path / "s")
+    monkeypatch.setattr("tenk.study.load_digits", lambda _: pytest.fail("read"))
     with locked(tmp_path / "s"), pytest.raises(BusyError):
-        study_of(tmp_path / "s", dataset, [quick()], 1)
+        run_study([quick()], 1, "mnist", tmp_path / "s", report=quiet())
+
+
+def test_a_study_says_which_it_is_before_the_data_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+
+    def read(_: object) -> Dataset:
+        assert "study s\n" in shown.getvalue()
+        raise DataError("no data")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tenk.study.load_digits", read)
+    with pytest.raises(DataError, match="no data"):
+        run_study([quick()], 1, "mnist", "s", report=StudyReport(Console(file=shown)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def flip(path: Path) -> None:
@@ -376,16 +429,16 @@ def flip(path: Path) -> None:
     ],
 )
 def test_a_damaged_run_is_set_aside_and_trained_anew_and_said_so(
-    name: str, spoil: Callable[[Path], None], dataset: Dataset, tmp_path: Path
+    name: str, spoil: Callable[[Path], None], undisturbed: Study, dataset: Dataset, tmp_path: Path
 ) -> None:
-    whole = study_of(tmp_path / "s", dataset, [quick()], 2)
+    shutil.copytree(undisturbed.folder, tmp_path / "s")
     kept, damaged = (tmp_path / "s" / "runs" / f"quick-s{seed}" for seed in (1, 0))
     before = snapshot(kept)
     spoil(damaged / name)
     spoilt = snapshot(damaged)
     shown = io.StringIO()
-    mended = study_of(tmp_path / "s", dataset, [quick()], report=StudyReport(Console(file=shown, width=500)))
-    assert table(mended) == table(whole)
+    mended = study_of(tmp_path / "s", dataset, (), report=StudyReport(Console(file=shown, width=500)))
+    assert table(mended) == table(undisturbed)
     assert snapshot(kept) == before
     assert list(snapshot(damaged.with_name("quick-s0.damaged")).values()) == list(spoilt.values())
     assert "quick-s0.damaged, trained anew" in shown.getvalue()
@@ -394,28 +447,35 @@ def test_a_damaged_run_is_set_aside_and_trained_anew_and_said_so(
 # --- failures ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [DivergedError("diverged: epoch 1"), RuntimeError("no such kernel")])
 def test_a_failed_run_is_shown_the_others_finish_and_it_is_tried_again(
-    fault: Exception, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    faults = {
+        0: (DivergedError("diverged: epoch 1"), "diverged: epoch 1"),
+        1: (RuntimeError("no such kernel"), "RuntimeError: no such kernel"),
+        2: (OSError(errno.ENOSPC, "No space left on device", "w"), "No space left on device: w. make room there"),
+    }
+
     def fail(recipe: Recipe, *given: Any, **named: Any) -> Result:
-        if recipe.seed == 1:
-            raise fault
+        if recipe.seed in faults:
+            raise faults[recipe.seed][0]
         return train(recipe, *given, **named)
 
     monkeypatch.setattr("tenk.engines.train", fail)
     shown = io.StringIO()
-    study = study_of(tmp_path / "s", dataset, [quick()], 3, report=StudyReport(Console(file=shown, width=200)))
-    assert [(row.n, row.runs, row.failed) for row in study.rows] == [(2, 3, 1)]
-    assert "2/3" in shown.getvalue()
-    assert f"failed: quick seed 1: {study.failures[0].error}" in shown.getvalue()
-    assert str(fault) in study.failures[0].error
+    study = study_of(tmp_path / "s", dataset, [quick()], 4, report=StudyReport(Console(file=shown, width=200)))
+    assert [(row.n, row.runs, row.failed) for row in study.rows] == [(1, 4, 3)]
+    assert "1/4" in shown.getvalue()
+    for seed, failure in enumerate(study.failures):
+        assert failure.error.startswith(faults[seed][1])
+        assert f"failed: quick seed {seed}: {failure.error}" in shown.getvalue()
     saved = json.loads((tmp_path / "s" / "study.json").read_text())
-    assert [bool(run["error"]) for run in saved["runs"]] == [False, True, False]
-    assert str(fault) in (tmp_path / "s" / "study.csv").read_text()
+    assert [bool(run["error"]) for run in saved["runs"]] == [True, True, True, False]
+    assert "no such kernel" in (tmp_path / "s" / "study.csv").read_text()
+    assert [len(points) for points in read_points([tmp_path / "s"])[PANEL].values()] == [1]
     monkeypatch.undo()
     again = study_of(tmp_path / "s", dataset, ())
-    assert [(row.n, row.failed) for row in again.rows] == [(3, 0)]
+    assert [(row.n, row.failed) for row in again.rows] == [(4, 0)]
 
 
 def test_a_study_of_which_all_runs_failed_still_has_its_table(dataset: Dataset, tmp_path: Path) -> None:
@@ -426,23 +486,59 @@ def test_a_study_of_which_all_runs_failed_still_has_its_table(dataset: Dataset, 
     assert "lower optimizer.lr" in study.failures[0].error
 
 
-def test_a_run_broken_off_goes_on_where_it_stood(dataset: Dataset, tmp_path: Path) -> None:
-    recipe = quick(epochs=2)
+BROKEN_OFF = quick(epochs=2)
+
+
+@pytest.fixture(scope="module")
+def broken_off(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `run`, killed in its second epoch, and `whole`, the same training undisturbed."""
+    folder = tmp_path_factory.mktemp("broken off")
+    torch.set_num_threads(1)
     with pytest.raises(KilledError):
-        train(recipe, dataset, tmp_path / "run", reports=[StopAt(1, 1, kill)])
-    begun = (tmp_path / "run" / "environment.json").stat().st_mtime_ns
-    outcome = run_one(Job("quick", recipe, tmp_path / "run"), dataset)
-    train(recipe, dataset, tmp_path / "whole", reports=[])
+        train(BROKEN_OFF, dataset, folder / "run", reports=[StopAt(1, 1, kill)])
+    train(BROKEN_OFF, dataset, folder / "whole", reports=[])
+    return folder
+
+
+def test_a_run_broken_off_goes_on_where_it_stood(broken_off: Path, dataset: Dataset, tmp_path: Path) -> None:
+    folder = shutil.copytree(broken_off / "run", tmp_path / "run")
+    begun = (folder / "environment.json").stat().st_mtime_ns
+    outcome = run_one(Job("quick", BROKEN_OFF, folder), dataset)
     assert outcome.note == ""
-    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
-    assert (tmp_path / "run" / "environment.json").stat().st_mtime_ns == begun
+    assert weights(folder) == weights(broken_off / "whole")
+    assert (folder / "environment.json").stat().st_mtime_ns == begun
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("recipe.json", KilledError()), ("environment.json", OSError(errno.ENOSPC, "No space left on device", "e"))],
+)
+def test_a_run_that_failed_before_it_had_begun_just_begins_again(
+    name: str, fault: BaseException, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, content: bytes | str) -> None:
+        if path.name == name:
+            raise fault
+        write_atomically(path, content)
+
+    for function in ("tenk.runs.write_atomically", "tenk.files.write_atomically"):
+        monkeypatch.setattr(function, write)
+    job = Job("quick", quick(), tmp_path / "run")
+    with suppress(KilledError):
+        assert run_one(job, dataset).error == "No space left on device: e. make room there, or choose another place"
+    assert (tmp_path / "run" / "checkpoint").is_dir()
+    monkeypatch.undo()
+    outcome = run_one(job, dataset)
+    assert outcome.result
+    assert outcome.note == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize("spoilt", ["checkpoint", "start", "threads"])
-def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(spoilt: str, dataset: Dataset, tmp_path: Path) -> None:
-    recipe, folder = quick(epochs=2), tmp_path / "run"
-    with pytest.raises(KilledError):
-        train(recipe, dataset, folder, reports=[StopAt(1, 1, kill)])
+def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(
+    spoilt: str, broken_off: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(broken_off / "run", tmp_path / "run")
     if spoilt == "checkpoint":
         for path in (folder / "checkpoint").iterdir():
             flip(path)
@@ -451,10 +547,9 @@ def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(spoilt: str, data
     else:
         environment = json.loads((folder / "environment.json").read_text())
         (folder / "environment.json").write_text(json.dumps({**environment, "threads": 99}))
-    outcome = run_one(Job("quick", recipe, folder), dataset)
-    train(recipe, dataset, tmp_path / "whole", reports=[])
+    outcome = run_one(Job("quick", BROKEN_OFF, folder), dataset)
     assert outcome.result
-    assert weights(folder) == weights(tmp_path / "whole")
+    assert weights(folder) == weights(broken_off / "whole")
     assert str(folder.with_name("run.damaged")) in outcome.note
     assert (tmp_path / "run.damaged").is_dir()
 
@@ -473,15 +568,68 @@ def test_a_worker_that_dies_again_and_again_is_a_failed_run(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenk.engines._serve", dying.die)
+    monkeypatch.setattr("tenk.engines.MOST_DEATHS", 1)  # each takes the time of importing torch
     study = study_of(tmp_path / "s", dataset, [quick()], 1, engine="processes", workers=1)
-    assert [outcome.error for outcome in study.failures] == ["worker died (signal 9), 4 times in a row"]
+    assert [outcome.error for outcome in study.failures] == ["worker died (signal 9), 2 times in a row"]
+
+
+SCRIPT = """
+import sys, tenk
+from tenk.datasets import Dataset
+from tenk.recipes import Recipe
+from tenk.synthetic import draw_digits
+
+data = Dataset("few", draw_digits(64, seed=0), draw_digits(16, seed=1))
+study = tenk.run_study([Recipe.from_json(sys.argv[1])], 1, data, "s", workers=1)
+print(f"{len(study.outcomes)} run, {len(study.failures)} failed")
+"""
+
+
+@pytest.mark.parametrize("given", ["a script", "standard input"])
+def test_a_study_needs_no_guard_in_the_script_that_calls_it(given: str, tmp_path: Path) -> None:
+    (tmp_path / "my study.py").write_text(SCRIPT)
+    called = subprocess.run(
+        [sys.executable, "my study.py" if given == "a script" else "-", quick(batch_size=64).to_json()],
+        input="" if given == "a script" else SCRIPT,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (called.returncode, called.stderr) == (0, "")
+    assert called.stdout.count("study s\n") == 1, "only the driver says what it does"
+    assert called.stdout.endswith("1 run, 0 failed\n")
+
+
+def test_workers_that_do_not_end_are_killed_after_one_wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, killed = [1000.0], list[int]()
+
+    class Stuck:
+        """A worker that has been stopped: closing its pipe is nothing to it, and a wait takes all its time."""
+
+        def __init__(self, number: int) -> None:
+            self.number, self.pipe, self.process = number, self, self
+
+        def close(self) -> None: ...
+
+        def join(self, seconds: float | None = None) -> None:
+            if self.number not in killed:
+                assert seconds is not None
+                now[0] += seconds
+
+        def kill(self) -> None:
+            killed.append(self.number)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    workers: list[Any] = [Stuck(number) for number in range(3)]
+    engines._dismiss(workers)
+    assert killed == [0, 1, 2]
+    assert now[0] - 1000 < 10
 
 
 def test_threads_are_given_back_and_stay_those_of_the_study(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
     used: list[int] = []
 
     def look(job: Job, *_: Any) -> Outcome:
@@ -536,6 +684,31 @@ def test_a_study_whose_runs_are_none_is_not_drawn(run: Any, tmp_path: Path) -> N
         read_points([tmp_path])
 
 
+@pytest.mark.parametrize("state", ["just begun", "no run yet", "all failed"])
+def test_a_study_without_a_finished_run_is_not_drawn_and_it_is_said_so(
+    state: str, undisturbed: Study, tmp_path: Path
+) -> None:
+    shutil.copy(undisturbed.folder / "plan.json", tmp_path)
+    failed = {"variant": "a", "protocol": "fixed", "score": None, "seconds": None, "error": "diverged"}
+    if state != "just begun":
+        (tmp_path / "study.json").write_text(json.dumps({"runs": [failed] if state == "all failed" else []}))
+    with pytest.raises(ModelError, match=f"no run of {tmp_path} is finished. go on with it: tenk study --out"):
+        read_points([undisturbed.folder, tmp_path])
+
+
+def test_a_report_never_keeps_the_process_from_ending() -> None:
+    class Ending(io.StringIO):
+        def write(self, _: str) -> int:
+            raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        StudyReport(Console(file=Ending())).say("a line")
+    with pytest.raises(SystemExit):
+        ConsoleReport(Console(file=Ending())).finish(
+            finished(0, 0.99, seconds=dict.fromkeys(("load", "train", "evaluate", "total"), 1.0))
+        )
+
+
 # --- killed, stopped, gone on with ---------------------------------------------------------------------------------
 
 LONGER = {"epochs": [8], "batch_size": [64]}
@@ -549,9 +722,16 @@ def longer(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Study:
     return run_study(["default"], 2, dataset, folder, overrides=LONGER, engine="serial", threads=1, report=quiet())
 
 
-def start(folder: Path, data: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
-    """Give the same study to the command line, in a process that a test may kill."""
-    overrides = [f"{name}={value}" for name, (value,) in LONGER.items()]
+def start(
+    folder: Path,
+    data: Path,
+    *options: str,
+    changes: Mapping[str, int] = MappingProxyType({}),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.Popen[str]:
+    """Give the same study to the command line, or one with changes, in a process that a test may kill."""
+    fields = {**{name: value for name, (value,) in LONGER.items()}, **changes}
+    overrides = [f"{name}={value}" for name, value in fields.items()]
     command = ["study", "default", "--override", *overrides, "--seeds", "2", *options]
     return subprocess.Popen(
         [sys.executable, "-m", "tenk", *command, "--data", str(data), "--out", str(folder)],
@@ -656,9 +836,10 @@ def test_a_stopped_study_saves_what_is_under_way_and_tells_how_to_go_on(
 
 
 def test_ctrl_c_while_workers_come_up_is_one_line(data_folder: Path, tmp_path: Path) -> None:
-    driver = start(tmp_path / "s", data_folder)
+    driver = start(tmp_path / "s", data_folder, changes={"epochs": 1000})  # it cannot end before it is told to
     assert driver.stdout
-    driver.stdout.readline()
+    while "at a time" not in driver.stdout.readline():  # said last before the workers are started
+        assert driver.poll() is None
     os.killpg(driver.pid, signal.SIGINT)
     _, error = driver.communicate(timeout=WAIT_SECONDS)
     assert driver.returncode == 130
@@ -680,6 +861,36 @@ def test_a_terminated_study_in_one_process_goes_on_where_it_stood(
     monkeypatch.undo()
     assert table(study_of(tmp_path / "s", dataset, ())) == table(undisturbed)
     assert all_weights(tmp_path / "s") == all_weights(undisturbed.folder)
+
+
+class StopLate(Report):
+    """Ctrl-C after the last step of a training, when it has nothing more to stop."""
+
+    def finish(self, result: Result) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(("moment", "ended"), [("as a run begins", 0), ("as it finishes", 1), ("between runs", 1)])
+def test_ctrl_c_at_any_moment_of_a_study_in_one_process_stops_it(
+    moment: str, ended: int, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: Any, **named: Any) -> Result:
+        if moment == "as a run begins":
+            signal.raise_signal(signal.SIGINT)
+        return train(*given, **{**named, "reports": [StopLate()] if moment == "as it finishes" else []})
+
+    def shown(*_: object) -> None:
+        if moment == "between runs":
+            signal.raise_signal(signal.SIGINT)
+
+    report = quiet()
+    monkeypatch.setattr("tenk.engines.train", interrupted)
+    monkeypatch.setattr(report, "outcome", shown)
+    with pytest.raises(StoppedError, match=f"{ended} of 2 runs have ended. resume with: tenk study") as stopped:
+        study_of(tmp_path / "s", dataset, [quick()], 2, report=report)
+    assert stopped.value.exit_code == 130
+    runs = [Run(tmp_path / "s" / "runs" / f"quick-s{seed}") for seed in (0, 1)]
+    assert [run.folder.exists() and run.result() is not None for run in runs] == [ended > 0, False]
 
 
 # --- on a cluster --------------------------------------------------------------------------------------------------
@@ -729,12 +940,41 @@ def ray_node(options: Sequence[str], environment: dict[str, str]) -> Iterator[No
         node.stdout.close()
 
 
+def test_a_cluster_of_other_versions_is_told_with_both_and_what_to_install() -> None:
+    versions = pytest.importorskip("ray._private.utils")
+    for theirs, remedy in (
+        ({"ray_version": "2.9.0", "python_version": "3.9.1"}, r"install Python 3\.9\.1 and ray==2\.9\.0 here"),
+        ({"ray_version": "2.9.0", "python_version": platform.python_version()}, r"install ray==2\.9\.0 here"),
+    ):
+        with pytest.raises(RuntimeError, match="Version mismatch") as mismatch:
+            versions.check_version_info(theirs, "node 127.0.0.1")
+        said = cluster_engine._explain(f"RuntimeError: {mismatch.value}")
+        assert re.search(remedy, said)
+        assert f"here is Ray {version('ray')} on Python {platform.python_version()}" in said
+        assert "\n" not in said
+
+
+@pytest.mark.slow
+def test_ray_started_here_is_quiet_and_leaves_nothing_behind(data_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with tempfile.TemporaryDirectory(prefix="ray-") as scratch:
+        options = ["--engine", "ray", "--workers", "1"]
+        driver = start(tmp_path / "s", data_folder, *options, changes={"epochs": 1}, environment={"TMPDIR": scratch})
+        folder = wait_for(lambda: next(Path(scratch).glob("tenk-*/ray/session_*"), None), driver)
+        assert stat.S_IMODE(folder.parent.parent.stat().st_mode) == 0o700
+        out, error = driver.communicate(timeout=WAIT_SECONDS)
+        assert (driver.returncode, error) == (0, "")
+        assert "\x1b" not in out
+        assert out.startswith(f"study {tmp_path}/s\n1 recipe x 2 seeds")
+        assert list(Path(scratch).iterdir()) == []
+
+
 @pytest.mark.slow  # half a minute, and on a starved machine Ray's own patience ends first
 def test_a_cluster_that_loses_a_worker_finds_what_one_process_finds(
     cluster: tuple[str, dict[str, str]], longer: Study, data_folder: Path, tmp_path: Path
 ) -> None:
     address, environment = cluster
-    driver = start(tmp_path / "s", data_folder, "--engine", "ray", "--address", address, **environment)
+    driver = start(tmp_path / "s", data_folder, "--engine", "ray", "--address", address, environment=environment)
 
     def ask() -> int | None:
         runs = Path(environment["TMPDIR"]).glob(f"tenk-*/{NAME}-s*")
@@ -805,9 +1045,7 @@ def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(
     folder = tmp_path_factory.mktemp("killed") / "s"
     sessions = [study_and_kill(data_folder, folder, *kill) for kill in kills]
     study = run_study(PAIR, 2, data_folder, folder, workers=2, report=quiet())
-    for aside in folder.glob("runs/*.damaged*"):
-        assert not Run.is_run(aside), "only what was killed before it was a run is begun anew"
-        shutil.rmtree(aside)
+    assert not list(folder.glob("runs/*.damaged*"))
     assert table(study) == table(undisturbed)
     assert weight_hashes(folder) == weight_hashes(undisturbed.folder)
     assert not list(folder.rglob("*.tmp"))

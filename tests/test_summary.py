@@ -214,3 +214,17 @@ def test_a_model_that_fails_is_left_as_it_was_too() -> None:
         summarise(model)
     assert model.training
     assert not any(part._forward_hooks for part in model.modules())
+
+
+def test_each_part_of_a_model_keeps_the_mode_it_was_in() -> None:
+    model = create_model("gap").train()
+    frozen = [part.eval() for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+    summarise(model)
+    assert all(part.training != (part in frozen) for part in model.modules())
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("meta", torch.float32), ("cpu", torch.float64)])
+def test_a_model_is_summed_up_where_it_is_and_in_its_own_type(device: str, dtype: torch.dtype) -> None:
+    model = create_model("transition").to(device, dtype)
+    assert summarise(model, "transition") == summary_of("transition")
+    assert {(part.device.type, part.dtype) for part in model.parameters()} == {(device, dtype)}

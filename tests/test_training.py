@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -9,6 +10,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +24,14 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from mutations import seal
-from short_runs import KilledError, StopAt, kill, same_tensors, small, weights
+from short_runs import KilledError, StopAt, batches, kill, same_tensors, small, weights
 from tenk.datasets import Dataset
-from tenk.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, UsageError
+from tenk.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, TenkError, UsageError
 from tenk.evaluation import evaluate
 from tenk.files import locked, write_atomically
-from tenk.recipes import RECIPES, Optimizer, get_recipe
+from tenk.recipes import RECIPES, Optimizer, Recipe, get_recipe
 from tenk.report import Report
-from tenk.runs import Epoch, Position, Result, Run, load_model
+from tenk.runs import Batch, Epoch, Position, Result, Run, load_model
 from tenk.tensors import load_tensors
 from tenk.training import StopSignals, train
 
@@ -43,6 +47,7 @@ def test_every_recipe_trains_and_leaves_a_whole_run_folder(name: str, dataset: D
         "recipe.json",
         "environment.json",
         "metrics.jsonl",
+        "batches.csv",
         "checkpoint",
         "model.safetensors",
         "result.json",
@@ -87,12 +92,187 @@ def test_training_learns(dataset: Dataset, tmp_path: Path) -> None:
     assert result.test_accuracy > 0.7  # chance is 0.1
 
 
-def test_a_training_leaves_the_callers_random_numbers_alone(dataset: Dataset, tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    expected = torch.rand(3)
-    torch.manual_seed(1)
-    train(small(epochs=1, dropout=0.1), dataset, tmp_path / "run", reports=[])
-    assert torch.equal(torch.rand(3), expected)
+def test_a_training_draws_nothing_from_the_generator_that_all_threads_share(dataset: Dataset, tmp_path: Path) -> None:
+    state, seen = torch.get_rng_state(), []
+
+    class Watch(Report):
+        def step(self, position: Position, batch: Batch) -> None:
+            seen.append(torch.equal(torch.get_rng_state(), state))
+
+    train(small(epochs=1, dropout=0.1), dataset, tmp_path / "run", reports=[Watch()])
+    assert seen == [True] * 6
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def in_thread(call: Callable[[], object]) -> None:
+    """Call in another thread, and wait for it to end well."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(call).result()
+
+
+def test_two_trainings_in_two_threads_end_as_each_does_alone(dataset: Dataset, tmp_path: Path) -> None:
+    recipes = [small(seed=seed, dropout=0.1) for seed in (1, 2)]
+    together = threading.Barrier(2)
+
+    class InStep(Report):
+        def step(self, position: Position, batch: Batch) -> None:
+            together.wait(60)
+
+    def beside(recipe: Recipe) -> None:
+        torch.set_num_threads(1)  # which each thread has of its own
+        train(recipe, dataset, tmp_path / f"beside-{recipe.seed}", reports=[InStep()])
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(beside, recipes))
+    for recipe in recipes:
+        train(recipe, dataset, tmp_path / f"alone-{recipe.seed}", reports=[])
+        assert weights(tmp_path / f"beside-{recipe.seed}") == weights(tmp_path / f"alone-{recipe.seed}")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu"), lambda: torch.device("meta")],
+    ids=["no_grad", "inference_mode", "autocast", "default_device"],
+)
+def test_a_training_is_the_same_whatever_torch_is_set_to(setting: Any, dataset: Dataset, tmp_path: Path) -> None:
+    recipe = small(epochs=1, dropout=0.1, protocol="held-out")
+    train(recipe, dataset, tmp_path / "plain", reports=[])
+    with setting():
+        again = Dataset(dataset.name, dataset.train[:], dataset.test[:])
+        train(recipe, again, tmp_path / "set", reports=[])
+    assert weights(tmp_path / "plain") == weights(tmp_path / "set")
+
+
+def test_another_default_type_is_refused_before_anything_is_written(dataset: Dataset, tmp_path: Path) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(UsageError, match=r"not float32: .*torch\.float64\. call torch\.set_default_dtype"):
+            train(small(), dataset, tmp_path / "run", reports=[])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert not (tmp_path / "run").exists()
+
+
+# --- every batch ---------------------------------------------------------------------------------------------------
+
+
+def test_every_batch_is_recorded_with_loss_accuracy_and_learning_rate(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=3), dataset, tmp_path / "run", reports=[])
+    with (tmp_path / "run" / "batches.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "step", "loss", "accuracy", "learning_rate"]
+    assert [(row["epoch"], row["step"]) for row in rows] == [(str(e), str(s)) for e in (1, 2, 3) for s in range(1, 7)]
+    for epoch in Run(tmp_path / "run").history():
+        own = [row for row in rows if int(row["epoch"]) == epoch.epoch]
+        assert sum(float(row["loss"]) for row in own) / 6 == pytest.approx(epoch.train_loss)
+        assert sum(float(row["accuracy"]) for row in own) / 6 == pytest.approx(epoch.train_accuracy)
+        assert float(own[-1]["learning_rate"]) == pytest.approx(epoch.learning_rate)
+    assert [(b.epoch, b.step) for b in Run(tmp_path / "run").batches()] == [
+        (e, s) for e in (1, 2, 3) for s in range(1, 7)
+    ]
+
+
+@pytest.mark.parametrize("written", [0, 1, 100])
+def test_a_kill_between_a_checkpoint_and_its_batches_loses_none(
+    written: int, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Run.append_batches
+
+    def killed(run: Run, records: Sequence[Batch]) -> None:
+        if not records or records[0].epoch < 2:
+            return real(run, records)
+        real(run, records)
+        path = tmp_path / "run" / "batches.csv"
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:7]) + b"".join(lines[7:])[:written])
+        raise KilledError
+
+    monkeypatch.setattr(Run, "append_batches", killed)
+    with pytest.raises(KilledError):
+        train(small(epochs=3), dataset, tmp_path / "run", reports=[])
+    monkeypatch.undo()
+    train(small(epochs=3), dataset, tmp_path / "run", resume=True, reports=[])
+    train(small(epochs=3), dataset, tmp_path / "whole", reports=[])
+    assert batches(tmp_path / "run") == batches(tmp_path / "whole")
+
+
+def test_a_damaged_newest_checkpoint_costs_no_batch(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(small(epochs=3), dataset, tmp_path / "run", reports=[StopAt(2, 3, kill)])
+    max((tmp_path / "run" / "checkpoint").iterdir()).write_bytes(b"")
+    train(small(epochs=3), dataset, tmp_path / "run", resume=True, reports=[])
+    train(small(epochs=3), dataset, tmp_path / "whole", reports=[])
+    assert batches(tmp_path / "run") == batches(tmp_path / "whole")
+
+
+@pytest.fixture
+def second_epoch(dataset: Dataset, tmp_path: Path) -> Path:
+    """The folder of a run that was killed after its second epoch: `batches.csv` must hold those of the first."""
+    with pytest.raises(KilledError):
+        train(small(epochs=3), dataset, tmp_path / "run", reports=[StopAt(2, 1, kill)])
+    return tmp_path / "run"
+
+
+def make_huge(path: Path) -> None:
+    path.write_bytes(b"")
+    os.truncate(path, 2**33)  # sparse: takes no room, and no time to refuse
+
+
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        Path.unlink,
+        lambda path: path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:6])),
+        lambda path: path.write_bytes(path.read_bytes().replace(b"epoch", b"ehoch")),
+        make_huge,
+        make_pipe,
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+    ids=["missing", "short", "headless", "huge", "pipe", "folder"],
+)
+def test_batches_that_do_not_reach_as_far_as_the_checkpoint_are_refused(
+    spoil: Any, second_epoch: Path, dataset: Dataset
+) -> None:
+    spoil(second_epoch / "batches.csv")
+    with pytest.raises(ModelError, match=r"damaged file: .*batches\.csv does not hold the 6 batches so far"):
+        train(small(epochs=3), dataset, second_epoch, resume=True, reports=[])
+
+
+@pytest.mark.parametrize("name", ["batches.csv", "metrics.jsonl", "curves.png", "checkpoint"])
+def test_a_run_folder_with_a_link_in_it_is_not_written_through(name: str, second_epoch: Path, dataset: Dataset) -> None:
+    path, outside = second_epoch / name, second_epoch.parent / "outside"
+    if path.exists():
+        path.rename(outside)
+    else:
+        outside.write_text("mine")
+    path.symlink_to(outside)
+    before = None if outside.is_dir() else outside.read_bytes()
+    with pytest.raises(ModelError, match=f"a link in a run folder: .*{name}"):
+        train(small(epochs=3), dataset, second_epoch, resume=True, reports=[])
+    assert before is None or outside.read_bytes() == before
+
+
+def test_accuracy_counts_the_images_that_a_batch_has_and_not_those_it_could_have(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    few, told = replace(dataset, train=dataset.train[:100]), []
+
+    class Watch(Report):
+        def step(self, position: Position, batch: Batch) -> None:
+            told.append(position.seen)
+
+    recipe = small(batch_size=100, skip_easy=0.45, epochs=3)
+    train(recipe, few, tmp_path / "run", reports=[Watch()])
+    assert told == [100, 55, 55]
+    for epoch, batch in zip(Run(tmp_path / "run").history(), Run(tmp_path / "run").batches(), strict=True):
+        right = batch.accuracy * (100 if epoch.epoch == 1 else 55)
+        assert right == pytest.approx(round(right), abs=1e-6)
+        assert epoch.train_accuracy == pytest.approx(batch.accuracy)
 
 
 # --- protocols -----------------------------------------------------------------------------------------------------
@@ -181,12 +361,12 @@ RESUMED = [
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, list[Epoch]]]:
+def uninterrupted(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, bytes, list[Epoch]]]:
     torch.set_num_threads(1)
     folders = [tmp_path_factory.mktemp("uninterrupted") / "run" for _ in RESUMED]
     for recipe, folder in zip(RESUMED, folders, strict=True):
         train(recipe, dataset, folder, reports=[])
-    return [(weights(folder), Run(folder).history()) for folder in folders]
+    return [(weights(folder), batches(folder), Run(folder).history()) for folder in folders]
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -199,7 +379,7 @@ def test_a_run_killed_anywhere_and_resumed_ends_byte_identical(
     points: list[tuple[int, int]],
     dataset: Dataset,
     tmp_path_factory: pytest.TempPathFactory,
-    uninterrupted: list[tuple[bytes, list[Epoch]]],
+    uninterrupted: list[tuple[bytes, bytes, list[Epoch]]],
 ) -> None:
     folder = tmp_path_factory.mktemp("killed") / "run"
     for epoch, step in points:
@@ -209,8 +389,9 @@ def test_a_run_killed_anywhere_and_resumed_ends_byte_identical(
             continue
         break
     train(RESUMED[which], dataset, folder, resume=True, reports=[])
-    expected_weights, expected_history = uninterrupted[which]
+    expected_weights, expected_batches, expected_history = uninterrupted[which]
     assert weights(folder) == expected_weights
+    assert batches(folder) == expected_batches
     assert [replace(e, seconds=0) for e in Run(folder).history()] == [replace(e, seconds=0) for e in expected_history]
 
 
@@ -374,6 +555,7 @@ def test_a_stop_on_the_last_step_of_an_epoch_records_the_same_learning_rates(dat
     train(small(), dataset, tmp_path / "whole", reports=[])
     rates = [[e.learning_rate for e in Run(tmp_path / name).history()] for name in ("run", "whole")]
     assert rates[0] == rates[1]
+    assert batches(tmp_path / "run") == batches(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
@@ -387,14 +569,15 @@ def test_a_stop_within_an_epoch_forgets_no_loss_that_images_are_skipped_by(
     train(recipe, dataset, tmp_path / "run", resume=True, reports=[])
     train(recipe, dataset, tmp_path / "whole", reports=[])
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    assert batches(tmp_path / "run") == batches(tmp_path / "whole")
 
 
 def test_skipping_easy_images_shortens_each_epoch_but_the_first(dataset: Dataset, tmp_path: Path) -> None:
     counts: dict[int, int] = {}
 
     class Count(Report):
-        def step(self, position: Position, batch_size: int) -> None:
-            counts[position.epoch] = position.step * batch_size
+        def step(self, position: Position, batch: Batch) -> None:
+            counts[position.epoch] = position.seen
 
     train(small(epochs=3, batch_size=20, skip_easy=0.5), dataset, tmp_path / "run", reports=[Count()])
     whole = len(dataset.train)
@@ -408,6 +591,18 @@ def test_too_few_images_are_refused_before_anything_is_written(
     with pytest.raises(DataError, match="too few images"):
         train(small(protocol=protocol), replace(dataset, train=dataset.train[:count]), tmp_path / "run", reports=[])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("protocol", ["fixed", "held-out"])
+def test_a_batch_that_would_come_down_to_one_image_is_refused_before_anything_is_written(
+    protocol: Any, dataset: Dataset, tmp_path: Path
+) -> None:
+    few = replace(dataset, train=dataset.train[: 2 if protocol == "fixed" else 3])
+    recipe = small(model="transition", skip_easy=0.5, protocol=protocol)
+    with pytest.raises(DataError, match=r"leaves 2 to train on, and skip_easy 0\.5 only 1 of them"):
+        train(recipe, few, tmp_path / "run", reports=[])
+    assert not (tmp_path / "run").exists()
+    assert train(replace(recipe, epochs=1), few, tmp_path / "run", reports=[]).epochs == 1
 
 
 @pytest.mark.parametrize("name", ["gap", "transition"])
@@ -447,7 +642,13 @@ def test_a_damaged_run_is_refused_by_name(faulty: str, stopped_run: Path, datase
         lambda tensors, facts: facts["position"]["seconds"].clear(),
         lambda tensors, facts: facts["position"]["history"].clear(),
         lambda tensors, facts: facts["position"]["history"][0].update(accuracy="high"),
+        lambda tensors, facts: facts["position"].update(seen=1),
         lambda tensors, facts: facts.update(position=None),
+        lambda tensors, facts: tensors.pop("batches/since"),
+        lambda tensors, facts: tensors.update({"batches/since": torch.zeros(7, 3, dtype=torch.float64)}),
+        lambda tensors, facts: tensors.update({"batches/since": torch.zeros(6, 4, dtype=torch.float64)}),
+        lambda tensors, facts: tensors.update({"batches/since": torch.zeros(6, 3)}),
+        lambda tensors, facts: tensors.update({"batches/since": torch.tensor(1.0, dtype=torch.float64)}),
         lambda tensors, facts: facts.pop("recipe"),
         lambda tensors, facts: tensors.update({"optimizer/x/y": torch.ones(1)}),
         lambda tensors, facts: tensors.update({"optimizer/0/momentum_buffer": torch.ones(1)}),
@@ -510,19 +711,49 @@ def test_divergence_keeps_the_last_good_checkpoint(
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_one_signal_ends_the_step_saves_and_says_how_to_resume(
     number: signal.Signals, code: int, dataset: Dataset, tmp_path: Path
 ) -> None:
-    before = signal.getsignal(number)
-    report = StopAt(1, 3, lambda: os.kill(os.getpid(), number))
-    with pytest.raises(StoppedError, match=r"epoch 2, step 3 is saved.*--resume") as stopped:
-        train(small(), dataset, tmp_path / "run", reports=[report])
-    assert stopped.value.exit_code == code
-    assert signal.getsignal(number) == before
+    ours = signal.signal(number, signal.default_int_handler)  # a shell or nohup may have had it ignored
+    try:
+        report = StopAt(1, 3, lambda: os.kill(os.getpid(), number))
+        with pytest.raises(StoppedError, match=r"epoch 2, step 3 is saved.*--resume") as stopped:
+            train(small(), dataset, tmp_path / "run", reports=[report])
+        assert stopped.value.exit_code == code
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, ours)
+    assert len(Run(tmp_path / "run").batches()) == 6 + 3
     train(small(), dataset, tmp_path / "run", resume=True, reports=[])
     train(small(), dataset, tmp_path / "whole", reports=[])
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    assert batches(tmp_path / "run") == batches(tmp_path / "whole")
+
+
+def test_a_hangup_that_is_ignored_as_under_nohup_stays_ignored(dataset: Dataset, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        hang_up = StopAt(0, 1, lambda: os.kill(os.getpid(), signal.SIGHUP))
+        assert train(small(epochs=1), dataset, tmp_path / "run", reports=[hang_up]).epochs == 1
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_stop_requested_in_one_thread_is_no_other_threads(dataset: Dataset, tmp_path: Path) -> None:
+    with StopSignals() as ours:
+        in_thread(StopSignals.request)
+        assert ours.received is None
+        with StopSignals() as inner:
+            StopSignals.request()
+        assert (inner.received, ours.received) == (signal.SIGTERM, None)
+
+        def stop_there() -> None:
+            with pytest.raises(StoppedError, match="epoch 1, step 2 is saved"):
+                train(small(), dataset, tmp_path / "run", reports=[StopAt(0, 2, StopSignals.request)])
+
+        in_thread(stop_there)
+        assert ours.received is None
 
 
 def test_a_second_signal_exits_at_once(dataset: Dataset, tmp_path: Path) -> None:
@@ -548,7 +779,7 @@ def test_a_full_disk_during_a_checkpoint_leaves_the_one_before(
         real(path, content)
 
     monkeypatch.setattr("tenk.tensors.write_atomically", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TenkError, match=r"No space left.*: .*checkpoint.* resume with: tenk train --resume"):
         train(small(epochs=3), dataset, tmp_path / "run", reports=[])
     checkpoint = Run(tmp_path / "run").load_checkpoint()
     assert checkpoint is not None

@@ -20,6 +20,6 @@ def test_a_worker_whose_driver_is_gone_stops_saved_where_asking_the_pipe_fails(m
     asked: list[bool] = []
     monkeypatch.setattr(StopSignals, "request", lambda: asked.append(True))
     pipe: Any = SimpleNamespace(poll=broken)
-    position: Any = None
-    engines._Tether(pipe).step(position, 1)
+    unused: Any = None
+    engines._Tether(pipe).step(unused, unused)
     assert asked == [True]

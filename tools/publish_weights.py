@@ -150,9 +150,9 @@ def mean(row: dict[str, Any]) -> str:
     """Return what the study says of the recipe over its seeds."""
     if row["n"] < 2:
         return "one seed, no mean"
-    low, high = row["interval_95"]
-    interval = f"95 % interval {low:.3%} to {high:.3%}, worst {row['worst']:.2%}"
-    return f"mean {row['mean']:.3%} over {row['n']} seeds ({interval})"
+    bounds = row["interval_95"]  # none where all have the same score
+    interval = f"95 % interval {bounds[0]:.3%} to {bounds[1]:.3%}, " if bounds else ""
+    return f"mean {row['mean']:.3%} over {row['n']} seeds ({interval}worst {row['worst']:.2%})"
 
 
 if __name__ == "__main__":

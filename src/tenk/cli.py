@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import io
 import ipaddress
@@ -25,7 +24,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 import tenk
-from tenk.errors import DataError, TenkError, UsageError, missing_library, unknown_name
+from tenk.errors import DataError, TenkError, UsageError, explain_os_error, missing_library, unknown_name
 from tenk.recipes import Recipe, get_recipe, list_recipes
 from tenk.terminal import build_table, literal, open_console, printable, shorten
 
@@ -253,23 +252,27 @@ def plot(
     folders: Annotated[list[Path], Positional, _shown("FOLDER...")],
     /,
     out: Annotated[Path, _shown("PICTURE")] = Path("curves.png"),
+    batches: Flag = False,
 ) -> None:
     """Draw the curves of runs over each other, or the accuracy of studies against their seconds.
 
     Args:
         folders: Run folders, or study folders.
         out: Picture to write.
+        batches: Draw the loss of every batch, and the learning rate, instead of epochs; of runs only.
     """
     from tenk.files import require_file
-    from tenk.plots import save_curves, save_tradeoff
+    from tenk.plots import save_batches, save_curves, save_tradeoff
     from tenk.study import read_points
 
     if not folders:
         raise UsageError("nothing to plot: no run folder was given. write: tenk plot runs/default-s0")
     require_file(out)
     studies = [folder for folder in folders if (folder / "plan.json").is_file()]
+    if studies and batches:
+        raise UsageError(f"a study has no batches: {studies[0]}. give runs, such as those in {studies[0] / 'runs'}")
     if not studies:
-        save_curves(folders, out)
+        (save_batches if batches else save_curves)(folders, out)
     elif len(studies) == len(folders):
         save_tradeoff(read_points(studies), out)
     else:
@@ -752,9 +755,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted.", 130
     if isinstance(error, OSError):
-        where = error.filename or ("standard output" if error.errno in _FULL else "")  # all else is named
-        remedy = _REMEDIES.get(error.errno or 0, "check that its folder is there, may be written and has room")
-        return f"{error.strerror or error}{where and f': {where}'}. {remedy}", 1
+        return explain_os_error(error), 1
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         return "out of memory. close other programs, or allow more: ulimit -v unlimited", 1
     if type(error).__name__ == "OutOfMemoryError":
@@ -762,17 +763,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
     return f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where", 1
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "failed to map segment", "can't start new thread")
 """What torch, the loader of libraries and threads say where there is none; none of them has an error of its own."""
-_REMEDIES = {
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "close some, or allow more: ulimit -n 1024"),
-    errno.ENOMEM: "close other programs, or allow more: ulimit -v unlimited",
-    **dict.fromkeys(_FULL, "make room there, or choose another place"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it accessible, or choose another place"),
-    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST), "choose another name"),
-}
-"""What to do about an error of the operating system's, by its number."""
 
 
 def _complain(message: str) -> str:

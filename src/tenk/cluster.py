@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import multiprocessing
 import os
 import re
 import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,8 +20,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tenk.datasets import Dataset
-from tenk.engines import MOST_DEATHS, POLL_SECONDS, STOP_SECONDS, Job, Outcome, Outcomes, pack, run_one, spawn, unpack
-from tenk.errors import StoppedError, UsageError, missing_library
+from tenk.engines import (
+    MOST_DEATHS,
+    POLL_SECONDS,
+    SAVE_SECONDS,
+    STOP_SECONDS,
+    Job,
+    Outcome,
+    Outcomes,
+    pack,
+    run_one,
+    spawn,
+    unpack,
+)
+from tenk.errors import StoppedError, UsageError, explain_os_error, missing_library
 from tenk.files import locked, write_atomically
 from tenk.runs import Run
 from tenk.training import StopSignals
@@ -61,22 +75,18 @@ class RayEngine:
             UsageError: nothing answers at the address, or no node has room for a run.
         """
         self._name = f"the Ray cluster at {address}" if address else "the Ray of this machine"
-        self._place = tempfile.TemporaryDirectory(prefix="tenk-ray-", ignore_cleanup_errors=True)
-        self._log = Path(self._place.name, "log")
-        self._log.touch()
-        self._process, self._pipe = spawn(_drive, _Needs(workers, threads, address, gpu), str(self._log))
+        self._folder = _make_private_folder()
+        self._process, self._pipe = spawn(_drive, _Needs(workers, threads, address, gpu), self._folder.name)
         try:
             self._pipe.recv()  # its libraries are loaded
             answered = self._pipe.poll(ANSWER_SECONDS if address else START_SECONDS)
-            answer = self._pipe.recv() if answered else self._last_words()
+            answer = self._pipe.recv() if answered else _explain(self._last_words())
         except (EOFError, OSError):
-            answer = self._last_words()
+            answer = _explain(self._last_words())
         if isinstance(answer, str):
             self._process.kill()
             self._end()
-            raise UsageError(
-                f"cannot join {self._name} ({answer}). run tenk on a node of a cluster, or give --engine processes"
-            )
+            raise UsageError(f"cannot join {self._name} {answer}")
         self.slots: int = answer
 
     def run(self, jobs: Sequence[Job], dataset: Dataset, signals: StopSignals) -> Outcomes:
@@ -104,7 +114,8 @@ class RayEngine:
 
     def _last_words(self) -> str:
         """Return the last line of what Ray logs, without time, process and source."""
-        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        log = Path(self._folder.name) / _LOG
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
         said = [line for line in lines if re.match(r"\[|\w+(\.\w+)*Error", line)]
         return re.sub(r"^\[.*?\] \S+:\d+:\s*", "", said[-1]) if said else "no answer"
 
@@ -116,7 +127,7 @@ class RayEngine:
         finally:
             self._process.kill()
             self._process.join()
-            self._place.cleanup()
+            self._folder.cleanup()
 
 
 @dataclass(frozen=True)
@@ -127,33 +138,67 @@ class _Needs:
     gpu: bool
 
 
-def _drive(pipe: Connection, needs: _Needs, log: str) -> None:
+_LOG = "log"
+"""What Ray prints, in the private folder."""
+
+
+def _make_private_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a temporary folder for all that Ray writes, which others on this machine cannot enter."""
+    place = os.environ.get("RAY_TMPDIR") or ("/tmp" if sys.platform == "darwin" else None)  # noqa: S108
+    # macOS' own has so long a path that Ray's sockets would find no room behind it
+    return tempfile.TemporaryDirectory(prefix="tenk-", dir=place, ignore_cleanup_errors=True)
+
+
+def _explain(said: str) -> str:
+    """Return why a cluster cannot be joined, in brackets, and what to do about it."""
+    versions = re.findall(r"Ray: (\S+)\s+Python: (\S+)", said)
+    if len(versions) != 2:
+        words = said.strip().partition("\n")[0]
+        return f"({words}). run tenk on a node of a cluster, or give --engine processes"
+    (ray, python), (our_ray, our_python) = versions
+    remedies = ([f"Python {python}"] if python != our_python else []) + ([f"ray=={ray}"] if ray != our_ray else [])
+    return (
+        f"(it runs Ray {ray} on Python {python}, here is Ray {our_ray} on Python {our_python}). "
+        f"install {' and '.join(remedies)} here, or give --engine processes"
+    )
+
+
+def _drive(pipe: Connection, needs: _Needs, folder: str) -> None:
     """Hand jobs out to Ray and outcomes back, until all are done or the pipe ends; all that Ray's process does."""
     if sys.platform != "win32":
         os.setpgrp()  # what Ray starts must not hear Ctrl-C either
-    os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), 2)
+    log = os.open(Path(folder) / _LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for stream in (1, 2):  # Ray prints on both
+        os.dup2(log, stream)
     with suppress(EOFError, OSError):  # the pipe has ended: the study is stopped, or gone
         pipe.send(None)
         try:
-            ray = _connect(needs)
+            ray = _connect(needs, folder)
             slots = _count_slots(ray, needs)
         except Exception as error:
-            pipe.send(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+            pipe.send(_explain(f"{type(error).__name__}: {error}"))
             return
         pipe.send(slots)
         jobs, packed = pipe.recv()
         _distribute(ray, pipe, jobs, packed, needs)
+    driver = multiprocessing.parent_process()
+    if driver and not driver.is_alive():
+        shutil.rmtree(folder, ignore_errors=True)  # a driver that was killed cannot
 
 
-def _connect(needs: _Needs) -> Any:
-    """Return the module `ray`, connected."""
+def _connect(needs: _Needs, folder: str) -> Any:
+    """Return the module `ray`, connected; where it is started here, all that it writes goes below `folder`."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     options: dict[str, Any] = {}
     if needs.address is None:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # without clusters, Ray listens on loopback alone
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else it would leave one in the home folder
-        options = {"num_cpus": needs.workers * needs.threads, "include_dashboard": False}
+        options = {
+            "num_cpus": needs.workers * needs.threads,
+            "include_dashboard": False,
+            "_temp_dir": str(Path(folder) / "ray"),  # which it opens to everyone; the folder around it stays closed
+        }
     import ray
 
     ray.init(needs.address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -190,7 +235,7 @@ def _distribute(ray: Any, pipe: Connection, jobs: Sequence[Job], packed: dict[st
         for reference in pending:
             ray.cancel(reference)
         if pending:  # each ends its step and removes its folder
-            ray.wait(list(pending), num_returns=len(pending), timeout=STOP_SECONDS / 2)
+            ray.wait(list(pending), num_returns=len(pending), timeout=SAVE_SECONDS / 2)
         ray.shutdown()
 
 
@@ -220,12 +265,16 @@ def _train_far(job: Job, packed: dict[str, Any], threads: int) -> tuple[Outcome,
 def _write(outcome: Outcome, files: Files) -> Outcome:
     """Write the files of a run into its own folder; the result last, since it marks the run as finished."""
     folder, result = outcome.job.folder, outcome.result
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, wait_seconds=STOP_SECONDS):
-        for name, content in files.items():
-            if name != "result.json":
-                write_atomically(folder / name, content)
-        if result:
-            result = replace(result, run_dir=str(folder))
-            Run(folder).write_result(result)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder, wait_seconds=STOP_SECONDS):
+            # first what makes it a run, which other engines too can go on with, should this one be killed here
+            for name in sorted(files, key=lambda name: (name != "environment.json", name != "recipe.json")):
+                if name != "result.json":
+                    write_atomically(folder / name, files[name])
+            if result:
+                result = replace(result, run_dir=str(folder))
+                Run(folder).write_result(result)
+    except OSError as error:
+        return Outcome(outcome.job, error=explain_os_error(error), note=outcome.note)
     return replace(outcome, result=result)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from tenk.augment import affine_grid, resample
+from tenk.device import require_float32
 from tenk.digits import SIDE, to_unit
 from tenk.errors import UsageError, unknown_name
 
@@ -44,8 +45,10 @@ def corrupt(images: Tensor, name: str, strength: float, generator: Generator) ->
     the only source of chance.
 
     Raises:
-        UsageError: no corruption has this name, or the strength is negative or not finite.
+        UsageError: no corruption has this name, the strength is negative or not finite, or torch's default type is not
+            float32.
     """
+    require_float32()
     effect = get_corruption(name).effect
     if not 0 <= strength < math.inf:
         raise UsageError(f"strength of {name} out of range: {strength}. give a number from 0 up")

@@ -1,4 +1,4 @@
-"""The device that a computation runs on."""
+"""The device that a computation runs on, and the type of its numbers."""
 
 from __future__ import annotations
 
@@ -31,3 +31,16 @@ def pick_device(name: str = "auto") -> torch.device:
     if not available[kind]() or index >= count:
         raise UsageError(f"no such device: {name}, for torch {torch.__version__} on this machine. give --device cpu")
     return torch.device(name)
+
+
+def require_float32() -> None:
+    """Refuse to draw or train where torch's default type, which is all threads' and no thread's own, is another.
+
+    Raises:
+        UsageError: it is.
+    """
+    if torch.get_default_dtype() != torch.float32:
+        raise UsageError(
+            f"not float32: torch's default type is {torch.get_default_dtype()}. "
+            "call torch.set_default_dtype(torch.float32) first"
+        )

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,17 +14,18 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from tenk.datasets import Dataset
 from tenk.digits import Digits
-from tenk.errors import ModelError, StoppedError, TenkError
+from tenk.errors import ModelError, StoppedError, TenkError, explain_os_error
 from tenk.files import locked
 from tenk.recipes import Recipe
 from tenk.report import Report
-from tenk.runs import Position, Result, Run
+from tenk.runs import Batch, Position, Result, Run
 from tenk.training import StopSignals, train
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ POLL_SECONDS = 0.2
 """How soon a signal to the driver is noticed."""
 
 STOP_SECONDS = 60.0
-"""Longest wait for a worker, or for one that a killed driver left behind, to end its step and save."""
+"""Longest wait for a worker that a killed driver left behind to end its step and save."""
+
+SAVE_SECONDS = 8.0
+"""Longest wait, once a study is stopped, for all its workers to save; a run killed then goes on from its checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +98,9 @@ def run_one(job: Job, dataset: Dataset, reports: Sequence[Report] = ()) -> Outco
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         with locked(job.folder, wait_seconds=STOP_SECONDS):
-            pass  # a worker whose driver was killed may be about to save its last step
-        begun = Run.is_run(job.folder)
-        if begun or _has_files(job.folder):
+            # a worker whose driver was killed may have been about to save its last step
+            Run(job.folder).sweep_unbegun()
+        if _has_files(job.folder):
             try:
                 return Outcome(job, _train(job, dataset, reports, resume=True))
             except ModelError as error:
@@ -105,6 +110,8 @@ def run_one(job: Job, dataset: Dataset, reports: Sequence[Report] = ()) -> Outco
         raise
     except TenkError as error:
         return Outcome(job, error=str(error), note=note)
+    except OSError as error:
+        return Outcome(job, error=explain_os_error(error), note=note)
     except Exception as error:
         return Outcome(job, error=f"{type(error).__name__}: {error}", note=note)
 
@@ -143,8 +150,8 @@ class SerialEngine:
                 if signals.received:
                     return
                 yield run_one(job, dataset)
-        except StoppedError as stopped:
-            signals.received = stopped.exit_code - 128
+        except StoppedError:
+            return  # the signal is in `signals` too
         finally:
             torch.set_num_threads(before)
 
@@ -192,11 +199,12 @@ def spawn(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Co
     """Start a process that is given one end of a pipe and the arguments, and return it with the other end.
 
     It never hears Ctrl-C, which a terminal sends to all: it is for the driver to end it in order, by closing the pipe.
+    It imports what the arguments need and not the caller's script, which needs no `if __name__ == "__main__"`.
     """
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in the middle of their work
     ours, theirs = context.Pipe()
     process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
-    with _blocked(signal.SIGINT):
+    with _blocked(signal.SIGINT), _hidden_script():
         process.start()
     theirs.close()  # or the pipe would not end with the process
     return process, ours
@@ -240,8 +248,9 @@ def _dismiss(workers: Sequence[_Worker]) -> None:
     try:
         for worker in workers:
             worker.pipe.close()
+        deadline = time.monotonic() + SAVE_SECONDS
         for worker in workers:
-            worker.process.join(STOP_SECONDS)
+            worker.process.join(max(0.0, deadline - time.monotonic()))
     finally:
         for worker in workers:
             worker.process.kill()
@@ -268,7 +277,7 @@ class _Tether(Report):
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
 
-    def step(self, position: Position, batch_size: int) -> None:
+    def step(self, position: Position, batch: Batch) -> None:
         """Feel whether the driver is still there: where it is not there is an end to read, on Windows an error."""
         try:
             gone = self.pipe.poll()
@@ -316,3 +325,14 @@ def _blocked(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _hidden_script() -> Iterator[None]:
+    """Keep processes started meanwhile from importing the caller's script, which would run the whole of it again."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")  # of no file, as that of an interactive Python
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script

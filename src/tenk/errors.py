@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib.metadata
 from collections.abc import Iterable
 
@@ -74,3 +75,21 @@ class StoppedError(TenkError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def explain_os_error(error: OSError) -> str:
+    """Return what the operating system refused, where, and what to do about it, in one line."""
+    where = error.filename or ("standard output" if error.errno in _FULL else "")
+    remedy = _REMEDIES.get(error.errno or 0, "check that its folder is there, may be written and has room")
+    return f"{error.strerror or error}{where and f': {where}'}. {remedy}"
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REMEDIES = {
+    **dict.fromkeys(_FULL, "make room there, or choose another place"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "close some, or allow more: ulimit -n 1024"),
+    errno.ENOMEM: "close other programs, or allow more: ulimit -v unlimited",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it accessible, or choose another place"),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST), "choose another name"),
+}
+"""What to do about an error of the operating system's, by its number."""

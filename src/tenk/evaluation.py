@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tenk.corruptions import CORRUPTIONS, Corruption, corrupt, get_corruption
 from tenk.digits import CLASSES, Digits, normalise, to_unit
+from tenk.models import evaluating
 from tenk.stats import Interval, wilson_interval
 
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
@@ -82,7 +83,7 @@ class Metrics:
         """Expected calibration error over 15 equal bins of confidence (Guo et al., 2017, arXiv 1706.04599)."""
         confidence = self.logits.double().softmax(dim=1).amax(dim=1)
         bins = (confidence * CALIBRATION_BINS).long().clamp_(max=CALIBRATION_BINS - 1)
-        gap = torch.zeros(CALIBRATION_BINS, dtype=torch.float64)
+        gap = torch.zeros(CALIBRATION_BINS, dtype=torch.float64, device="cpu")
         gap.index_add_(0, bins, confidence - (self.predictions == self.labels).double())
         return float(gap.abs().sum() / len(self.labels))
 
@@ -157,14 +158,11 @@ class CorruptionScore:
 def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
     """Run a model over images: uint8 (N, 28, 28) on the model's device -> logits float32 (N, 10) on the CPU.
 
-    The model is put into evaluation mode for the while and back into its own after it; no random number is drawn.
+    The model is put into evaluation mode for the while and back into its own after it; no random number is drawn, and
+    an autocast of the caller's does not count.
     """
-    was_training = model.training
-    try:
-        model.eval()
+    with evaluating(model), torch.autocast(images.device.type, enabled=False):
         logits = torch.cat([model(normalise(to_unit(part))) for part in torch.split(images, batch_size)])
-    finally:
-        model.train(was_training)
     return logits.float().cpu()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from tenk.chance import DrawingFrom
 from tenk.errors import ModelError, UsageError
 from tenk.models import count_parameters, create_model
 from tenk.recipes import Recipe, get_recipe, override
@@ -147,5 +148,5 @@ def recipe_of(given: str | Recipe) -> Recipe:
 
 def parameters_of(recipe: Recipe) -> int:
     """Return how many numbers a recipe's network learns; `UsageError` where there is no such model."""
-    with torch.random.fork_rng(devices=[]):  # the caller's chance is kept
+    with DrawingFrom(torch.Generator()):  # the caller's chance is kept
         return count_parameters(create_model(recipe.model, **model_options(recipe)))

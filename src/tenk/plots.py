@@ -6,6 +6,7 @@ import io
 import logging
 import statistics
 import textwrap
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +38,13 @@ _ACCURACY_TICKS = (50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95)
 
 MOST_MISREAD_SHOWN = 100
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Neither matplotlib's fonts nor the filters of warnings are made for threads."""
+
 _FORMATS = ("png", "svg", "pdf")
+
+_SMOOTHED_PARTS = 60
+"""A smoothed curve shows means over such a part of the longest run."""
 
 _LEAST_ERROR, _LEAST_LOSS = 0.01, 1e-6
 """What an error of 0 (in percent) and a loss of 0 are drawn as: the axes are logarithmic."""
@@ -50,15 +57,36 @@ def save_curves(folders: Sequence[Path], path: Path) -> None:
     for number, folder in enumerate(folders):
         _draw_run(loss, accuracy, Run(folder), number, alone=len(folders) == 1)
     _finish_axes(loss, "loss (cross-entropy, nats)")
-    loss.set_yscale("log")
-    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    loss.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-    loss.yaxis.set_minor_locator(NullLocator())
+    _log_scale(loss)
     _finish_axes(accuracy, "accuracy (%)")
     _spread_towards_100(accuracy)
     if len(folders) == 1:
-        recipe = Run(folders[0]).recipe()
-        figure.suptitle(f"{recipe.name}: {recipe.model}, {recipe.protocol} protocol, seed {recipe.seed}")
+        figure.suptitle(_title(Run(folders[0])))
+    _save(figure, path)
+
+
+def save_batches(folders: Sequence[Path], path: Path) -> None:
+    """Draw the loss of every batch, faint, and smoothed, above the learning rate; of one run or of several."""
+    figure = Figure(figsize=(11, 6.2), layout="constrained")
+    loss, rate = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    runs = [Run(folder).batches() for folder in folders]
+    window = max(1, *(len(batches) // _SMOOTHED_PARTS for batches in runs))
+    for number, (folder, batches) in enumerate(zip(folders, runs, strict=True)):
+        name = "" if len(folders) == 1 else f"{_as_it_is(folder.name)}: "
+        colour, steps = _COLOURS[number % len(_COLOURS)], np.arange(1, len(batches) + 1)
+        losses = np.maximum(_LEAST_LOSS, [batch.loss for batch in batches])
+        loss.plot(steps, losses, color=colour, alpha=0.25, linewidth=0.7, label=f"{name}each batch")
+        loss.plot(
+            steps, _running_mean(losses, window), color=colour, linewidth=1.8, label=f"{name}mean of {window} batches"
+        )
+        rate.plot(steps, [batch.learning_rate for batch in batches], color=colour)
+    _finish_axes(loss, "loss (cross-entropy, nats)")
+    _log_scale(loss)
+    loss.set_xlabel("")
+    rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
+    rate.grid(visible=True, alpha=0.3)
+    if len(folders) == 1:
+        figure.suptitle(_title(Run(folders[0])))
     _save(figure, path)
 
 
@@ -231,7 +259,7 @@ def save_strip(panels: Mapping[str, Points], path: Path) -> None:
                 scores, [row + shift for shift in _stack(scores)], "o", color=_COLOURS[0], alpha=0.6, markersize=5
             )
             mean = mean_interval(scores)
-            error = [[mean.value - mean.low], [mean.high - mean.value]] if len(scores) > 1 else None
+            error = [[mean.value - mean.low], [mean.high - mean.value]] if mean.bounds else None
             axes.errorbar(mean.value, row, xerr=error, color="black", marker="D", markersize=6, capsize=6, zorder=3)
         labels = [f"{_wrap(label)}\nn = {len(runs)}" for label, runs in points.items()]
         axes.set(xlabel=quantity, yticks=range(len(points)), yticklabels=labels, ylim=(len(points) - 0.4, -0.6))
@@ -269,7 +297,8 @@ def _draw_point(axes: Axes, name: str, runs: Sequence[tuple[float, float]], numb
     colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
     if len(runs) > 1:
         axes.plot([min(seconds), max(seconds)], [y.value, y.value], color=colour, marker="|")
-        axes.plot([x, x], [y.low, y.high], color=colour, marker="_")
+    if y.bounds:
+        axes.plot([x, x], y.bounds, color=colour, marker="_")
     axes.plot(x, y.value, color=colour, marker=marker, markersize=8, linestyle="none", label=name)
 
 
@@ -281,6 +310,27 @@ def _stack(values: Sequence[float]) -> list[float]:
 
 def _wrap(label: str) -> str:
     return "\n".join(textwrap.wrap(label, 28, break_on_hyphens=False)) or label
+
+
+def _title(run: Run) -> str:
+    recipe = run.recipe()
+    return f"{recipe.name}: {recipe.model}, {recipe.protocol} protocol, seed {recipe.seed}"
+
+
+def _log_scale(loss: Axes) -> None:
+    loss.set_yscale("log")
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    loss.yaxis.set_minor_locator(NullLocator())
+
+
+def _running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Return the mean of up to `window` values around each; towards the ends there are fewer, but at least half."""
+    sums = np.concatenate(([0.0], np.cumsum(values)))
+    places = np.arange(len(values))
+    low = np.maximum(0, places - window // 2)
+    high = np.minimum(len(values), places + (window + 1) // 2)
+    return np.asarray((sums[high] - sums[low]) / (high - low))
 
 
 def _draw_run(loss: Axes, accuracy: Axes, run: Run, number: int, *, alone: bool) -> None:
@@ -354,7 +404,7 @@ def _save(figure: Figure, path: Path) -> None:
     if kind not in _FORMATS:
         raise UsageError(f"not a kind of picture: {path}. end its name in .{', .'.join(_FORMATS)}")
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of names in other scripts: boxes will do
         figure.savefig(buffer, format=kind, dpi=120)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,11 @@ from rich.text import Text
 
 from tenk.errors import missing_library
 from tenk.recipes import Recipe
-from tenk.runs import Epoch, Position, Result
+from tenk.runs import Batch, Epoch, Position, Result
 from tenk.terminal import build_table, literal, open_console
+
+_REDRAW_SECONDS = 0.2
+"""How long the bar stays as it is."""
 
 
 class Report:
@@ -23,8 +29,8 @@ class Report:
     def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
         """Training of so many `steps` in all is about to begin, or to go on, at `position`."""
 
-    def step(self, position: Position, batch_size: int) -> None:
-        """A step has ended."""
+    def step(self, position: Position, batch: Batch) -> None:
+        """A step has ended; `position` is the one after it."""
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
         """An epoch has ended; `best` where it is the best so far on the scored set."""
@@ -33,7 +39,7 @@ class Report:
         """The run is finished."""
 
     def close(self) -> None:
-        """The training has ended, in whatever way."""
+        """The training has ended, in whatever way, perhaps before it started; this may be called more than once."""
 
 
 class ConsoleReport(Report):
@@ -43,6 +49,7 @@ class ConsoleReport(Report):
         self.console = console or open_console()
         self._progress: Progress | None = None
         self._epochs = 0
+        self._redraw = 0.0
 
     def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
         """Say what is trained on what, then show the bar."""
@@ -64,9 +71,10 @@ class ConsoleReport(Report):
         if self.console.is_terminal:
             self._progress = _create_progress(self.console)
             self._progress.add_task("", total=steps, completed=position.total_steps)
-            self._progress.start()
+            with suppress(OSError):  # the terminal is gone
+                self._progress.start()
 
-    def step(self, position: Position, batch_size: int) -> None:
+    def step(self, position: Position, batch: Batch) -> None:
         """Move the bar."""
         if self._progress:
             self._progress.update(
@@ -74,9 +82,13 @@ class ConsoleReport(Report):
                 completed=position.total_steps,
                 description=f"epoch {position.epoch + 1}/{self._epochs}",
                 loss=position.loss_sum / position.step,
-                accuracy=position.correct / (position.step * batch_size),
-                batch_size=batch_size,
+                accuracy=position.correct / position.seen,
+                batch_size=position.seen / position.step,
             )
+            if time.monotonic() >= self._redraw:
+                self._redraw = time.monotonic() + _REDRAW_SECONDS
+                with suppress(OSError):
+                    self._progress.refresh()
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
         """Print the epoch's line."""
@@ -92,7 +104,8 @@ class ConsoleReport(Report):
     def close(self) -> None:
         """Take the bar away."""
         if self._progress:
-            self._progress.stop()
+            with suppress(OSError):
+                self._progress.stop()
             self._progress = None
 
     def _print_epoch(self, epoch: Epoch, best: bool) -> None:
@@ -112,7 +125,7 @@ class ConsoleReport(Report):
 
 
 class TensorBoardReport(Report):
-    """Writes loss, accuracy and learning rate as TensorBoard event files into the run folder's `tensorboard`."""
+    """Writes loss, accuracy and learning rate as TensorBoard event files: epochs to `tensorboard`, batches below it."""
 
     def __init__(self) -> None:
         try:
@@ -120,10 +133,17 @@ class TensorBoardReport(Report):
         except ImportError:
             raise missing_library("tensorboard", "tensorboard") from None
         self._create_writer = SummaryWriter
+        self._writers: list[Any] = []
 
     def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
-        """Open the event file; what a killed process wrote beyond the checkpoint is hidden by TensorBoard's purge."""
-        self._writer = self._create_writer(str(folder / "tensorboard"), purge_step=position.epoch + 1)
+        """Open the event files; what a killed process wrote beyond the checkpoint is hidden by TensorBoard's purge."""
+        for place, done in ("tensorboard", position.epoch), ("tensorboard/batches", position.total_steps):
+            self._writers.append(self._create_writer(str(folder / place), purge_step=done + 1))
+
+    def step(self, position: Position, batch: Batch) -> None:
+        """Add the batch's figures."""
+        scalars = {"loss/train": batch.loss, "accuracy/train": batch.accuracy, "learning_rate": batch.learning_rate}
+        self._add(1, scalars, position.total_steps)
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
         """Add the epoch's figures."""
@@ -134,14 +154,19 @@ class TensorBoardReport(Report):
             f"accuracy/{epoch.scored_set}": epoch.accuracy,
             "learning_rate": epoch.learning_rate,
         }
-        for name, value in scalars.items():
-            if value is not None:
-                self._writer.add_scalar(name, value, epoch.epoch)
-        self._writer.flush()
+        self._add(0, scalars, epoch.epoch)
+        for writer in self._writers:
+            writer.flush()
 
     def close(self) -> None:
-        """Close the event file."""
-        self._writer.close()
+        """Close the event files."""
+        while self._writers:
+            self._writers.pop().close()
+
+    def _add(self, writer: int, scalars: Mapping[str, float | None], step: int) -> None:
+        for name, value in scalars.items():
+            if value is not None:
+                self._writers[writer].add_scalar(name, value, step)
 
 
 def result_table(result: Result) -> Table:
@@ -190,4 +215,4 @@ class _FieldsColumn(ProgressColumn):
 
 def _create_progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), _FieldsColumn(), TimeRemainingColumn(compact=True))
-    return Progress(*columns, console=console, transient=True, refresh_per_second=5)
+    return Progress(*columns, console=console, transient=True, auto_refresh=False)  # its thread dies with the terminal

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shlex
+import stat
 import subprocess
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 import tenk
+from tenk.chance import DrawingFrom
 from tenk.errors import ModelError, TenkError, UsageError
 from tenk.files import naming, sweep_temporaries, write_atomically, write_json
 from tenk.models import create_model
@@ -27,6 +31,12 @@ from tenk.typed import Typed, build
 from tenk.weights import Facts, find_weights, list_weights
 
 KEPT_CHECKPOINTS = 2
+
+MOST_BYTES = 64 * 2**20
+"""The largest text of a run folder that is read: some million batches."""
+
+_LONGEST_LINE = 200
+"""Bytes that a line of `batches.csv` may have: far more than five numbers take."""
 
 ScoredSet = Literal["test", "validation"]
 """What is scored after each epoch, where anything is."""
@@ -52,6 +62,20 @@ class Epoch(Typed):
     """Of the epoch's last step."""
     seconds: float
     """Of training, without the scoring."""
+
+
+class Batch(NamedTuple):
+    """One line of `batches.csv`: a step of a training."""
+
+    epoch: int
+    """Counted from 1."""
+    step: int
+    """Within the epoch, counted from 1."""
+    loss: float
+    """Mean over the batch as it was trained on, before the update."""
+    accuracy: float
+    """A fraction, of the same images."""
+    learning_rate: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +133,8 @@ class Position(Typed):
     """Sum of the losses of the steps so far in the epoch."""
     correct: int = 0
     """Training images read right so far in the epoch."""
+    seen: int = 0
+    """Training images trained on so far in the epoch."""
     epoch_seconds: float = 0.0
     """Time spent on the epoch under way."""
     best_accuracy: float = -1.0
@@ -131,6 +157,7 @@ class Run:
         self._recipe_file = folder / "recipe.json"
         self._environment_file = folder / "environment.json"
         self._metrics_file = folder / "metrics.jsonl"
+        self._batches_file = folder / "batches.csv"
         self._result_file = folder / "result.json"
         self._checkpoints = folder / "checkpoint"
 
@@ -139,11 +166,30 @@ class Run:
         """Tell whether a training has begun in the folder."""
         return (folder / "recipe.json").is_file()
 
+    def refuse_links(self) -> None:
+        """Refuse a folder with a link in it: writing to what it leads to could destroy anything.
+
+        Raises:
+            ModelError: there is one.
+        """
+        for path in (self._checkpoints, *self.folder.glob("*"), *self._checkpoints.glob("*")):
+            if path.is_symlink():
+                raise ModelError(f"a link in a run folder: {path}. put what it leads to in its place")
+
     def begin(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
         """Record what is about to be trained; the recipe last, since it marks the folder as a run."""
         self._checkpoints.mkdir(exist_ok=True)
         write_json(self._environment_file, environment)
         write_atomically(self._recipe_file, recipe.to_json() + "\n")
+
+    def sweep_unbegun(self) -> None:
+        """Remove what a training killed in `begin` has left, so that it can begin again; all else is kept."""
+        sweep_temporaries(self.folder)
+        names = {entry.name for entry in self.folder.iterdir() if not entry.name.startswith(".lock")}
+        if names <= {self._environment_file.name, self._checkpoints.name} and not any(self._checkpoints.glob("*")):
+            self._environment_file.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                self._checkpoints.rmdir()
 
     def recipe(self) -> Recipe:
         """Return the run's recipe.
@@ -214,6 +260,69 @@ class Run:
             file.write(_metrics_line(epoch))
             file.flush()
 
+    def batches(self) -> list[Batch]:
+        """Return the steps so far, up to the last checkpoint.
+
+        Raises:
+            ModelError: the run was trained by a tenk that recorded none, or a line is no batch.
+        """
+        if self.is_run(self.folder) and not self._batches_file.exists():
+            raise ModelError(f"no batches: {self.folder} is of a tenk that recorded none. train it again")
+        head, *lines = self._read(self._batches_file).splitlines(keepends=True) or [""]
+        if lines and not lines[-1].endswith("\n"):
+            del lines[-1]  # a killed process left it half-written
+        if head != _BATCHES_HEAD:
+            raise ModelError(f"damaged file: {self._batches_file} does not begin with {_BATCHES_HEAD.strip()}")
+        return [self._parse_batch(line, number) for number, line in enumerate(lines, start=2)]
+
+    def _parse_batch(self, line: str, number: int) -> Batch:
+        try:
+            epoch, step, *values = line.split(",")
+            loss, accuracy, rate = map(float, values)
+            if not math.isfinite(loss + accuracy + rate):
+                raise ValueError("not finite")
+            return Batch(int(epoch), int(step), loss, accuracy, rate)
+        except ValueError:
+            raise ModelError(
+                f"damaged file: {self._batches_file}, line {number} is no batch. restore it from a copy, or train again"
+            ) from None
+
+    def write_batches(self, kept: int, batches: Sequence[Batch]) -> None:
+        """Cut `batches.csv` down to the first `kept` batches, then add some.
+
+        Raises:
+            ModelError: there are not so many.
+        """
+        if kept:
+            self._cut_batches(kept)
+        else:
+            write_atomically(self._batches_file, _BATCHES_HEAD.encode())
+        self.append_batches(batches)
+
+    def _cut_batches(self, kept: int) -> None:
+        damaged = ModelError(
+            f"damaged file: {self._batches_file} does not hold the {kept:,} batches so far. "
+            "restore it from a copy, or train anew"
+        )
+        if not self._batches_file.is_file():
+            raise damaged
+        with naming(self._batches_file), self._batches_file.open("r+b") as file:
+            lines = (file.readline(_LONGEST_LINE) for _ in range(kept))
+            if file.readline(_LONGEST_LINE) != _BATCHES_HEAD.encode() or not all(
+                line.endswith(b"\n") for line in lines
+            ):
+                raise damaged
+            file.truncate(file.tell())
+
+    def append_batches(self, batches: Sequence[Batch]) -> None:
+        """Add lines to `batches.csv`, forced to disk: the next checkpoint relies on them."""
+        with naming(self._batches_file), self._batches_file.open("a", newline="") as file:
+            file.writelines(
+                f"{b.epoch},{b.step},{b.loss:.9g},{b.accuracy:.9g},{b.learning_rate:.9g}\n" for b in batches
+            )
+            file.flush()
+            os.fsync(file.fileno())
+
     def write_result(self, result: Result) -> None:
         """Write `result.json`, which marks the run as finished."""
         write_json(self._result_file, result.to_dict())
@@ -252,6 +361,13 @@ class Run:
 
     def _read(self, path: Path) -> str:
         try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                raise ModelError(f"not a file: {path} is a device or a pipe. give a run's folder")
+            if status.st_size > MOST_BYTES:
+                raise ModelError(
+                    f"file too large: {path} has {status.st_size:,} bytes. at most {MOST_BYTES:,} are read"
+                )
             return path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise _no_run(self.folder, path.name) from None
@@ -280,6 +396,9 @@ def _no_run(folder: Path, missing: str) -> ModelError:
     if (folder / "plan.json").exists():
         return ModelError(f"a study, not a run: {folder}. give one of its runs, in {folder / 'runs'}")
     return ModelError(f"not a run folder: {folder} has no {missing}. give a run's folder")
+
+
+_BATCHES_HEAD = ",".join(Batch._fields) + "\n"
 
 
 def _metrics_line(epoch: Epoch) -> str:
@@ -413,7 +532,8 @@ def load_weights(weights: str | Path) -> tuple[nn.Module, Facts]:
     tensors, written = load_tensors(path, "weights")
     try:
         facts = build(Facts, written, "description", ignore_unknown=True)
-        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, then replaced: the caller's chance is kept
+        # fresh weights are drawn, then replaced: the caller's chance is kept
+        with torch.inference_mode(False), torch.device("cpu"), DrawingFrom(torch.Generator()):
             model = create_model(facts.model, **asdict(facts.options))
     except UsageError as error:
         raise ModelError(f"cannot rebuild the model: {path} ({error}). use the tenk that wrote it") from None

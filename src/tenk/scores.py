@@ -33,8 +33,9 @@ class Row:
     failed: int
     mean: float | None
     deviation: float | None
-    """Standard deviation over seeds; None for fewer than two runs, as is the interval."""
+    """Standard deviation over seeds; None for fewer than two runs."""
     interval_95: tuple[float, float] | None
+    """None for fewer than two runs, or where all have the same score."""
     best: float | None
     worst: float | None
     target_accuracy: float | None
@@ -58,8 +59,9 @@ class Comparison:
     difference: float | None = None
     """Mean difference of the scores, a fraction."""
     interval_95: tuple[float, float] | None = None
+    """None for a single pair, or where all differ alike."""
     p: float | None = None
-    """Of Student's paired test, two-sided."""
+    """Of Student's paired test, two-sided; None for fewer than three pairs, or where all differ alike."""
     reason: str = ""
     """Why there is no difference to tell."""
 
@@ -95,7 +97,7 @@ def summarise_runs(variant: str, recipe: Recipe, parameters: int, runs: int, fai
         failed=failed,
         mean=mean.value if mean else None,
         deviation=statistics.stdev(scores) if len(scores) > 1 else None,
-        interval_95=(mean.low, mean.high) if mean and len(scores) > 1 else None,
+        interval_95=mean.bounds if mean else None,
         best=max(scores, default=None),
         worst=min(scores, default=None),
         target_accuracy=recipe.target_accuracy,
@@ -122,6 +124,6 @@ def compare(reference: str, ours: Results, variant: str, theirs: Results) -> Com
         reference=reference,
         pairs=found.pairs,
         difference=found.mean.value,
-        interval_95=(found.mean.low, found.mean.high) if found.pairs > 1 else None,
+        interval_95=found.mean.bounds,
         p=found.p,
     )

@@ -7,14 +7,22 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+ROUNDING = 1e-12
+"""Deviations of fractions up to which they differ by rounding alone; one image in a million is 1e-6."""
+
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with the bounds of its 95 % confidence interval."""
+    """A value with the bounds of its 95 % confidence interval, infinite where nothing is known of them."""
 
     value: float
     low: float
     high: float
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Both bounds; None where they are infinite."""
+        return (self.low, self.high) if math.isfinite(self.low) else None
 
 
 def wilson_interval(successes: int, trials: int) -> Interval:
@@ -28,14 +36,22 @@ def wilson_interval(successes: int, trials: int) -> Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Return the mean over seeds with its 95 % interval by Student's t; the bounds of a single value are infinite."""
+    """Return the mean over seeds with its 95 % interval by Student's t.
+
+    The bounds of a single value, and of values that are all equal, are infinite: they tell nothing of their spread.
+    """
     mean = statistics.fmean(values)
-    if len(values) < 2:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    if deviation <= ROUNDING:
         return Interval(mean, -math.inf, math.inf)
     from scipy.stats import t  # imported here: half a second that few commands need
 
-    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    half = float(t.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
+
+
+FEWEST_PAIRS = 3
+"""Pairs that a test takes at least: of two, a p says more about their luck than about what was compared."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +61,7 @@ class PairedDifference:
     mean: Interval
     """Mean of the differences, with its 95 % interval."""
     p: float | None
-    """Two-sided p of Student's paired test; None for a single pair, which tests nothing."""
+    """Two-sided p of Student's paired test; None for fewer than three pairs, or where all differ alike."""
     pairs: int
 
 
@@ -53,11 +69,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
     """Return the mean of `second - first` over pairs, with its interval and the p of Student's paired test."""
     differences = [b - a for a, b in zip(first, second, strict=True)]
     mean, pairs = mean_interval(differences), len(differences)
-    if pairs < 2:
+    if pairs < FEWEST_PAIRS or mean.bounds is None:
         return PairedDifference(mean, None, pairs)
-    error = statistics.stdev(differences) / math.sqrt(pairs)
-    if error == 0:  # scipy's ttest_rel has no p for pairs that all differ alike, and warns
-        return PairedDifference(mean, 0.0 if mean.value else 1.0, pairs)
     from scipy.stats import t
 
+    error = statistics.stdev(differences) / math.sqrt(pairs)
     return PairedDifference(mean, float(2 * t.sf(abs(mean.value) / error, pairs - 1)), pairs)

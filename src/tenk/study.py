@@ -68,9 +68,15 @@ def run_study(
     means = Means(engine, device, workers, threads, address)
     variants = expand(recipes, overrides or {})
     place = Path(folder) if folder else Path("studies") / "-".join(recipe_of(given).name for given in recipes)
+    report = report or StudyReport()
     known = read_plan(place)
     if not variants and known is None:
         raise UsageError(f"nothing to study: no recipe was given, and {place} holds none. write: tenk study default")
+    _refuse_foreign(place)
+    if (place / ".lock").exists():  # refuse one in use before the data are read, which takes its time
+        with locked(place):
+            pass
+    report.begin(place)
     named = data or (known.data["name"] if known else "auto")
     dataset = named if isinstance(named, Dataset) else load_digits(named)
     wanted = Plan(
@@ -83,7 +89,7 @@ def run_study(
     with locked(place):
         known = read_plan(place)
         study = Study(place, known.grown(wanted, place) if known else wanted)
-        _train_missing(study, dataset, means, report or StudyReport())
+        _train_missing(study, dataset, means, report)
     return study
 
 
@@ -180,7 +186,15 @@ def _make_folder(folder: Path) -> None:
     """Make the folder of a study; refuse one that holds anything else."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise TenkError(f"cannot make a study folder: {folder} ({error.strerror}). choose another --out") from None
+    _refuse_foreign(folder)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that is there and holds anything but a study."""
+    try:
+        found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
         foreign = [] if read_plan(folder) else found  # in this order: another study may be beginning here
     except OSError as error:
         raise TenkError(f"cannot make a study folder: {folder} ({error.strerror}). choose another --out") from None
@@ -276,8 +290,6 @@ class Study:
 
     def save_all(self) -> None:
         """Write `study.json`, `study.csv` and the pictures."""
-        from tenk.plots import save_strip, save_tradeoff  # imported here: half a second that a run need not wait for
-
         self.save()
         text = io.StringIO()
         table = csv.DictWriter(text, _CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
@@ -288,6 +300,8 @@ class Study:
         write_atomically(self.folder / "study.csv", text.getvalue())
         panels = _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
         if panels:
+            from tenk.plots import save_strip, save_tradeoff  # imported here: half a second that no run need wait for
+
             save_strip(panels, self.folder / "study.png")
             save_tradeoff(panels, self.folder / "tradeoff.png")
 
@@ -301,16 +315,29 @@ def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float
     """Return seconds and score of each finished run of several studies: by kind of score, then by variant.
 
     Raises:
-        ModelError: a folder holds no study, or a damaged one.
+        ModelError: a folder holds no study, a damaged one, or one without a finished run.
     """
     points: list[_Point] = []
     for folder in studies:
-        try:
-            points += map(_to_point, json.loads((folder / "study.json").read_text(encoding="utf-8"))["runs"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            reason = getattr(error, "strerror", error)
-            raise ModelError(f"no study to read: {folder / 'study.json'} ({reason}). give a study's folder") from None
+        found = _read_runs(folder)
+        if not any(point.is_finished for point in found):
+            raise ModelError(
+                f"no study to read: no run of {folder} is finished. "
+                f"go on with it: tenk study --out {shlex.quote(str(folder))}"
+            )
+        points += found
     return _gather_points(points)
+
+
+def _read_runs(folder: Path) -> list[_Point]:
+    path = folder / "study.json"
+    if not path.exists() and (folder / "plan.json").is_file():
+        return []  # it has just begun
+    try:
+        return [_to_point(run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = getattr(error, "strerror", error)
+        raise ModelError(f"no study to read: {path} ({reason}). give a study's folder") from None
 
 
 @dataclass(frozen=True)
@@ -322,6 +349,11 @@ class _Point(Typed):
     score: float | None
     seconds: float | None
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is anything of it to show."""
+        return self.score is not None and self.seconds is not None
+
 
 def _to_point(run: Mapping[str, Any]) -> _Point:
     return _Point(run["variant"], run["protocol"], run["score"], run["seconds"])
@@ -330,7 +362,7 @@ def _to_point(run: Mapping[str, Any]) -> _Point:
 def _gather_points(points: Iterable[_Point]) -> dict[str, dict[str, list[tuple[float, float]]]]:
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for point in points:
-        if point.score is not None and point.seconds is not None:
+        if point.score is not None and point.seconds is not None:  # it is finished
             scored = "validation" if point.protocol == "held-out" else "test"
             panel = panels.setdefault(f"{scored} accuracy (%), protocol {point.protocol}", {})
             panel.setdefault(point.variant, []).append((point.seconds, point.score))

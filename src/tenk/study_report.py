@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import statistics
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from tenk.engines import Outcome
 from tenk.scores import Comparison, Row, score
+from tenk.stats import FEWEST_PAIRS
 from tenk.terminal import build_table, literal, open_console
 
 if TYPE_CHECKING:
@@ -33,14 +35,17 @@ class StudyReport:
         self._progress: Progress | None = None
         self._slots = 0
 
+    def begin(self, folder: Path) -> None:
+        """Say which study goes on, before anything that takes time."""
+        self.say(f"study [bold]{literal(str(folder))}[/]")
+
     def start(self, study: Study, note: str, slots: int) -> None:
         """Say what is studied on what, and show the bar; `slots` runs go on at a time, none where all are finished."""
         plan, done = study.plan, len(study.outcomes)
         self.say_note(note)
         size = f"{_count(len(plan.variants), 'recipe')} x {_count(plan.seeds, 'seed')}"
-        self.say(f"study [bold]{literal(str(study.folder))}[/]: {size}")
         share = f"{_count(plan.threads, 'thread')} a run" + (f", {slots} at a time" if slots else "")
-        self.say(f"data [bold]{literal(plan.data['name'])}[/]; {share}")
+        self.say(f"{size}, data [bold]{literal(plan.data['name'])}[/]; {share}")
         if done:
             self.say(f"{done} of {study.planned} runs are finished already")
         self._slots = slots
@@ -85,7 +90,7 @@ class StudyReport:
         """Print; where the output is gone, a closed pipe or a full disk, go on in silence."""
         try:
             self.console.print(what, soft_wrap=isinstance(what, str))
-        except (OSError, SystemExit):  # rich turns a broken pipe into SystemExit
+        except OSError:
             self.console = Console(file=io.StringIO())
 
     def _move(self, study: Study) -> None:
@@ -186,7 +191,14 @@ def _remarks(study: Study) -> Iterator[str]:
         if row.best_minus_last is not None:
             gain = f"{100 * row.best_minus_last:+.3f} points"
             yield f"{literal(row.variant)}: keeping the best epoch instead of the last makes {gain} of the mean"
+    for row in study.rows:
+        if row.n > 1 and row.interval_95 is None:
+            yield f"{literal(row.variant)}: no interval: all {row.n} runs have the same score"
     for comparison in study.comparisons:
+        if comparison.pairs and comparison.p is None:
+            alike = comparison.pairs > 1 and comparison.interval_95 is None
+            reason = "all pairs differ alike" if alike else f"a test takes {FEWEST_PAIRS} pairs"
+            yield f"{literal(comparison.variant)}: no p: {reason}"
         if comparison.reason:
             yield f"{literal(comparison.variant)}: not compared with the first: {comparison.reason}"
     for outcome in study.failures:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tenk.digits import SIDE
-from tenk.models import count_parameters
+from tenk.models import count_parameters, evaluating
 from tenk.models.blocks import GlobalAveragePool
 from tenk.terminal import format_cell
 
@@ -77,18 +77,17 @@ COLUMNS = ("layer", "kernel", "input", "output", "weights", "norm", "MACs", "fie
 
 
 def summarise(model: nn.Module, name: str = "") -> Summary:
-    """Run one blank image through a model on the CPU and note what each layer does.
+    """Run one blank image through a model, where it is, and note what each layer does.
 
     The receptive field follows the longest way through the network; a residual connection does not change it.
     """
     tracer = _Tracer()
     hooks = [part.register_forward_hook(tracer.note) for part in model.modules() if not list(part.children())]
-    was_training = model.training
+    like = next(model.parameters(), torch.empty(0))
     try:
-        with torch.inference_mode():
-            model.eval()(torch.zeros(1, 1, SIDE, SIDE))
+        with torch.inference_mode(), evaluating(model):
+            model(torch.zeros(1, 1, SIDE, SIDE, device=like.device, dtype=like.dtype))
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     return Summary(name, tracer.layers)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tenk.device import require_float32
 from tenk.digits import CLASSES, Digits
 from tenk.errors import UsageError
 from tenk.preprocess import BOX, frame
@@ -134,8 +135,9 @@ def draw_digits(count: int, seed: int) -> Digits:
     levels may differ.
 
     Raises:
-        UsageError: less than one digit is asked for.
+        UsageError: less than one digit is asked for, or torch's default type is not float32.
     """
+    require_float32()
     if count < 1:
         raise UsageError(f"too few digits: {count}. ask for at least one")
     generator = torch.Generator().manual_seed(seed)

@@ -6,11 +6,12 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ from torch import Tensor, nn
 from tenk.allocator import keep_freed_memory
 from tenk.augment import augment
 from tenk.averaging import Average
+from tenk.chance import DrawingFrom
 from tenk.datasets import Dataset, load_digits
-from tenk.device import pick_device
+from tenk.device import pick_device, require_float32
 from tenk.digits import Digits, normalise, to_unit
-from tenk.errors import DataError, DivergedError, ModelError, StoppedError, UsageError
+from tenk.errors import DataError, DivergedError, ModelError, StoppedError, TenkError, UsageError
 from tenk.evaluation import Metrics, evaluate
 from tenk.files import locked, sweep_temporaries
 from tenk.models import count_parameters, create_model
@@ -31,6 +33,7 @@ from tenk.rearrange import rearrange
 from tenk.recipes import Recipe
 from tenk.report import ConsoleReport, Report
 from tenk.runs import (
+    Batch,
     Epoch,
     Position,
     Result,
@@ -65,22 +68,37 @@ def train(
     step and epoch, by default one that prints; an empty list keeps quiet.
 
     Raises:
-        UsageError: a device or model that is not there, or a run folder in use by another run.
-        DataError: the data is missing or damaged.
+        UsageError: a device or model that is not there, a run folder in use by another run, or a default type of
+            torch's other than float32.
+        DataError: the data is missing, damaged, or too little.
         ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count.
         DivergedError: loss or gradient ceased to be finite; the last checkpoint is kept.
-        StoppedError: SIGINT or SIGTERM arrived; the state is saved.
+        StoppedError: SIGINT, SIGTERM or SIGHUP arrived; the state is saved.
         BusyError: another process trains in `run_dir`.
+        TenkError: the disk is full, or not to be written; it says how to resume.
 
-    One training a process at a time: torch's random numbers, which are given back as they were, belong to all threads.
+    Trainings in several threads of a process do not disturb each other: none draws from torch's global generator. Only
+    the main thread hears signals.
     """
     started = time.perf_counter()
-    chosen = pick_device(device)
-    keep_freed_memory()
-    with torch.random.fork_rng(devices=[]):  # an unknown model is refused before anything is written
-        create_model(recipe.model, **model_options(recipe))
     reports = [ConsoleReport()] if reports is None else reports
-    asked = None if run_dir is None else Path(run_dir)
+    with _closing(reports):
+        chosen = pick_device(device)
+        with _undisturbed(chosen):
+            return _train(recipe, data, None if run_dir is None else Path(run_dir), resume, chosen, reports, started)
+
+
+def _train(
+    recipe: Recipe,
+    data: str | Path | Dataset,
+    asked: Path | None,
+    resume: bool,
+    device: torch.device,
+    reports: Sequence[Report],
+    started: float,
+) -> Result:
+    keep_freed_memory()
+    _create_network(recipe)  # an unknown model is refused before anything is written
     if resume:
         finished = _finished(recipe, asked)
         if finished:
@@ -92,18 +110,58 @@ def train(
     dataset = data if isinstance(data, Dataset) else load_digits(data)
     _check_enough(recipe, dataset)
     folder = asked if resume and asked else create_run_folder(recipe, asked)
-    gpus = [chosen] if chosen.type == "cuda" else []
-    with locked(folder), torch.random.fork_rng(devices=gpus), StopSignals() as signals:
+    with locked(folder), StopSignals() as signals:
         if not resume:
             check_unused(folder)
-        trainer = Trainer(recipe, dataset, chosen, Run(folder), reports, started)
         try:
+            trainer = Trainer(recipe, dataset, device, Run(folder), reports, started)
             trainer.begin(resume)
             trainer.fit(signals)
             return trainer.finish()
-        finally:
-            for report in reports:
-                report.close()
+        except OSError as error:
+            if not Run.is_run(folder):
+                raise
+            where = f": {error.filename}" if error.filename else ""
+            raise TenkError(
+                f"stopped: {error.strerror or error}{where}. put that right, then resume with: {resume_command(folder)}"
+            ) from error
+
+
+@contextmanager
+def _closing(reports: Sequence[Report]) -> Iterator[None]:
+    """Close every report in the end; of several errors the first is the one to show."""
+    first: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:
+        first = error
+    for report in reports:
+        try:
+            report.close()
+        except Exception as error:
+            first = first or error
+    if first:
+        raise first
+
+
+@contextmanager
+def _undisturbed(device: torch.device) -> Iterator[None]:
+    """Train as ever, whatever the caller has set torch to: no gradients, another precision, another device."""
+    require_float32()
+    on_cpu = torch.get_default_device().type == "cpu"  # then it needs no context, which would slow down each call
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+        nullcontext() if on_cpu else torch.device("cpu"),
+    ):
+        yield
+
+
+def _create_network(recipe: Recipe) -> nn.Module:
+    """Build a recipe's network, its weights drawn from its seed."""
+    with DrawingFrom(torch.Generator().manual_seed(_seed("weights", recipe.seed))):
+        return create_model(recipe.model, **model_options(recipe))
 
 
 def _finished(recipe: Recipe, folder: Path | None) -> Result | None:
@@ -111,6 +169,7 @@ def _finished(recipe: Recipe, folder: Path | None) -> Result | None:
     if folder is None:
         raise UsageError("nothing to resume: no run folder was given. give one")
     run = Run(folder)
+    run.refuse_links()
     _check_equal(folder, asdict(run.recipe()), asdict(recipe))
     result = run.result()
     if result and not run.curves_file.exists():
@@ -131,6 +190,16 @@ def _check_enough(recipe: Recipe, data: Dataset) -> None:
     left = len(data.train) - (_validation_count(data) if recipe.protocol == "held-out" else 0)
     if left < 2:
         raise DataError(f"too few images: {data.name} leaves {left} to train on. give at least 2")
+    if left - _skipped(recipe, left, epoch=recipe.epochs - 1) < 2:
+        raise DataError(
+            f"too few images: {data.name} leaves {left} to train on, and skip_easy {recipe.skip_easy} only 1 of them. "
+            "give more, or a smaller skip_easy"
+        )
+
+
+def _skipped(recipe: Recipe, count: int, epoch: int) -> int:
+    """How many of the images to train on an epoch, counted from 0, leaves out."""
+    return int(count * recipe.skip_easy) if epoch > 0 else 0
 
 
 def _validation_count(data: Dataset) -> int:
@@ -171,8 +240,7 @@ class Trainer:
         self.images, self.scored_set, self.scored_images = self._split()
         self.batch_size = min(recipe.batch_size, len(self.images))
         self.steps = sum(map(self._steps, range(recipe.epochs)))
-        torch.manual_seed(_seed("weights", recipe.seed))
-        self.model = rearrange(create_model(recipe.model, **model_options(recipe)).to(device))
+        self.model = rearrange(_create_network(recipe).to(device))
         self.average = Average(self.model, recipe.averaging) if recipe.averaging else None
         self.scored: nn.Module = self.average.model if self.average else self.model
         self.best: dict[str, Tensor] = {}
@@ -181,7 +249,9 @@ class Trainer:
         self.losses_before = torch.full((len(self.images),), never, device=device)
         self.losses = self.losses_before.clone()
         self.optimizer = _create_optimizer(recipe, self.model)
-        self.generator = torch.Generator(device)
+        self.generator = torch.Generator(device)  # the augmentation's
+        self.drops = torch.Generator(device)  # dropout's
+        self.batches: list[Batch] = []  # since the last checkpoint
 
     def fit(self, signals: StopSignals | None = None) -> None:
         """Train until the last epoch, the target, or the end of patience."""
@@ -198,20 +268,21 @@ class Trainer:
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
 
-                logits = self.model(normalise(pixels))
+                with DrawingFrom(self.drops) if recipe.dropout else nullcontext():
+                    logits = self.model(normalise(pixels))
                 losses = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="none")
                 self.losses[batch] = losses.detach()
                 loss = losses.mean()
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                self._record_step(loss, logits, labels)
+                recorded = self._record_step(loss, logits, labels, rate)
                 self.optimizer.step()
                 if self.average:
                     self.average.update(first=at.total_steps == 1)
 
                 self._spend("train")
                 for report in self.reports:
-                    report.step(at, self.batch_size)
+                    report.step(at, recorded)
                 if signals and signals.received:
                     self._stop(signals.received)
             self._finish_epoch()
@@ -237,6 +308,8 @@ class Trainer:
             if checkpoint:
                 self._take_up(*checkpoint)
         self.run.write_history(self.at.history)
+        self.run.write_batches(self.at.total_steps - len(self.batches), self.batches)
+        self.batches = []
         self._spend("load")
         for report in self.reports:
             report.start(self.recipe, environment, self.steps, self.at, self.run.folder)
@@ -289,12 +362,17 @@ class Trainer:
         return result
 
     def save_checkpoint(self) -> None:
-        """Save everything that the rest of the training depends on."""
+        """Save everything that the rest of the training depends on, then record the batches since the last time.
+
+        They are part of the checkpoint: where a kill comes between the two, they are recorded on resuming.
+        """
         parts: dict[str, dict[str, Tensor]] = {"model": self.model.state_dict(), "best": self.best}
         if self.average:
             parts["average"] = self.average.model.state_dict()
         if self.recipe.skip_easy:
             parts["losses"] = {"before": self.losses_before, "now": self.losses}
+        since = torch.tensor([batch[2:] for batch in self.batches], dtype=torch.float64).view(-1, 3)
+        parts["batches"] = {"since": since}
         for index, state in self.optimizer.state_dict()["state"].items():
             parts[f"optimizer/{index}"] = state
         tensors = {
@@ -305,6 +383,8 @@ class Trainer:
         }
         facts = {"recipe": asdict(self.recipe), "data": self.data_sha256, "position": asdict(self.at)}
         self.run.save_checkpoint(self.at.epoch, self.at.step, tensors, facts)
+        self.run.append_batches(self.batches)
+        self.batches = []
 
     def _take_up(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Return to where a checkpoint stands; a seal tells that it is whole, not that its content makes sense."""
@@ -330,6 +410,7 @@ class Trainer:
             for name, mine in ("before", self.losses_before), ("now", self.losses):
                 mine.copy_(_require_shape(losses[name], mine))
         self.best = parts.pop("best", {})
+        since = parts.pop("batches")["since"]
         state = {int(part.removeprefix("optimizer/")): named for part, named in parts.items()}
         parameters = list(self.model.parameters())
         if state and state.keys() != set(range(len(parameters))):
@@ -340,14 +421,29 @@ class Trainer:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.at = build(Position, facts["position"], "position")
         self._check_position()
+        self.batches = self._number(since)
 
     def _check_position(self) -> None:
         """Refuse a position that no training of this recipe comes to: it could go on for ever."""
         at, epochs = self.at, self.recipe.epochs
         possible = 0 <= at.epoch <= epochs and 0 <= at.step <= self._steps(at.epoch) and 0 <= at.best_epoch <= at.epoch
         done = sum(map(self._steps, range(at.epoch))) + at.step if possible else -1
-        if at.total_steps != done or len(at.history) != at.epoch or at.seconds.keys() != Position().seconds.keys():
+        seen = at.step * self._batch_size(at.epoch) if possible else -1
+        if (
+            (at.total_steps, at.seen) != (done, seen)
+            or len(at.history) != at.epoch
+            or at.seconds.keys() != Position().seconds.keys()
+        ):
             raise ValueError(f"no such position: epoch {at.epoch}, step {at.step}, {at.total_steps} steps in all")
+
+    def _number(self, since: Tensor) -> list[Batch]:
+        """Return the batches that a checkpoint holds: those up to where it stands, all of one epoch."""
+        at = self.at
+        epoch, last = (at.epoch + 1, at.step) if at.step else (at.epoch, self._steps(at.epoch - 1))
+        first = last - len(since)
+        if since.dtype != torch.float64 or since.shape != (len(since), 3) or first < 0 or len(since) > at.total_steps:
+            raise ValueError(f"batches are {since.dtype} {tuple(since.shape)}, at most {last} of them are possible")
+        return [Batch(epoch, first + number, *row) for number, row in enumerate(since.tolist(), start=1)]
 
     def _split(self) -> tuple[Digits, ScoredSet | None, Digits | None]:
         """Return the images to train on, and the name and the images of the set that is scored on the way."""
@@ -373,8 +469,11 @@ class Trainer:
 
     def _steps(self, epoch: int) -> int:
         """How many steps an epoch, counted from 0, has; what is left over waits for the next shuffle."""
-        skipped = int(len(self.images) * self.recipe.skip_easy) if epoch > 0 else 0
-        return max(1, (len(self.images) - skipped) // self.batch_size)
+        return max(1, (len(self.images) - _skipped(self.recipe, len(self.images), epoch)) // self.batch_size)
+
+    def _batch_size(self, epoch: int) -> int:
+        """How many images each step of an epoch, counted from 0, has: fewer only where it has no more."""
+        return min(self.batch_size, len(self.images) - _skipped(self.recipe, len(self.images), epoch))
 
     def _order(self) -> Tensor:
         """In which order the epoch takes the images: a pure function of seed, epoch and the losses at its beginning."""
@@ -385,14 +484,13 @@ class Trainer:
         """Make all chance of a step, dropout's and the augmentation's, a pure function of seed, epoch and step."""
         chance = _seed("step", self.recipe.seed, self.at.epoch, self.at.step)
         self.generator.manual_seed(chance)
-        if self.recipe.dropout:  # the only one to draw from torch's own generators, whose seeding takes its time
-            torch.manual_seed(chance)
+        self.drops.manual_seed(chance)
 
     def _learning_rate(self, step: int) -> float:
         schedule, peak = self.recipe.schedule, self.recipe.optimizer.lr
         return one_cycle(step, self.steps, peak=peak, warmup=schedule.warmup) if schedule.name == "one-cycle" else peak
 
-    def _record_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+    def _record_step(self, loss: Tensor, logits: Tensor, labels: Tensor, rate: float) -> Batch:
         """Add a step to the epoch's sums; stop, before the update, where loss or gradient is not finite."""
         gradient = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         right = (logits.detach().argmax(dim=1) == labels).sum()
@@ -402,8 +500,11 @@ class Trainer:
             self._diverge(f"loss {loss_value}, gradient norm {norm}", at.step + 1)
         at.loss_sum += loss_value
         at.correct += int(correct)
+        at.seen += len(labels)
         at.step += 1
         at.total_steps += 1
+        self.batches.append(Batch(at.epoch + 1, at.step, loss_value, correct / len(labels), rate))
+        return self.batches[-1]
 
     def _spend(self, what: str) -> None:
         """Book the time since the last call under `load`, `train` or `evaluate`."""
@@ -427,7 +528,7 @@ class Trainer:
         epoch = Epoch(
             epoch=at.epoch,
             train_loss=at.loss_sum / steps,
-            train_accuracy=at.correct / (steps * self.batch_size),
+            train_accuracy=at.correct / at.seen,
             scored_set=self.scored_set,
             loss=metrics.loss if metrics else None,
             accuracy=metrics.accuracy if metrics else None,
@@ -435,7 +536,7 @@ class Trainer:
             seconds=round(at.epoch_seconds, 3),
         )
         at.history.append(epoch)
-        at.loss_sum, at.correct, at.epoch_seconds = 0.0, 0, 0.0
+        at.loss_sum, at.correct, at.seen, at.epoch_seconds = 0.0, 0, 0, 0.0
         self.losses_before = self.losses.clone()
         self.save_checkpoint()
         self.run.append_epoch(epoch)
@@ -472,9 +573,14 @@ class Trainer:
 
 
 class StopSignals:
-    """Catches SIGINT and SIGTERM once, so that a step can end and be saved; a second one exits at once."""
+    """Catches SIGINT, SIGTERM and SIGHUP once, so that a step can end and be saved; a second one exits at once.
 
-    _innermost: ClassVar[StopSignals | None] = None
+    Within another, as a training's within its study's, a signal belongs to both, whichever of them received it.
+
+    SIGHUP, which a closed terminal sends, stays ignored where it is, as under `nohup`.
+    """
+
+    _of_thread = threading.local()
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -482,23 +588,32 @@ class StopSignals:
         self._outer: StopSignals | None = None
 
     def __enter__(self) -> StopSignals:
-        self._outer, StopSignals._innermost = StopSignals._innermost, self
+        self._outer, self._of_thread.innermost = self._innermost(), self
+        self.received = self._outer.received if self._outer else None
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread set handlers
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._receive)
+            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # none on Windows
+                self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        StopSignals._innermost = self._outer
+        if self._outer and self._outer.received is None:
+            self._outer.received = self.received  # it came after the last step, or nobody has looked yet
+        self._of_thread.innermost = self._outer
 
-    @staticmethod
-    def request() -> None:
-        """Stop the training that goes on in this process as SIGTERM would; once asked, asking again is nothing more."""
-        innermost = StopSignals._innermost
+    @classmethod
+    def request(cls) -> None:
+        """Stop the training of this thread as SIGTERM would; once asked, asking again is nothing more."""
+        innermost = cls._innermost()
         if innermost and innermost.received is None:
             innermost.received = signal.SIGTERM
+
+    @classmethod
+    def _innermost(cls) -> StopSignals | None:
+        return getattr(cls._of_thread, "innermost", None)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:

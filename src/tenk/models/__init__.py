@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 
 from tenk.errors import UsageError, unknown_name
@@ -46,7 +48,8 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
         raise UsageError(f"dropout out of range: {dropout}. give a rate from 0 up to, not including, 1")
     if options.get("head", "pool") not in ("pool", "linear"):
         raise unknown_name("head", options["head"], ("pool", "linear"))
-    model = MODELS[name](**options)
+    with torch.inference_mode(False):  # the caller's would keep the weights from ever being trained
+        model = MODELS[name](**options).float()  # whatever torch's default type is
     if pretrained:
         _load_pretrained(model, name, options)
     return model
@@ -58,6 +61,18 @@ def _load_pretrained(model: nn.Module, name: str, options: Mapping[str, Any]) ->
         if option in options and options[option] != facts["options"][option]:
             raise UsageError(f"no pretrained {name} with {option} {options[option]}. leave out {option}, or train one")
     restore(model, tensors, f"pretrained {name}")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode for a while, then each of its parts back into its own mode."""
+    before = [(part, part.training) for part in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for part, training in before:
+            part.training = training
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
+import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +24,7 @@ from starlette.types import ASGIApp
 
 import tenk
 from tenk.errors import TenkError
+from tenk.serve.decoder import Decoders
 from tenk.serve.guard import Guard
 from tenk.serve.readers import FullError, Readers
 
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "application/octet-stream")
 """Content types that a picture may be sent as; none of them can be sent by another site without being asked first."""
+
+READY_SECONDS = 1.0
+"""Time for which it is remembered whether the server is ready."""
 
 logger = logging.getLogger("tenk.serve")
 
@@ -75,13 +82,17 @@ class Health(BaseModel):
 
 
 def reader(model: nn.Module) -> Callable[[bytes], Reading]:
-    """Return the function that reads a picture file with a network, a picture a thread."""
+    """Return the function that reads a picture file with a network, a picture a thread.
+
+    Files are decoded in processes of their own: see `tenk.serve.decoder`.
+    """
     import torch
 
     from tenk.prediction import predict
 
     torch.set_num_threads(1)  # for all that follows: pictures are read side by side
-    return lambda picture: Reading(**predict(picture, model).to_dict())
+    decode = Decoders()
+    return lambda picture: Reading(**predict(decode(picture), model).to_dict())
 
 
 def create_app(
@@ -93,6 +104,7 @@ def create_app(
     """
     limits = limits or Limits()
     desk = _Desk(Readers(read, limits.threads, limits.waiting), limits)
+    readiness = _Readiness(desk)
     policy = f"{page.policy}; frame-ancestors 'none'"
     app = FastAPI(
         title="tenk",
@@ -100,7 +112,7 @@ def create_app(
         version=tenk.__version__,
         docs_url=None,  # what it would show is loaded from another site
         redoc_url=None,
-        exception_handlers={HTTPException: _explain, ClientDisconnect: _explain},
+        exception_handlers={HTTPException: _explain, ClientDisconnect: _explain, Exception: _admit},
     )
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -117,10 +129,10 @@ def create_app(
         """Tell that the server answers."""
         return Health()
 
-    @app.get("/readyz", responses={code: _PROBLEMS[code] for code in (500, 503)})
+    @app.get("/readyz", responses={code: _PROBLEMS[code] for code in (403, 500, 503)})
     async def tell_ready() -> Health:
-        """Tell whether a picture sent now would be read, by reading one."""
-        await desk.answer(_sample_picture())
+        """Tell whether a picture sent now would be read, by reading one, at most once a second."""
+        await readiness.check()
         return Health()
 
     return Guard(app, host)
@@ -152,11 +164,43 @@ class _Desk:
             raise HTTPException(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error. please report it") from None
 
 
+class _Readiness:
+    """Whether a picture would be read now: found out by one reading at a time, however many ask."""
+
+    def __init__(self, desk: _Desk) -> None:
+        self._desk = desk
+        self._lock = asyncio.Lock()
+        self._until = -math.inf
+        self._problem: HTTPException | None = None
+
+    async def check(self) -> None:
+        """Read a picture, unless that was done within the last second.
+
+        Raises:
+            HTTPException: it cannot be read, or not now.
+        """
+        asked = time.monotonic()
+        async with self._lock:
+            if asked >= self._until:  # and not only now: what was found while this one waited is news enough
+                try:
+                    await self._desk.answer(_sample_picture())
+                    self._problem = None
+                except HTTPException as problem:
+                    self._problem = problem
+                self._until = time.monotonic() + READY_SECONDS
+        if self._problem:
+            raise self._problem
+
+
 async def _explain(_: Request, error: Exception) -> JSONResponse:
     """Say what is wrong, in the same form whoever found it; to a client that has gone, for nobody to see."""
     if not isinstance(error, HTTPException):
         return JSONResponse({"error": "gone"}, HTTPStatus.BAD_REQUEST)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _admit(_: Request, __: Exception) -> JSONResponse:
+    return JSONResponse({"error": "internal error. please report it"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 async def _receive(request: Request, most_bytes: int) -> bytes:
@@ -171,7 +215,8 @@ async def _receive(request: Request, most_bytes: int) -> bytes:
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"not sent as a picture. give a Content-Type of {', '.join(IMAGE_TYPES)}"
         )
     body = bytearray()
-    too_large = int(request.headers.get("content-length", 0)) > most_bytes
+    length = request.headers.get("content-length", "")
+    too_large = length.isdecimal() and int(length[:20]) > most_bytes
     if not too_large:
         async for chunk in request.stream():
             body += chunk

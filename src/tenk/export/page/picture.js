@@ -1,6 +1,7 @@
 // Pictures as the browser decodes them, in grey. src/tenk/pictures.py does the same in Python, and explains each number.
 
 const MAXIMUM_SIDE = 10000;
+const MAXIMUM_PIXELS = 50000000;
 const WORKING_SIDE = 640;
 const LUMINANCE = [0.299, 0.587, 0.114];
 const MORE_CONTRAST = 1.3;
@@ -28,7 +29,9 @@ async function decode(file) {
     throw new Error(`Not a picture: ${file.name}. Give a PNG, JPEG, WebP, GIF or BMP file.`);
   });
   const larger = Math.max(bitmap.width, bitmap.height);
-  if (larger > MAXIMUM_SIDE) throw new Error(`Picture too large: ${file.name}. Give at most 10,000 pixels a side.`);
+  if (larger > MAXIMUM_SIDE || bitmap.width * bitmap.height > MAXIMUM_PIXELS) {
+    throw new Error(`Picture too large: ${file.name}. Give at most 10,000 pixels a side, 50 million in all.`);
+  }
   const block = Math.max(1, Math.floor(larger / (2 * WORKING_SIDE)));
   const image = makeCanvas(Math.ceil(bitmap.width / block), Math.ceil(bitmap.height / block));
   const context = contextOf(image, { willReadFrequently: true });
