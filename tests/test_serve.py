@@ -23,7 +23,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NoReturn
 
-import httpx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,7 +31,10 @@ from PIL import Image
 from torch import nn
 
 pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
 pytest.importorskip("h11")
+
+import httpx
 
 from random_networks import random_network
 from servers import HURRIED, PAGE, SEVEN, connect, everything, read_seven, serving
