@@ -436,7 +436,7 @@ def test_evaluate_reports_everything_and_draws_the_pictures(
 def test_without_a_home_the_pictures_are_drawn_and_nothing_is_said_of_it(
     finished_run: Path, data_folder: Path, tmp_path: Path
 ) -> None:
-    environment = {**os.environ, "HOME": "/nonexistent/home", "TMPDIR": str(tmp_path / "tmp")}
+    environment = {**os.environ, "HOME": f"{os.devnull}/home", "TMPDIR": str(tmp_path / "tmp")}
     for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         environment.pop(name, None)
     (tmp_path / "tmp").mkdir()
