@@ -99,7 +99,8 @@ def open_ordinary(path: Path, most: int, refuse: type[TenkError]) -> Iterator[Bi
         OSError: it is missing, a folder, or may not be read.
     """
     _require_ordinary(path, path.stat(), most, refuse)  # before it is opened, which for a device may do something
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK if os.name == "posix" else os.O_RDONLY), "rb") as file:
+    flags: int = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX has one, Windows one
+    with os.fdopen(os.open(path, flags), "rb") as file:
         _require_ordinary(path, os.fstat(file.fileno()), most, refuse)
         yield file
 
