@@ -11,6 +11,7 @@ from random_networks import random_network
 from tenk.export.c import CFolder, build_c
 from tenk.export.proof import Kind
 from tenk.synthetic import draw_digits
+from tenk.weights import Facts
 
 SANITIZED = "-O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all"
 """Flags of a build that ends at the first thing C does not define."""
@@ -23,7 +24,7 @@ def network(name: str, residual: bool, head: str) -> nn.Module:
 
 @cache
 def built(name: str, kind: Kind, residual: bool = False, head: str = "pool") -> CFolder:
-    return build_c(network(name, residual, head), {"model": name}, kind, draw_digits(50, seed=4).images)
+    return build_c(network(name, residual, head), Facts(name), kind, draw_digits(50, seed=4).images)
 
 
 def write(folder: CFolder, place: Path) -> Path:

@@ -20,6 +20,8 @@ from tenk.synthetic import draw_digits
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests import ONNX Runtime themselves, to know whether it is there
+
 for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE"):
     os.environ.pop(name, None)  # Python behaves as on a machine where nobody has set anything
 

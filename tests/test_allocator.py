@@ -32,7 +32,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
 def test_memory_that_was_freed_is_used_again_without_a_page_fault() -> None:
     run = subprocess.run([sys.executable, "-c", COUNT_FAULTS], capture_output=True, check=True)
-    assert int(run.stdout) < 100  # some ten thousand without it
+    assert (
+        int(run.stdout) < 1000
+    )  # some ten thousand without it; on a busy machine a hundred or two come from elsewhere
 
 
 def test_where_there_is_no_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

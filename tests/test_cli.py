@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import json
@@ -499,6 +500,20 @@ def test_python_evaluates_a_run_as_the_command_line_does(finished_run: Path, dat
     assert not (finished_run / "evaluation").exists(), "without a folder nothing is written"
 
 
+def test_without_a_home_the_pictures_are_drawn_and_nothing_is_said_of_it(
+    finished_run: Path, data_folder: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "HOME": f"{os.devnull}/home", "TMPDIR": str(tmp_path / "tmp")}
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        environment.pop(name, None)
+    (tmp_path / "tmp").mkdir()
+    command = [sys.executable, "-m", "tenk", "plot", str(finished_run), "--out", str(tmp_path / "curves.png")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "curves.png").is_file()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_evaluate_takes_a_weights_file_and_draws_even_a_perfect_score(
     finished_run: Path, data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -538,29 +553,85 @@ def test_the_table_of_corruptions_fits_80_columns(
         assert [float(strength) for strength in re.findall(r"([\d.]+):", rest)] == list(corruption.strengths)
 
 
-def test_figures_that_cannot_be_saved_are_still_printed(
-    finished_run: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+EVALUATION = {"metrics.json", "confusion.png", "misread.png"}
+
+
+def full_after(monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+    """Let so many files be written, and no more."""
+    left, really_sync = [writes], os.fsync
+
+    def sync(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        really_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+
+
+@pytest.mark.parametrize(("writes", "is_asked_for"), [(0, True), (3, False), (5, True)])
+def test_figures_that_cannot_be_saved_are_printed_and_those_of_before_stay_whole(
+    writes: int,
+    is_asked_for: bool,
+    finished_run: Path,
+    data_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits.safetensors").write_bytes((finished_run / "model.safetensors").read_bytes())
+    (tmp_path / "digits-evaluation").mkdir()
+    before = {name: f"the {name} of before".encode() for name in {*EVALUATION, "corruptions.png"}}
+    for name, content in before.items():
+        (tmp_path / "digits-evaluation" / name).write_bytes(content)
+    full_after(monkeypatch, writes)
+    out = ["--out", "digits-evaluation"] if is_asked_for else []
     with pytest.raises(SystemExit) as ended:
-        main(["evaluate", str(finished_run), "--data", str(data_folder), "--out", str(tmp_path / "file"), "--json"])
+        main(["evaluate", "digits.safetensors", "--data", str(data_folder), *out, "--json"])
     captured = capsys.readouterr()
     assert ended.value.code == 1
     assert json.loads(captured.out)["images"] == 96
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
+    assert captured.err == (
+        "error: No space left on device: digits-evaluation. make room there, or choose another place\n"
+    )
+    assert {path.name: path.read_bytes() for path in (tmp_path / "digits-evaluation").iterdir()} == before
 
 
+def test_pictures_of_another_evaluation_do_not_stay_beside_its_figures(
+    finished_run: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("corruptions.png", "corruptions-examples.png", "notes.txt"):
+        (tmp_path / name).write_text("of before")
+    main(["evaluate", str(finished_run), "--data", str(data_folder), "--out", str(tmp_path)])
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {*EVALUATION, "notes.txt"}
+
+
+@pytest.mark.parametrize("streams", ["| true", "2>&1 | true", "2>&- | true"])
 def test_evaluate_saves_its_pictures_though_nobody_reads_what_it_prints(
-    finished_run: Path, data_folder: Path, tmp_path: Path
+    streams: str, finished_run: Path, data_folder: Path, tmp_path: Path
 ) -> None:
     command = shlex.join(
         [sys.executable, "-m", "tenk", "evaluate", str(finished_run), f"--data={data_folder}", f"--out={tmp_path}"]
     )
-    script = f"{command} | true; exit ${{PIPESTATUS[0]}}"
+    script = f"{command} {streams}; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert {path.name for path in tmp_path.iterdir()} >= {"metrics.json", "confusion.png", "misread.png"}
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == EVALUATION
+    assert json.loads((tmp_path / "metrics.json").read_text())["images"] == 96
+
+
+def test_a_disk_that_is_full_is_an_error_though_nobody_reads_what_is_printed(
+    finished_run: Path, data_folder: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tenk", "evaluate", str(finished_run), f"--data={data_folder}"]
+    script = f"ulimit -f 8; {shlex.join([*command, f'--out={tmp_path}/e'])} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"error: File too large: {tmp_path}/e. make room there, or choose another place\n",
+    )
+    assert not (tmp_path / "e").exists()
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, "100000"), ("500", "500")])

@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import write_small_set
+from conftest import write_digits, write_small_set
 from tenk import datasets, download
-from tenk.datasets import DATASETS, KnownFile, KnownSet, find_dataset, load_digits
-from tenk.digits import read_idx, write_idx
+from tenk.datasets import DATASETS, Dataset, KnownFile, KnownSet, find_dataset, load_digits
+from tenk.digits import Digits, read_idx, write_idx
 from tenk.errors import DataError, TenkError, UsageError
 
 NAMES = [f"{split}-{kind}-ubyte.gz" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
@@ -632,6 +632,33 @@ def test_emnist_is_taken_from_its_archive_and_set_upright(mirror: Mirror, small_
     assert visible(cache / "emnist-digits") == sorted(EMNIST_NAMES)
     assert not hidden(cache / "emnist-digits")
     assert load_digits(cache / "emnist-digits").sha256() == data.sha256(), "by its path, it is set upright as well"
+
+
+@pytest.mark.parametrize("rename", [str.upper, str.title, lambda name: f"my-{name}"])
+@pytest.mark.usefixtures("emnist")
+def test_emnist_is_set_upright_in_whatever_case_its_files_are_named(
+    rename: Callable[[str], str], small_folder: Path, cache: Path
+) -> None:
+    expected = load_digits("emnist-digits")
+    folder = cache / "emnist-digits"
+    for name in EMNIST_NAMES:
+        (folder / name).rename(folder / rename(name.removesuffix(".gz")))
+    found = load_digits(folder)
+    assert (found.sha256(), found.note) == (expected.sha256(), "")
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+@pytest.mark.parametrize("is_sideways", [True, False])
+def test_digits_on_their_side_are_set_upright_where_there_are_as_many_as_emnist_has(
+    is_sideways: bool, is_counted: bool, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_counted:
+        monkeypatch.setattr("tenk.datasets.EMNIST_COUNTS", (len(dataset.train), len(dataset.test)))
+    train, test = (Digits(half.images.transpose(1, 2), half.labels) for half in (dataset.train, dataset.test))
+    written = Dataset("sideways", train, test) if is_sideways else dataset
+    found = load_digits(write_digits(tmp_path / "renamed", written))
+    assert (found.sha256() == dataset.sha256()) == (is_counted or not is_sideways)
+    assert ("set upright" in found.note) == (is_counted and is_sideways)
 
 
 def test_an_archive_that_was_changed_is_refused(emnist: KnownSet, small_folder: Path, cache: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -143,9 +145,32 @@ def test_garbage_after_a_gzip_is_refused(tmp_path: Path) -> None:
     assert "unreadable" in error_of(tmp_path / "a.gz", gzip.compress(SMALL) + b"garbage")
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b"", mtime=0)])
-def test_an_empty_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    assert "starts with nothing" in error_of(tmp_path / "a.gz", content)
+@pytest.mark.parametrize(("content", "told"), [(b"", "empty file"), (gzip.compress(b""), "starts with nothing")])
+def test_an_empty_file_is_refused(tmp_path: Path, content: bytes, told: str) -> None:
+    assert told in error_of(tmp_path / "a.gz", content)
+
+
+def test_a_gzip_of_countless_empty_ones_is_not_gone_through(tmp_path: Path) -> None:
+    empty = gzip.compress(b"")
+    for content in (empty * 5000 + gzip.compress(SMALL), gzip.compress(SMALL[:-1]) + empty * 5000):
+        assert "more than 1,000 gzip files in one" in error_of(tmp_path / "a.gz", content)
+
+
+def test_several_gzips_in_one_and_zeros_behind_them_are_read_as_one_file(tmp_path: Path) -> None:
+    parts = b"".join(gzip.compress(SMALL[start : start + 100]) for start in range(0, len(SMALL), 100))
+    (tmp_path / "a.gz").write_bytes(parts + bytes(100_000))
+    assert idx(read_idx(tmp_path / "a.gz")) == SMALL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="devices of POSIX")
+@pytest.mark.parametrize("name", ["/dev/zero", "/proc/kmsg", "pipe"])
+def test_what_is_no_ordinary_file_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    path = tmp_path / name
+    if not path.exists():
+        pytest.skip(f"there is no {name} here")
+    with pytest.raises(DataError, match=r"not a file|empty file"):
+        read_idx(path)
 
 
 def test_a_file_that_is_no_gzip_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tenk.digits import Digits
 from tenk.errors import TenkError, UsageError
 from tenk.evaluation import predict_logits
 from tenk.export import int8
-from tenk.export.c import CFolder, build_c, check_c, export_c
+from tenk.export.c import CFolder, build_c, check_c, export_c, name_in_c, require_c
 from tenk.export.int8 import LOGIT_BITS, quantise, run_int8
 from tenk.export.layout import Maps, find_distance, lay_out
 from tenk.export.native import NativeModel, find_compiler
@@ -33,6 +33,7 @@ from tenk.recipes import default
 from tenk.runs import load_weights
 from tenk.synthetic import draw_digits
 from tenk.training import train
+from tenk.weights import Facts
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror")
 
@@ -197,7 +198,7 @@ def test_no_picture_makes_the_sanitizers_complain(
 ) -> None:
     monkeypatch.setattr("tenk.export.c.draw_digits", adversarial)
     model, calibration = network(name, residual, "pool"), draw_digits(50, seed=4).images
-    place = write(build_c(model, {"model": name}, kind, calibration), tmp_path / "a folder")
+    place = write(build_c(model, Facts(name), kind, calibration), tmp_path / "a folder")
     done = make(place, "test", f"CFLAGS={SANITIZED}")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("10 of 10 agree" + (", largest difference of a logit 0\n" if kind == "int8" else ""))
@@ -217,10 +218,106 @@ def test_make_test_fails_where_a_weight_has_changed(tmp_path: Path) -> None:
     folder = built("early", "int8")
     place = write(folder, tmp_path)
     source = place / f"{folder.name}.c"
-    source.write_text(re.sub(r"bias_5\[10\] = \{-?\d+", "bias_5[10] = {99999", source.read_text()))
+    source.write_text(re.sub(r"(bias_tenk_early_5\[10\] = \{)-?\d+", r"\g<1>99999", source.read_text()))
     done = make(place, "test", "CFLAGS=-O0")
     assert done.returncode != 0
     assert "0 of 10 agree" in done.stdout
+
+
+# --- two networks in one program ---------------------------------------------------------------------------------
+
+needs_both = pytest.mark.skipif(not (shutil.which("gcc") and shutil.which("g++")), reason="gcc or g++ is missing")
+
+COMPARED = """
+#include <stdio.h>
+{includes}
+{vectors}
+
+int main(void)
+{{
+    float one[10];
+    int32_t two[10];
+    first_net_predict(pixels, one);
+    second_net_predict(pixels, two);
+    for (int i = 0; i < 10; i++)
+        printf("%.9g %ld\\n", (double)one[i], (long)two[i]);
+    return 0;
+}}
+"""
+
+
+def two_networks(place: Path) -> tuple[list[CFolder], str]:
+    """Write two exports of one network, which differ in nothing but numbers and name, into a folder; return them."""
+    model, images = network("gap", False, "pool"), draw_digits(50, seed=4).images
+    folders = [
+        build_c(model, Facts("gap"), "float", name="first_net"),
+        build_c(model, Facts("gap"), "int8", images, name="second_net"),
+    ]
+    for folder in folders:
+        write(folder, place)
+    pixels = ", ".join(map(str, digits().images[0].flatten().tolist()))
+    return folders, f"static const uint8_t pixels[784] = {{{pixels}}};"
+
+
+def answers_of(program: Path) -> list[list[float]]:
+    lines = subprocess.run([program], capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    return [[float(line.split()[column]) for line in lines] for column in (0, 1)]
+
+
+@needs_both
+@pytest.mark.parametrize(
+    ("language", "compiler", "ending"),
+    [
+        ("C", ["gcc", "-std=c99", "-Wall", "-Wextra", "-pedantic"], "c"),
+        ("C++", ["g++", "-x", "c++", "-std=c++11", "-Wall", "-Wextra", "-pedantic"], "c"),
+        ("C++ that calls C", ["g++", "-std=c++17", "-Wall", "-Wextra", "-pedantic"], "cpp"),
+    ],
+)
+@pytest.mark.parametrize("is_one_file", [True, False])
+def test_two_networks_live_in_one_program(
+    is_one_file: bool, language: str, compiler: list[str], ending: str, tmp_path: Path
+) -> None:
+    folders, pixels = two_networks(tmp_path)
+    includes = "\n".join(f'#include "{folder.name}.{"c" if is_one_file else "h"}"' for folder in folders)
+    source = tmp_path / f"both.{ending}"
+    source.write_text(COMPARED.format(includes=includes, vectors=pixels))
+    sources = [] if is_one_file else [tmp_path / f"{folder.name}.c" for folder in folders]
+    if language == "C++ that calls C" and sources:
+        for path in sources:
+            subprocess.run(["gcc", "-std=c99", "-c", path, "-o", path.with_suffix(".o")], check=True)
+        sources = [path.with_suffix(".o") for path in sources]
+    subprocess.run([*compiler, "-Werror", "-O1", source, *sources, "-o", tmp_path / "both"], check=True, timeout=250)
+    one, two = answers_of(tmp_path / "both")
+    expected = predict_logits(network("gap", False, "pool"), digits().images[:1])[0]
+    assert (torch.tensor(one) - expected).abs().max() < 1e-4
+    assert folders[1].integer
+    assert two == run_int8(folders[1].integer, digits().images[:1])[0].tolist()
+
+
+@pytest.mark.parametrize("name", ["", "2nd", "my net", "my-net", "ziffer_ä", "a;b", "x" * 41, "demo", "Test", "../up"])
+def test_what_is_no_name_in_c_is_refused(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no name in C|a name that is taken"):
+        require_c(tmp_path / "c", name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "in_c"),
+    [
+        ("robust", "tenk_robust"),
+        ("default-s0", "tenk_default_s0"),
+        ("my net (2)", "tenk_my_net_2"),
+        ("ziffern ä", "tenk_ziffern"),
+        ("x" * 300, "tenk_" + "x" * 35),
+    ],
+)
+def test_any_name_becomes_one_in_c(name: str, in_c: str, tmp_path: Path) -> None:
+    assert name_in_c(name) == in_c
+    require_c(tmp_path / "c", in_c)
+
+
+def test_a_name_of_which_c_can_take_nothing_is_that_of_the_project(tmp_path: Path) -> None:
+    require_c(tmp_path / "c", name_in_c("数字"))
 
 
 # --- the demo ----------------------------------------------------------------------------------------------------
@@ -319,25 +416,44 @@ def test_the_demo_times_itself_and_says_how_it_is_used(demo: Path) -> None:
 def test_an_export_is_checked_and_written_whole_and_may_be_written_again(dataset: Dataset, tmp_path: Path) -> None:
     model = network("early", False, "pool")
     for _ in range(2):
-        found = export_c(model, {"model": "early"}, tmp_path / "c", "int8", dataset)
+        found = export_c(model, Facts("early"), tmp_path / "c", "int8", dataset)
         assert found.agreement
         assert found.agreement.images == len(dataset.test)
         assert {path.name: path.stat().st_size for path in (tmp_path / "c").iterdir()} == found.sizes
     assert len(found.sizes) == 7
 
 
+@pytest.mark.parametrize("out", [".", "../here", "new/folder"])
+def test_the_folder_one_is_in_can_be_exported_into(
+    out: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for _ in range(2):
+        found = export_c(network("early", False, "pool"), Facts("early"), Path(out), "float", dataset)
+        assert sorted(path.name for path in Path(out).iterdir()) == sorted(found.sizes)
+
+
+def test_what_a_killed_export_has_left_is_in_nobodys_way(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / ".tenk-a1b2").mkdir()
+    (tmp_path / ".tenk-a1b2" / "tenk_early.c").write_text("a half")
+    found = export_c(network("early", False, "pool"), Facts("early"), tmp_path, "float", dataset)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(found.sizes)
+
+
 def test_a_folder_with_other_files_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     for out, fault in ((tmp_path, "folder not empty"), (tmp_path / "thesis.tex", "not a folder")):
         with pytest.raises(UsageError, match=fault):
-            export_c(network("early", False, "pool"), {"model": "early"}, out, "float", dataset)
+            export_c(network("early", False, "pool"), Facts("early"), out, "float", dataset)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_an_export_of_another_network_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
     place = write(built("gap", "float"), tmp_path / "c")
-    with pytest.raises(UsageError, match="no export of this network"):
-        export_c(network("early", False, "pool"), {"model": "early"}, place, "float", dataset)
+    with pytest.raises(UsageError, match="no export of tenk_early"):
+        export_c(network("early", False, "pool"), Facts("early"), place, "float", dataset)
     assert not (place / "tenk_early.h").exists()
 
 
@@ -358,7 +474,7 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
 
     monkeypatch.setattr("tenk.export.c.write_atomically", fill_up)
     with pytest.raises(OSError, match=r"No space left on device: '.*/c'"):
-        export_c(network("early", False, "pool"), {"model": "early"}, out, "float", dataset)
+        export_c(network("early", False, "pool"), Facts("early"), out, "float", dataset)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert out.exists() != is_new
 
@@ -368,7 +484,7 @@ def test_without_a_compiler_the_export_is_written_unchecked(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CC", raising=False)
-    found = export_c(network("early", False, "pool"), {"model": "early"}, tmp_path / "c", "float", dataset)
+    found = export_c(network("early", False, "pool"), Facts("early"), tmp_path / "c", "float", dataset)
     assert found.agreement is None
     assert (tmp_path / "c" / "Makefile").is_file()
     with pytest.raises(TenkError, match="no C compiler"):
@@ -382,15 +498,15 @@ def test_an_export_that_computes_something_else_is_not_written(dataset: Dataset,
 
 
 def test_what_a_weights_file_says_of_itself_cannot_become_code() -> None:
-    facts = {"model": "early", "recipe": "*/ int main(void)", "seed": "\n#include <x.h> // é"}
+    facts = Facts("early", recipe="*/ int main(void)\n#include <x.h> // é")
     header = build_c(network("early", False, "pool"), facts, "float").files["tenk_early.h"]
     line = next(line for line in header.splitlines() if "Made by tenk" in line)
-    assert line.endswith("; recipe ?? int main?void?, seed ??include ?x.h? ?? ?, float.")
+    assert line.endswith("; recipe ?? int main?void???include ?x.h? ?? ?, float.")
 
 
 def test_int8_without_images_and_a_network_without_an_end_are_refused() -> None:
     with pytest.raises(UsageError, match="no calibration"):
-        build_c(network("early", False, "pool"), {"model": "early"}, "int8")
+        build_c(network("early", False, "pool"), Facts("early"), "int8")
     with pytest.raises(UsageError, match="does not end in"):
         group(flatten(nn.Sequential(nn.Conv2d(1, 10, 27), nn.MaxPool2d(2), nn.MaxPool2d(1))))
     with pytest.raises(UsageError, match="no stage begins with"):
@@ -402,6 +518,15 @@ def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "broken.c").write_text("int predict( {")
     with pytest.raises(TenkError, match=r"the C compiler fails: .*broken\.c:1"):
         NativeModel(tmp_path / "broken.c", "broken", "float")
+
+
+@pytest.mark.skipif(not shutil.which("false"), reason="there is no `false`")
+def test_a_compiler_that_fails_in_silence_is_named_with_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "false")
+    with pytest.raises(TenkError, match=r"the C compiler fails: \S*false, exit code 1: it says nothing\. try another"):
+        NativeModel(tmp_path / "any.c", "any", "float")
 
 
 @needs_compiler

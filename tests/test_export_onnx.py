@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from tenk.evaluation import predict_logits
 from tenk.export.onnx import OnnxModel, build_onnx, export_onnx, quantise_onnx
 from tenk.export.plain import flatten, run_plain
 from tenk.synthetic import draw_digits
+from tenk.weights import Facts
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -77,9 +81,7 @@ def test_int8_is_smaller_and_near(dataset: Dataset) -> None:
 @pytest.mark.parametrize("kind", ["float", "int8"])
 def test_an_export_is_checked_and_written(kind: str, dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "new folder" / "model.onnx"
-    found = export_onnx(
-        random_network("early"), {"model": "early"}, out, "int8" if kind == "int8" else "float", dataset
-    )
+    found = export_onnx(random_network("early"), Facts("early"), out, "int8" if kind == "int8" else "float", dataset)
     assert found.sizes == {"model.onnx": out.stat().st_size}
     assert found.agreement
     assert found.agreement.images == len(dataset.test)
@@ -94,10 +96,56 @@ def test_a_library_that_is_missing_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UsageError, match=re.escape(str(missing_library(library, "export")))):
-        export_onnx(random_network("early"), {"model": "early"}, tmp_path / "model.onnx", "float", dataset)
+        export_onnx(random_network("early"), Facts("early"), tmp_path / "model.onnx", "float", dataset)
 
 
 def test_the_callers_chance_is_not_touched() -> None:
     state = torch.get_rng_state()
     build_onnx(flatten(random_network("early")), {})
     assert torch.equal(state, torch.get_rng_state())
+
+
+# --- nothing is told to anybody ----------------------------------------------------------------------------------
+
+EXPORT = """
+import sys
+from pathlib import Path
+from tenk.cli import main
+
+main(["export", "early", "--to", "onnx", "--data", sys.argv[1], "--out", "model.onnx", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--int8"]])
+def test_an_export_writes_its_file_and_nothing_else_and_asks_for_no_name_or_connection(
+    options: list[str], data_folder: Path, tmp_path: Path
+) -> None:
+    places = {"HOME": tmp_path / "home", "XDG_CACHE_HOME": tmp_path / "cache", "TMPDIR": tmp_path / "tmp"}
+    for place in (*places.values(), tmp_path / "here"):
+        place.mkdir()
+    silenced = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}  # each of them keeps it quiet by itself
+    environment = {name: value for name, value in os.environ.items() if name not in silenced}
+    command = [sys.executable, "-c", EXPORT, str(data_folder), *options]
+    calls = tmp_path / "calls"
+    if strace := shutil.which("strace"):
+        command = [
+            strace,
+            "--follow-forks",
+            "--quiet=all",
+            "--trace=connect,sendto,sendmsg",
+            f"--output={calls}",
+            *command,
+        ]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path / "here",
+        env={**environment, **{name: str(place) for name, place in places.items()}},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["model.onnx"]
+    for place in places.values():
+        assert list(place.rglob("*")) == []
+    assert not calls.exists() or calls.read_text() == ""

@@ -21,6 +21,7 @@ from tenk.export.onnx import export_onnx
 from tenk.export.plain import Affine, Convolution, Layer, MaxPool, Skip, flatten, run_plain, shape_after
 from tenk.models import create_model
 from tenk.synthetic import draw_digits
+from tenk.weights import Facts
 
 
 @pytest.fixture(scope="module")
@@ -97,5 +98,5 @@ def test_an_export_that_computes_something_else_is_not_written(
     monkeypatch.setattr(f"tenk.export.{to}.flatten", lambda _: flatten(random_network("early", seed=1)))
     write: Callable[..., object] = {"onnx": export_onnx, "html": export_html}[to]
     with pytest.raises(TenkError, match="the export is wrong"):
-        write(random_network("early"), {"model": "early"}, tmp_path / "exported", "float", dataset)
+        write(random_network("early"), Facts("early"), tmp_path / "exported", "float", dataset)
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +20,21 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tenk.errors import BusyError, UsageError
-from tenk.files import locked, sha256, sweep_temporaries, sync_folder, taking_turns, write_atomically, write_json
+from tenk.errors import BusyError, DataError, UsageError
+from tenk.files import (
+    is_scratch,
+    locked,
+    open_ordinary,
+    require_file,
+    require_folder,
+    sha256,
+    sweep_temporaries,
+    sync_folder,
+    taking_turns,
+    write_atomically,
+    write_json,
+    writing_together,
+)
 
 HOLDER = """
 import sys
@@ -233,6 +246,129 @@ def test_permissions_follow_the_umask_which_stays_as_it_is(tmp_path: Path, mask:
     assert after == mask
 
 
+LONG = "x" * 255
+
+
+def test_a_name_as_long_as_the_file_system_takes_is_written(tmp_path: Path) -> None:
+    for name in (LONG, LONG[:245], "y"):
+        require_file(tmp_path / name)
+        write_atomically(tmp_path / name, "content")
+        assert (tmp_path / name).read_text() == "content"
+    with writing_together(tmp_path / LONG[:254]) as place:
+        (place / LONG).write_text("content")
+    assert (tmp_path / LONG[:254] / LONG).read_text() == "content"
+
+
+@pytest.mark.parametrize("path", [f"{LONG}x", f"new/{LONG}x", f"new/{LONG}x/new/file", "new/" * 2000 + "file"])
+def test_a_name_that_no_file_system_takes_is_refused_beforehand(path: str, tmp_path: Path) -> None:
+    for require in require_file, require_folder:
+        with pytest.raises(OSError, match="File name too long") as caught:
+            require(tmp_path / path)
+        assert caught.value.filename == str(tmp_path / path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_to_is_refused_beforehand_and_what_can_is_not(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in "folder", "pipe":
+        with pytest.raises(UsageError, match="no file to write to"):
+            require_file(tmp_path / name)
+    for name in "file", "pipe":
+        with pytest.raises(UsageError, match="not a folder"):
+            require_folder(tmp_path / name)
+    for require in require_file, require_folder:
+        with pytest.raises(NotADirectoryError):
+            require(tmp_path / "file" / "below")
+    with pytest.raises(UsageError, match="no file to write to"):
+        require_folder(tmp_path, "new", "pipe")
+    before = sorted(tmp_path.rglob("*"))
+    for name in "file", "new", "folder/new", "new/new/new":
+        require_file(tmp_path / name)
+    for name in "", "folder", "new", "new/new/new":
+        require_folder(tmp_path / name, "file", "new")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_refused_beforehand(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    for require in require_file, require_folder:
+        with pytest.raises(PermissionError):
+            require(tmp_path / "new" / "new")
+
+
+# --- several files at once ---------------------------------------------------------------------------------------
+
+
+def write_new(folder: Path, *names: str | Callable[[], None]) -> None:
+    """Write files together; a function among the names is called."""
+    with writing_together(folder, stale=["stale", "a"]) as place:
+        for name in names:
+            (place / name).write_text("new") if isinstance(name, str) else name()
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_of_files_written_together_all_are_there_or_those_of_before(is_new: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    before = {} if is_new else {"a": "old", "stale": "old", "mine": "old"}
+    if not is_new:
+        folder.mkdir()
+    for name, text in before.items():
+        (folder / name).write_text(text)
+    with pytest.raises(OSError, match="No space") as caught:
+        write_new(folder, "a", fail)
+    assert caught.value.filename == str(folder)
+    assert folder.exists() != is_new
+    assert is_new or texts(folder) == before
+    write_new(folder, "a", "b")
+    assert texts(folder) == {"a": "new", "b": "new", **({} if is_new else {"mine": "old"})}
+
+
+def test_a_folder_in_the_place_of_one_file_keeps_all_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(UsageError, match="no file to write to"):
+        write_new(tmp_path, "a", "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_those_who_write_together_are_asked_once_nobody_else_does(tmp_path: Path) -> None:
+    (tmp_path / ".tenk-left").mkdir()
+    with pytest.raises(BusyError), writing_together(tmp_path, require=lambda: refuse(tmp_path)):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [".tenk-left"], "nothing is touched"
+    with writing_together(tmp_path) as place:
+        assert [path for path in tmp_path.iterdir() if not is_scratch(path)] == []
+        assert list(tmp_path.iterdir()) == [place], "what a killed process has left is gone"
+
+
+def refuse(folder: Path) -> NoReturn:
+    raise BusyError(f"not now: {folder}. come back later")
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+def test_an_ordinary_file_of_a_bounded_size_is_opened_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    with open_ordinary(tmp_path / "file", 7, DataError) as file:
+        assert file.read() == b"content"
+    with (
+        pytest.raises(DataError, match=r"file too large: .* has 7 bytes"),
+        open_ordinary(tmp_path / "file", 6, DataError),
+    ):
+        pass
+    with pytest.raises(IsADirectoryError), open_ordinary(tmp_path, 7, DataError):
+        pass
+    with pytest.raises(FileNotFoundError), open_ordinary(tmp_path / "missing", 7, DataError):
+        pass
+
+
 # --- JSON and hashes ---------------------------------------------------------------------------------------------
 
 
@@ -298,6 +434,13 @@ def test_who_waits_for_a_lock_gets_it_when_its_holder_ends(tmp_path: Path) -> No
         holder.stdin.close()
         with locked(tmp_path, wait_seconds=60):
             assert (tmp_path / ".lock.pid").read_text() == str(os.getpid())
+
+
+def test_a_lock_that_has_no_room_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="No space") as caught, locked(tmp_path):
+        pass
+    assert caught.value.filename == str(tmp_path / ".lock.pid")
 
 
 def test_locks_on_two_folders_do_not_hinder_each_other(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -40,6 +41,8 @@ SWAPPED = [
     ("evaluate few", 4, "not a run folder: few has no recipe.json"),
     ("evaluate digit.png", 4, "not a file of tenk's: digit.png"),
     ("evaluate pipe", 4, "not a file: pipe is a device or a pipe"),
+    ("evaluate /dev/zero", 4, "not a file: /dev/zero is a device or a pipe"),
+    ("predict digit.png --model /proc/self/maps", 4, "empty file: /proc/self/maps has no bytes"),
     ("evaluate fast", 4, "no such weights: fast. give a run folder, a weights file, or one of: early"),
     (f"evaluate {'x' * 300}", 4, "(File name too long). give a run folder"),
     ("summary runs/typo", 4, "no such weights: runs/typo"),
@@ -149,6 +152,88 @@ def test_an_export_never_replaces_its_weights_a_folder_or_a_pipe(
         assert ended.value.code == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert contents(place) == before
+
+
+OUTPUTS = [
+    (["export", "weights.safetensors", "--to", "onnx", "--out"], True),
+    (["export", "weights.safetensors", "--to", "html", "--out"], True),
+    (["export", "weights.safetensors", "--to", "c", "--out"], False),
+    (["evaluate", "weights.safetensors", "--out"], False),
+    (["datasets", "synthetic", "--sheet"], True),
+    (["predict", "digit.png", "--explain"], True),
+]
+
+
+@pytest.mark.parametrize(("line", "is_file"), OUTPUTS, ids=[" ".join(line) for line, _ in OUTPUTS])
+def test_what_cannot_be_written_is_refused_before_the_work(
+    line: list[str], is_file: bool, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the work has begun")
+
+    for function in "tenk.datasets.load_digits", "tenk.prediction.predict":
+        monkeypatch.setattr(function, work)
+    before = contents(place)
+    for out in ("few" if is_file else "digit.png", "pipe", "digit.png/below.png", f"{'x' * 252}.png", "new/" + HUGE):
+        with pytest.raises(SystemExit) as ended:
+            main([*line, out])
+        printed = capsys.readouterr()
+        assert ended.value.code in (1, 2), printed.err
+        assert re.fullmatch(
+            r"error: (no file to write to|not a folder|Not a directory|File name too long): .*\n", printed.err
+        )
+    assert contents(place) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--to html --int8", "int8 in a page"),
+        ("--to onnx --name reader", "a name in C for onnx: reader"),
+        ("--to c --name 2nd", "no name in C: '2nd'"),
+        ("--to c --out few", "folder not empty: few"),
+    ],
+)
+def test_an_export_that_cannot_be_is_refused_before_the_work(
+    options: str, told: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenk.datasets.load_digits", lambda *_: pytest.fail("the work has begun"))
+    Path("few/thesis.tex").write_text("mine", encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "weights.safetensors", *options.split()])
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError(errno.EMFILE, "Too many open files", "x"),
+            "Too many open files: x. close some, or allow more: ulimit -n",
+        ),
+        (
+            OSError(errno.ENOMEM, "Cannot allocate memory"),
+            "Cannot allocate memory. close other programs, or allow more",
+        ),
+        (MemoryError(), "out of memory. close other programs, or allow more: ulimit -v"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory. close other programs"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), "out of memory. close other programs"),
+        (RuntimeError("can't start new thread"), "out of memory. close other programs"),
+        (OSError(errno.ENOSPC, "No space left on device", "tmp/x"), "No space left on device: tmp/x. make room there"),
+    ],
+)
+def test_what_the_machine_lacks_is_told_with_what_helps(
+    error: Exception, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tenk.summary.summarise", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(["summary", "gap"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"error: {told}")
 
 
 def tenk(*arguments: str, script: str = "", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,7 @@ from tenk.export.html import build_page, export_html, read_network
 from tenk.export.plain import flatten
 from tenk.models import list_models
 from tenk.synthetic import draw_digits
+from tenk.weights import Facts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -38,7 +39,7 @@ in_a_browser = pytest.mark.browser
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("page") / "digits.html"
-    file.write_text(build_page(MODEL, {"model": "early"}).text)
+    file.write_text(build_page(MODEL, Facts("early")).text)
     return file
 
 
@@ -96,7 +97,7 @@ def shares(page: Page) -> list[float]:
 
 @pytest.mark.parametrize(("name", "residual", "head"), VARIANTS)
 def test_a_page_is_small_and_refers_to_nothing_outside(name: str, residual: bool, head: str) -> None:
-    page = build_page(random_network(name, residual=residual, head=head), {"model": name}).text
+    page = build_page(random_network(name, residual=residual, head=head), Facts(name)).text
     assert len(page.encode()) < 300_000
     assert set(re.findall(r"\w+://[^\s\"'<>%)]+", page)) <= {"http://www.w3.org/2000/svg"}
     assert set(re.findall(r"(?:src|href)=[\"']?(\w+:)", page)) == {"data:"}
@@ -105,14 +106,14 @@ def test_a_page_is_small_and_refers_to_nothing_outside(name: str, residual: bool
 
 
 def test_names_in_a_weights_file_are_text_and_never_markup() -> None:
-    page = build_page(MODEL, {"model": "<img src=x onerror=alert(1)>", "recipe": "</script><b>$style"}).text
+    page = build_page(MODEL, Facts("<img src=x onerror=alert(1)>", recipe="</script><b>$style")).text
     assert "<img" not in page
     assert page.count("</script>") == 2
     assert "&lt;/script&gt;&lt;b&gt;$style" in page
 
 
 def test_an_export_is_checked_and_written(dataset: Dataset, tmp_path: Path) -> None:
-    found = export_html(MODEL, {"model": "early"}, tmp_path / "new" / "digits.html", "float", dataset)
+    found = export_html(MODEL, Facts("early"), tmp_path / "new" / "digits.html", "float", dataset)
     assert found.sizes == {"digits.html": (tmp_path / "new" / "digits.html").stat().st_size}
     assert found.agreement
     assert (found.agreement.images, found.agreement.differing) == (len(dataset.test), 0)
@@ -121,13 +122,13 @@ def test_an_export_is_checked_and_written(dataset: Dataset, tmp_path: Path) -> N
 
 def test_a_page_computes_in_float_alone(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave out --int8"):
-        export_html(MODEL, {"model": "early"}, tmp_path / "digits.html", "int8", dataset)
+        export_html(MODEL, Facts("early"), tmp_path / "digits.html", "int8", dataset)
 
 
 @pytest.mark.parametrize(("name", "residual", "head"), VARIANTS)
 def test_the_weights_in_a_page_are_the_networks_as_float32(name: str, residual: bool, head: str) -> None:
     layers = flatten(random_network(name, residual=residual, head=head))
-    page = build_page(random_network(name, residual=residual, head=head), {"model": name}).text
+    page = build_page(random_network(name, residual=residual, head=head), Facts(name)).text
     assert list(map(_rounded, read_network(page))) == list(map(_rounded, layers))
 
 
@@ -171,7 +172,7 @@ def test_every_network_runs_in_the_page_as_in_pytorch(open_page: OpenPage) -> No
     images = draw_digits(10, seed=3).images
     for name, residual, head in VARIANTS:
         model = random_network(name, residual=residual, head=head)
-        network = network_in(build_page(model, {"model": name}).text)
+        network = network_in(build_page(model, Facts(name)).text)
         expected = predict_logits(model, images)
         found = run_in_page(page, images, network)
         assert (found - expected).abs().max() < 1e-5 * expected.abs().max().clamp(min=1), (name, residual, head)
@@ -181,7 +182,7 @@ def test_every_network_runs_in_the_page_as_in_pytorch(open_page: OpenPage) -> No
 @pytest.mark.parametrize("name", list_models())
 def test_what_the_layers_of_every_network_make_is_shown(name: str, open_page: OpenPage, tmp_path: Path) -> None:
     file = tmp_path / "digits.html"
-    file.write_text(build_page(random_network(name, residual=True), {"model": name}).text)
+    file.write_text(build_page(random_network(name, residual=True), Facts(name)).text)
     page = open_page(file.as_uri())
     blank = page.locator("#layers").screenshot()
     draw(page, SEVEN)

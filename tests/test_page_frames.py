@@ -26,6 +26,7 @@ from tenk.pictures import open_picture
 from tenk.prediction import predict, to_frame
 from tenk.resize import Grey
 from tenk.synthetic import WAYS, draw_digits
+from tenk.weights import Facts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -55,7 +56,7 @@ READ_DRAWING = """([way, width]) => {
 @pytest.fixture(scope="module")
 def page(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     file = tmp_path_factory.mktemp("page") / "digits.html"
-    file.write_text(build_page(MODEL, {"model": "early"}).text)
+    file.write_text(build_page(MODEL, Facts("early")).text)
     page = chromium.new_page()
     page.goto(file.as_uri())
     yield page

@@ -16,13 +16,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import REPOSITORY
 from short_runs import KilledError, StopAt, kill, small
 from tenk.datasets import Dataset
 from tenk.errors import ModelError, UsageError
 from tenk.models import create_model, list_models
-from tenk.runs import Run, check_unused, find_commit, load_model, save_weights
+from tenk.runs import Run, check_unused, find_commit, load_model, load_weights, save_weights
 from tenk.tensors import load_tensors, save_tensors
 from tenk.training import train
+from tenk.weights import Facts, Options
 
 
 @pytest.fixture
@@ -82,12 +84,35 @@ def test_the_first_tensor_that_does_not_fit_is_named_with_what_was_expected(
 
 
 @pytest.mark.parametrize(
-    "facts", [{}, {"model": "gap"}, {"model": "gpa", "options": {}}, {"model": "gap", "options": {"depth": 3}}]
+    "facts",
+    [
+        {},
+        {"options": {}},
+        {"model": "gpa", "options": {}},
+        {"model": "gap", "options": {"depth": 3}},
+        {"model": None, "options": {}},
+        {"model": ["gap"], "options": {}},
+        {"model": 7, "options": {}},
+        {"model": "gap", "options": None},
+        {"model": "gap", "options": []},
+        {"model": "gap", "options": {"dropout": "high"}},
+        {"model": "gap", "options": {"head": {}}},
+        {"model": "gap", "options": {}, "protocol": ["fixed"]},
+        {"model": "gap", "options": {}, "recipe": {"name": "default"}},
+        {"model": "gap", "options": {}, "seed": 0.5},
+        {"model": "gap", "options": {}, "data_sha256": 0},
+    ],
 )
-def test_weights_of_a_model_that_cannot_be_rebuilt_are_refused(facts: dict[str, Any], tmp_path: Path) -> None:
+def test_weights_that_say_nonsense_of_themselves_are_refused_in_one_line(facts: dict[str, Any], tmp_path: Path) -> None:
     save_weights(tmp_path / "w", create_model("gap"), facts)
-    with pytest.raises(ModelError, match="cannot rebuild the model"):
+    with pytest.raises(ModelError, match=r"cannot rebuild the model: [^\n]*use the tenk that wrote it$"):
         load_model(tmp_path / "w")
+
+
+def test_weights_of_a_newer_tenk_may_say_more_of_themselves(tmp_path: Path) -> None:
+    model = create_model("gap").eval()
+    save_weights(tmp_path / "w", model, {"model": "gap", "options": {"residual": False}, "weather": ["fine"]})
+    assert load_weights(tmp_path / "w")[1] == Facts("gap", Options())
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
@@ -245,20 +270,65 @@ def test_jumping_clocks_do_not_change_the_weights(
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="git is missing")
-def test_a_run_names_the_commit_of_tenk_and_not_of_the_checkout_that_it_is_installed_in(tmp_path: Path) -> None:
-    def git(*arguments: str) -> str:
+@pytest.fixture
+def git(tmp_path: Path) -> Callable[..., str]:
+    """Run git in a folder of its own, which is made a repository."""
+    if not shutil.which("git"):
+        pytest.skip("git is missing")
+
+    def run(*arguments: str) -> str:
         author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
         command = ["git", "-C", str(tmp_path), *author, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    ours, installed = tmp_path / "ours.py", tmp_path / "site-packages" / "ours.py"
-    installed.parent.mkdir()
-    for file in (ours, installed):
-        file.touch()
-    assert find_commit(ours) is None
-    git("init")
-    git("add", "ours.py")
+    run("init")
+    return run
+
+
+def make_package(checkout: Path, name: str = "tenk") -> Path:
+    """Make the source checkout of a package, nearly empty."""
+    package = checkout / "src" / "tenk"
+    package.mkdir(parents=True)
+    (package / "runs.py").write_text("")
+    (checkout / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+    return package
+
+
+def test_a_run_names_the_commit_of_tenk_and_whether_its_source_was_changed(
+    git: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = make_package(tmp_path)
+    assert find_commit(package) is None, "nothing is committed yet"
+    git("add", ".")
     git("commit", "-m", "first")
-    assert find_commit(ours) == git("rev-parse", "HEAD")
-    assert find_commit(installed) is None
+    commit = git("rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))  # as in a hook of another repository
+    assert find_commit(package) == commit
+    (tmp_path / "notes.txt").write_text("no part of the source")
+    assert find_commit(package) == commit
+    (package / "runs.py").write_text("changed")
+    assert find_commit(package) == f"{commit}-dirty"
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+@pytest.mark.parametrize("place", ["venv/lib/python3.11/site-packages", "vendor/tenk/src", "src"])
+def test_a_run_names_no_commit_of_another_repository_that_tenk_lies_in(
+    place: str, is_committed: bool, git: Callable[..., str], tmp_path: Path
+) -> None:
+    make_package(tmp_path, "thesis")
+    package = tmp_path / place / "tenk"
+    if place != "src":
+        package.mkdir(parents=True)
+        (package / "runs.py").write_text("")
+        (package.parents[1] / "pyproject.toml").write_text('[project]\nname = "tenk"\n')
+    if not is_committed:
+        (tmp_path / ".gitignore").write_text(f"/{place}/tenk\n")
+    git("add", ".")
+    git("commit", "-m", "first")
+    assert find_commit(package) is None
+
+
+def test_the_commit_of_this_checkout_is_found() -> None:
+    checkout = REPOSITORY / ".git"
+    found = find_commit(REPOSITORY / "src" / "tenk")
+    assert bool(found) == (checkout.exists() and shutil.which("git") is not None)

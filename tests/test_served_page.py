@@ -15,6 +15,7 @@ from random_networks import random_network
 from servers import PAGE, SEVEN, serving
 from tenk.export.html import Page, build_page
 from tenk.serve.app import Reading
+from tenk.weights import Facts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -26,7 +27,7 @@ def test_the_served_page_works_and_goes_on_when_the_server_is_gone(chromium: Bro
     complaints: list[str] = []
     page = chromium.new_page()
     page.on("console", lambda message: complaints.append(message.text))
-    with serving(page=build_page(random_network("early"), {"model": "early"})) as port:
+    with serving(page=build_page(random_network("early"), Facts("early"))) as port:
         response = page.goto(f"http://127.0.0.1:{port}/")
         assert response
         assert response.ok

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -215,7 +217,9 @@ def test_a_safetensors_file_of_someone_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     for metadata in (None, {}, {"format": "pt"}, {"tenk": "not JSON"}, {"tenk": "[]"}, {"tenk": "{}"}, {"tenk": "1"}):
         path.write_bytes(safetensors.torch.save({"a": torch.ones(1)}, metadata))
-        assert "not a file of tenk's" in refusal(path)
+        told = refusal(path)
+        assert "not a file of tenk's" in told
+        assert ("another program wrote it" in told) == ("tenk" not in (metadata or {}))
 
 
 @pytest.mark.parametrize("seal", [{}, {"sha256": None}, {"sha256": ""}, {"sha256": "0" * 64}])
@@ -238,6 +242,15 @@ def test_deeply_nested_json_in_the_description_is_refused(tmp_path: Path) -> Non
     path = tmp_path / "a.safetensors"
     path.write_bytes(safetensors.torch.save({"a": torch.ones(1)}, {"tenk": "[" * 100_000}))
     assert "RecursionError" in refusal(path)
+
+
+def test_json_that_is_read_but_too_deep_to_be_written_again_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for depth in range(900, 1010):
+        facts = "[" * depth + "]" * depth
+        description = f'{{"format": {FORMAT_VERSION}, "kind": "weights", "facts": {{"a": {facts}}}, "sha256": "0"}}'
+        path.write_bytes(safetensors.torch.save({"a": torch.ones(1)}, {"tenk": description}))
+        refusal(path)
 
 
 def test_a_header_that_promises_more_than_there_is_is_refused(tmp_path: Path) -> None:
@@ -295,10 +308,10 @@ def test_numbers_of_a_type_that_torch_hardly_knows_come_back_or_are_refused(tmp_
 
 
 def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(path: Path) -> NoReturn:
-        raise AssertionError(f"{path} was read")
+    def open_nothing(path: Path, _: int) -> NoReturn:
+        raise AssertionError(f"{path} was opened")
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(os, "open", open_nothing)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
@@ -326,10 +339,25 @@ def test_a_file_that_is_too_large_is_refused_without_reading(tmp_path: Path, mon
     assert f"{MAXIMUM_BYTES:,}" in message
 
 
-@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
-def test_a_device_without_an_end_is_refused_without_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    forbid_reading(monkeypatch)
-    refusal(Path("/dev/zero"))
+@pytest.mark.skipif(sys.platform == "win32", reason="devices of POSIX")
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/proc/kmsg", "/proc/self/maps", "pipe", "empty"])
+def test_what_is_no_ordinary_file_with_content_is_refused_and_never_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").touch()
+    path = tmp_path / name
+    if not path.exists():
+        pytest.skip(f"there is no {name} here")
+    assert re.match("not a file|empty file", refusal(path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_a_file_that_becomes_a_pipe_while_it_is_looked_at_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    status = (write(tmp_path / "a.safetensors"), (tmp_path / "a.safetensors").stat())[1]
+    monkeypatch.setattr(Path, "stat", lambda _: status)
+    assert "is a device or a pipe" in refusal(tmp_path / "pipe")
 
 
 def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

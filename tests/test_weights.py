@@ -30,9 +30,10 @@ def test_weights_are_of_a_recipe_of_ours_seed_0_protocol_fixed(name: str) -> Non
     model, facts = load_weights(name)
     assert count_parameters(model) < PARAMETER_LIMIT
     assert not model.training
-    assert (facts["seed"], facts["protocol"]) == (0, "fixed")
-    assert get_recipe(facts["recipe"]).name == facts["recipe"]
-    assert name in (facts["model"], facts["recipe"])
+    assert (facts.seed, facts.protocol) == (0, "fixed")
+    assert facts.recipe
+    assert get_recipe(facts.recipe).name == facts.recipe
+    assert name in (facts.model, facts.recipe)
 
 
 @of_each_weights
@@ -71,7 +72,7 @@ def test_a_name_that_is_a_path_here_too_is_refused(tmp_path: Path, monkeypatch: 
     (tmp_path / "gap").write_bytes(find_weights("early").read_bytes())
     with pytest.raises(UsageError, match=r"two meanings: gap .* write \./gap"):
         load_model("gap")
-    assert load_weights("./gap")[1]["model"] == "early"
+    assert load_weights("./gap")[1].model == "early"
 
 
 def test_a_name_that_nothing_has_is_told_what_there_is() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def main(name: str, study: str, variant: str) -> None:
     if metrics.errors != result.test_errors:
         raise SystemExit(f"not what was trained: {metrics.errors} errors, {run.folder} had {result.test_errors}")
     corrupted = mean_corruption_accuracy(evaluate_corruptions(model, data.test))
-    save_weights(target, model, facts)
+    save_weights(target, model, asdict(facts))
     row = next(row for row in json.loads((Path(study) / "study.json").read_text())["rows"] if row["variant"] == variant)
     about = {
         **describe(name, run, result, row),

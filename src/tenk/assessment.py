@@ -11,8 +11,11 @@ from tenk.corruptions import CORRUPTIONS
 from tenk.datasets import Dataset, load_digits
 from tenk.device import pick_device
 from tenk.evaluation import CorruptionScore, Metrics, evaluate, evaluate_corruptions, mean_corruption_accuracy
-from tenk.files import write_json
+from tenk.files import require_folder, write_json, writing_together
 from tenk.runs import load_weights, recorded_data
+
+PICTURES = ("confusion.png", "misread.png", "corruptions.png", "corruptions-examples.png")
+"""All that an evaluation may draw."""
 
 Track = Callable[[Sequence[str]], Iterable[str]]
 """Hands on each piece of work in turn, and may show how far it has come."""
@@ -52,20 +55,37 @@ class Evaluation:
     def save(self, folder: str | Path | None = None) -> Path:
         """Write `metrics.json` and the pictures into a folder, by default `self.folder`, and return it.
 
+        They are written together: those of one evaluation never lie beside those of another.
+
         Raises:
             OSError: the folder cannot be made or written to.
         """
         from tenk.plots import save_confusion, save_corruption_examples, save_corruptions, save_misread
 
         place = self.folder if folder is None else Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
-        write_json(place / "metrics.json", self.to_dict())
-        save_confusion(self.metrics, place / "confusion.png")
-        save_misread(self.metrics, self.data.test, place / "misread.png")
-        if self.corruptions:
-            save_corruptions(self.metrics.interval, self.corruptions, place / "corruptions.png")
-            save_corruption_examples(self.data.test.images[0], place / "corruptions-examples.png")
+        with writing_together(place, stale=PICTURES) as scratch:
+            write_json(scratch / "metrics.json", self.to_dict())
+            save_confusion(self.metrics, scratch / "confusion.png")
+            save_misread(self.metrics, self.data.test, scratch / "misread.png")
+            if self.corruptions:
+                save_corruptions(self.metrics.interval, self.corruptions, scratch / "corruptions.png")
+                save_corruption_examples(self.data.test.images[0], scratch / "corruptions-examples.png")
         return place
+
+
+def default_folder(weights: Path) -> Path:
+    """Return where the evaluation of weights belongs: in their run folder, or beside the file's name."""
+    return weights / "evaluation" if weights.is_dir() else Path(f"{weights.stem}-evaluation")
+
+
+def require_evaluation_folder(folder: Path) -> None:
+    """Refuse a folder that an evaluation could not be saved in, before the work.
+
+    Raises:
+        UsageError: something else stands where a file belongs.
+        OSError: it cannot be made or written to.
+    """
+    require_folder(folder, "metrics.json", *PICTURES)
 
 
 def evaluate_run(
@@ -90,6 +110,8 @@ def evaluate_run(
         OSError: `out` cannot be written to.
     """
     place = Path(weights)
+    if out is not None:
+        require_evaluation_folder(Path(out))
     model, facts = load_weights(weights)
     digits = data if isinstance(data, Dataset) else load_digits(data or recorded_data(place))
     metrics = evaluate(model.to(pick_device(device)), digits.test)
@@ -98,8 +120,8 @@ def evaluate_run(
         digits,
         metrics,
         scores,
-        facts.get("protocol") if facts.get("data_sha256") == digits.sha256() else None,
-        place / "evaluation" if place.is_dir() else Path(f"{place.stem}-evaluation"),
+        facts.protocol if facts.data_sha256 == digits.sha256() else None,
+        default_folder(place),
     )
     if out is not None:
         found.save(out)

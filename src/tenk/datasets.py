@@ -25,6 +25,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import platformdirs
+import torch
+from torch import Tensor
 
 from tenk.digits import Digits, read_digits, read_idx
 from tenk.download import FetchError, UnreachableError, fetch
@@ -33,6 +35,9 @@ from tenk.files import locked, sha256, write_atomically
 
 TRIES = 2
 """How often a mirror is asked for a file; once where it cannot be reached."""
+
+EMNIST_COUNTS = (240_000, 40_000, 60_000, 10_000)
+"""Images of EMNIST's halves that are digits alone, of its `digits` and its `mnist`."""
 
 LOCK_SECONDS = 3600.0
 """Longest wait for another process that downloads the same set."""
@@ -222,7 +227,7 @@ def load_digits(name_or_folder: str | Path = "auto") -> Dataset:
     folder = Path(name_or_folder)
     if not _is(folder.is_dir):
         raise _unknown(str(name_or_folder))
-    return Dataset(str(folder.resolve()), *_read_halves(_four_files(folder)))
+    return _read_folder(folder)
 
 
 def find_dataset(name: str) -> Path | None:
@@ -354,19 +359,46 @@ def _read_known(known: KnownSet, paths: list[Path]) -> Dataset:
             f"wrong number of images: {paths[0].parent} has {len(train):,} to train and {len(test):,} to test, "
             f"{known.name} {known.train_count:,} and {known.test_count:,}. put the right files there"
         )
+    if known.name == "emnist-digits":
+        train, test = _turn(train), _turn(test)
     return Dataset(known.name, train, test)
 
 
 def _read_halves(paths: list[Path], verify: Verify | None = None) -> tuple[Digits, Digits]:
     train_images, train_labels, test_images, test_labels = paths
-    return _read_half(train_images, train_labels, verify), _read_half(test_images, test_labels, verify)
+    return read_digits(train_images, train_labels, verify), read_digits(test_images, test_labels, verify)
 
 
-def _read_half(images: Path, labels: Path, verify: Verify | None) -> Digits:
-    digits = read_digits(images, labels, verify)
-    if images.name.startswith("emnist-"):  # EMNIST's files hold each image column by column
-        return Digits(digits.images.transpose(1, 2).contiguous(), digits.labels)
-    return digits
+def _read_folder(folder: Path) -> Dataset:
+    """Read a folder of four files, whatever they are called beyond that, and set upright what is EMNIST's."""
+    paths = _four_files(folder)
+    halves, note = [], ""
+    for path, half in zip(paths[::2], _read_halves(paths), strict=True):
+        named = "emnist" in path.name.lower()
+        if named or (len(half) in EMNIST_COUNTS and _lies_on_its_side(half)):
+            half = _turn(half)
+            note = note or ("" if named else "The images lie on their side, as EMNIST's do, and are set upright.")
+        halves.append(half)
+    train, test = halves
+    return Dataset(str(folder.resolve()), train, test, note)
+
+
+def _turn(digits: Digits) -> Digits:
+    """Exchange rows and columns: EMNIST's files hold each image column by column."""
+    return Digits(digits.images.transpose(1, 2).contiguous(), digits.labels)
+
+
+def _lies_on_its_side(digits: Digits) -> bool:
+    """Tell whether the ones are wider than they are high: nobody writes them so."""
+    ink = digits.images[digits.labels == 1].sum(dim=0).double()
+    return _spread(ink.sum(dim=0)) > 2 * _spread(ink.sum(dim=1))
+
+
+def _spread(ink: Tensor) -> float:
+    """Return how far ink lies from its middle, a variance: float (28) -> square pixels."""
+    places = torch.arange(len(ink), dtype=ink.dtype)
+    share = ink / ink.sum()
+    return float((share * (places - share @ places) ** 2).sum())
 
 
 def _verify(path: Path, content: bytes, checksum: str) -> None:

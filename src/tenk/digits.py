@@ -7,15 +7,15 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BufferedIOBase
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tenk.errors import DataError
-from tenk.files import sha256, write_atomically
+from tenk.files import open_ordinary, sha256, write_atomically
 
 SIDE = 28
 CLASSES = 10
@@ -25,6 +25,11 @@ MEAN, STD = 0.1307, 0.3081
 
 MAXIMUM_BYTES = 256 * 2**20
 """Largest IDX file that is read; EMNIST's 240,000 training images are the largest known, at 188 MB."""
+
+MAXIMUM_MEMBERS = 1000
+"""Most gzip files, one after the other in one, that are read as one; an empty one has 20 bytes, and is work."""
+
+_CHUNK = 2**16
 
 _UINT8, _INT32 = 0x08, 0x0C
 _DTYPES: dict[int, np.dtype] = {_UINT8: np.dtype(np.uint8), _INT32: np.dtype(">i4")}
@@ -121,9 +126,10 @@ def read_idx(path: Path, verify: Callable[[Path, bytes], None] | None = None) ->
         DataError: the file is missing, truncated, damaged, too long, or no IDX file.
     """
     try:
-        with path.open("rb") as raw:
+        with open_ordinary(path, MAXIMUM_BYTES, DataError) as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if zipped else path.open("rb") as file:
+            raw.seek(0)
+            file = _Unzipped(raw) if zipped else raw
             header, dtype, shape = _read_header(path, file)
             size = int(np.prod(shape, dtype=object)) * dtype.itemsize
             if size > MAXIMUM_BYTES:
@@ -139,12 +145,59 @@ def read_idx(path: Path, verify: Callable[[Path, bytes], None] | None = None) ->
         raise DataError(
             f"unreadable file: {path} ({error.strerror}). make it readable, or give another folder"
         ) from None
-    except (EOFError, OSError, zlib.error) as error:
+    except zlib.error:
+        raise DataError(f"unreadable file: {path} (a gzip whose data does not fit its CRC). fetch it again") from None
+    except (EOFError, OSError) as error:
         raise DataError(f"unreadable file: {path} ({error}). fetch it again") from error
     if verify:
         verify(path, header + body)
     values = np.frombuffer(bytearray(body), dtype=dtype).reshape(shape)
     return values if dtype == np.uint8 else values.astype(np.int32)
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Unzipped:
+    """The content of a gzip file, unpacked no further than it is read; Python's own reader takes any number of members.
+
+    Raises `EOFError` where the file is cut off, `zlib.error` where it is damaged.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw, self._packed, self._members = raw, b"", 0
+        self._member = self._begin()
+
+    def _begin(self) -> zlib._Decompress:
+        self._members += 1
+        if self._members > MAXIMUM_MEMBERS:
+            raise OSError(f"more than {MAXIMUM_MEMBERS:,} gzip files in one")
+        return zlib.decompressobj(wbits=31)
+
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes, or those that are left."""
+        content = bytearray()
+        while len(content) < size:
+            if self._member.eof and not self._next():
+                break
+            self._packed = self._packed or self._raw.read(_CHUNK)
+            part = self._member.decompress(self._packed, size - len(content))
+            if not (self._packed or part or self._member.eof):
+                raise EOFError("cut off before its end")
+            content += part
+            self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+        return bytes(content)
+
+    def _next(self) -> bool:
+        """Go on to the member behind this one, past zeros that fill up a block; False where there is none."""
+        self._packed = self._packed.lstrip(b"\0")
+        while not self._packed:
+            if not (more := self._raw.read(_CHUNK)):
+                return False
+            self._packed = more.lstrip(b"\0")
+        self._member = self._begin()
+        return True
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
@@ -156,7 +209,7 @@ def write_idx(path: Path, values: np.ndarray) -> None:
     write_atomically(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
-def _read_header(path: Path, file: BufferedIOBase) -> tuple[bytes, np.dtype, tuple[int, ...]]:
+def _read_header(path: Path, file: _Readable) -> tuple[bytes, np.dtype, tuple[int, ...]]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not 1 <= magic[3] <= 3:
         raise DataError(f"not an IDX file: {path} starts with {magic.hex() or 'nothing'}. expected 000008 or 00000c")

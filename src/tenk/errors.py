@@ -87,6 +87,8 @@ def explain_os_error(error: OSError) -> str:
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REMEDIES = {
     **dict.fromkeys(_FULL, "make room there, or choose another place"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "close some, or allow more: ulimit -n 1024"),
+    errno.ENOMEM: "close other programs, or allow more: ulimit -v unlimited",
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it accessible, or choose another place"),
     **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST), "choose another name"),
 }

@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+if not logging.getLogger("matplotlib").level:  # a home folder that it cannot write is none of our users' concern
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -28,8 +31,6 @@ from tenk.prediction import Prediction
 from tenk.runs import Run
 from tenk.stats import Interval, mean_interval
 from tenk.text import printable
-
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home folder it cannot write is none of our users' concern
 
 _COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#8d5fd3", "#c77f0a", "#4a4e69")
 _MARKERS = "osD^vPX*<>"

@@ -9,6 +9,7 @@ import platform
 import shlex
 import stat
 import subprocess
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -28,7 +29,7 @@ from tenk.models import create_model
 from tenk.recipes import Protocol, Recipe
 from tenk.tensors import load_tensors, restore, save_tensors
 from tenk.typed import Typed, build
-from tenk.weights import find_weights, list_weights
+from tenk.weights import Facts, find_weights, list_weights
 
 KEPT_CHECKPOINTS = 2
 
@@ -465,7 +466,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else processor,
         "threads": torch.get_num_threads(),
-        "git_commit": find_commit(Path(__file__)),
+        "git_commit": find_commit(Path(__file__).parent),
     }
 
 
@@ -477,14 +478,31 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def find_commit(file: Path) -> str | None:
-    """Return the commit of the checkout that holds a file; None where the file is in none, or only lies within one."""
-    command = ["git", "-C", str(file.parent), "rev-parse", f"HEAD:./{file.name}", "HEAD"]  # fails on a foreign file
+def find_commit(package: Path) -> str | None:
+    """Return the commit of the checkout of tenk that the package's folder is in, with `-dirty` where it was changed.
+
+    None where the package is installed, whatever other repository it may be installed in, or even be a file of.
+    """
+    checkout = package.parent.parent
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
+        project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        if package.parent.name != "src" or project["name"] != tenk.__name__:
+            return None
+        top, commit = _git(checkout, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        if not checkout.samefile(top):
+            return None
+        changes = _git(checkout, "--no-optional-locks", "status", "--porcelain", "--", str(package))
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
         return None
-    return done.stdout.split()[-1]
+    return f"{commit}-dirty" if changes else commit
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    # a hook that starts us names its own repository in GIT_DIR
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-C", str(checkout), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+    return done.stdout
 
 
 def model_options(recipe: Recipe) -> dict[str, Any]:
@@ -509,15 +527,16 @@ def load_model(weights: str | Path) -> nn.Module:
     return load_weights(weights)[0]
 
 
-def load_weights(weights: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_weights(weights: str | Path) -> tuple[nn.Module, Facts]:
     """Load a network as `load_model` does, with the facts that were saved beside it."""
     path = _locate(weights)
-    tensors, facts = load_tensors(path, "weights")
+    tensors, written = load_tensors(path, "weights")
     try:
+        facts = build(Facts, written, "description", ignore_unknown=True)
         # fresh weights are drawn, then replaced: the caller's chance is kept
         with torch.inference_mode(False), torch.device("cpu"), DrawingFrom(torch.Generator()):
-            model = create_model(facts["model"], **facts["options"])
-    except (KeyError, TypeError, UsageError) as error:
+            model = create_model(facts.model, **asdict(facts.options))
+    except UsageError as error:
         raise ModelError(f"cannot rebuild the model: {path} ({error}). use the tenk that wrote it") from None
     restore(model, tensors, str(path))
     return model.eval(), facts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tenk.errors import ModelError
-from tenk.files import sha256, write_atomically
+from tenk.files import open_ordinary, sha256, write_atomically
 
 FORMAT_VERSION = 1
 
@@ -50,17 +49,21 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     try:
         tensors = safetensors.torch.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        described = json.loads(header["__metadata__"][_KEY])
+        metadata = header.get("__metadata__", {})
+        if _KEY not in metadata:
+            raise ValueError("another program wrote it")
+        described = json.loads(metadata[_KEY])
         version, found, facts, sealed = (described[key] for key in ("format", "kind", "facts", "sha256"))
+        actual = _digest({"format": version, "kind": found, "facts": facts}, tensors)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
         raise ModelError(f"not a file of tenk's: {path} ({reason}). give a .safetensors that tenk wrote") from None
     if version != FORMAT_VERSION:
         raise ModelError(
             f"another format: {path} is of version {version}, this tenk reads {FORMAT_VERSION}. "
             "use the tenk that wrote it, or train again"
         )
-    if sealed != _digest({"format": version, "kind": found, "facts": facts}, tensors):
+    if sealed != actual:
         raise ModelError(f"damaged file: {path} does not match its own checksum. restore it from a copy")
     if found != kind or not isinstance(facts, dict):
         raise ModelError(f"wrong kind of file: {path} is a {found} file. give a {kind} file")
@@ -87,13 +90,8 @@ def restore(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None
 
 def _read(path: Path) -> bytes:
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-            raise ModelError(f"not a file: {path} is a device or a pipe. give a run folder or a weights file")
-        size = status.st_size
-        if size > MAXIMUM_BYTES:
-            raise ModelError(f"file too large: {path} has {size:,} bytes. at most {MAXIMUM_BYTES:,} are read")
-        return path.read_bytes()
+        with open_ordinary(path, MAXIMUM_BYTES, ModelError) as file:
+            return file.read(MAXIMUM_BYTES)  # what grows meanwhile is cut off, and does not match its checksum
     except OSError as error:
         raise ModelError(f"cannot read: {path} ({error.strerror}). give a run folder or a weights file") from None
 

@@ -25,6 +25,7 @@ from tenk.export.onnx import OnnxModel, build_onnx, find_missing
 from tenk.export.plain import flatten
 from tenk.models import create_model, list_models
 from tenk.runs import describe_environment
+from tenk.weights import Facts
 
 IMAGES = 10_000
 """Images read in batches, in one go."""
@@ -170,7 +171,7 @@ def _export_onnx(model: nn.Module) -> Predict:
 
 
 def _export_c(model: nn.Module) -> Predict:
-    exported = build_c(model, {"model": "bench"}, "float").compile()
+    exported = build_c(model, Facts("bench"), "float").compile()
     return lambda digits: torch.from_numpy(exported.run(digits.images))
 
 

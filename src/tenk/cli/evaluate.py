@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from tenk.cli.output import complain, show, show_json
 from tenk.cli.parsing import DataName, Device, Flag, Folder, Weights
+from tenk.errors import UsageError
 
 if TYPE_CHECKING:
     from tenk.assessment import Evaluation
@@ -34,28 +36,38 @@ def evaluate(
         corruptions: Score it on shifted, turned, blurred, noisy and otherwise worse images too.
         json: Print all figures as JSON.
     """
-    from tenk.assessment import evaluate_run
+    from tenk.assessment import default_folder, evaluate_run, require_evaluation_folder
     from tenk.terminal import literal, track
 
+    folder = out or default_folder(weights)
+    refused = False
+    try:
+        require_evaluation_folder(folder)
+    except (OSError, UsageError):
+        if out:
+            raise
+        refused = True  # nobody has asked for pictures: the figures are printed all the same
     found = evaluate_run(
         weights, data, corruptions=corruptions, device=device, track=lambda kinds: track(kinds, "corruptions")
     )
     trouble: OSError | None = None
     try:  # before anything is printed: `head` may close the pipe on us
-        found.save(out)
+        if not refused:
+            found.save(folder)
     except OSError as error:
         trouble = error
-    if json:
-        show_json(found.to_dict())
-    else:
-        _show_metrics(found)
-        _show_corruptions(found)
-    if trouble and out:
-        raise trouble
+    with contextlib.suppress(BrokenPipeError) if trouble else contextlib.nullcontext():
+        if json:
+            show_json(found.to_dict())
+        else:
+            _show_metrics(found)
+            _show_corruptions(found)
     if trouble:
-        complain(f"no pictures: {found.folder} ({trouble.strerror}). give --out FOLDER", "warning")
+        raise trouble
+    if refused:
+        complain(f"no pictures: {folder} cannot be written. give --out FOLDER", "warning")
     elif not json:
-        show(f"\npictures and figures: {literal(str(out or found.folder))}")
+        show(f"\npictures and figures: {literal(str(folder))}")
         show(literal(found.data.note))
 
 

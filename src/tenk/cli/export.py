@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tenk.cli import names
 from tenk.cli.output import refuse_same, show, show_json
 from tenk.cli.parsing import DataName, Flag, Weights, shown
+from tenk.errors import UsageError
 
 if TYPE_CHECKING:
     from tenk.export.proof import Exported
@@ -20,6 +22,7 @@ def export(
     to: Literal["onnx", "c", "html"],
     out: Annotated[Path | None, shown("OUT", "-o", complete=names.files)] = None,
     int8: Flag = False,
+    name: Annotated[str | None, shown("NAME")] = None,
     data: DataName = None,
     json: Flag = False,
 ) -> None:
@@ -33,6 +36,7 @@ def export(
         out: File or folder to write; by default model.onnx, model-c or model.html in the run folder, or the like beside
             the weights file; with -int8 where that is given.
         int8: Write 8-bit integers instead of float; not for html.
+        name: For c: what files, function and tables are called in C; by default tenk_ and the run's or weights' name.
         data: A known name or a folder, to check with; by default what the run was trained on.
         json: Print what was found as JSON.
     """
@@ -40,25 +44,31 @@ def export(
     from tenk.runs import Run, load_weights, recorded_data
 
     model, facts = load_weights(weights)
-    digits = load_digits(data or recorded_data(weights))
     kind: Literal["float", "int8"] = "int8" if int8 else "float"
     suffix = "-int8" if int8 else ""
     base = weights / "model" if weights.is_dir() else weights.with_suffix("")
-    match to:
+    target = out or Path(f"{base}{suffix}{'-c' if to == 'c' else f'.{to}'}")
+    if name and to != "c":
+        raise UsageError(f"a name in C for {to}: {name}. leave out --name")
+    refuse_same(target, Run(weights).model_file if weights.is_dir() else weights)
+    match to:  # what can be refused is refused before the data is read and the network tried
         case "onnx":
             from tenk.export.onnx import export_onnx as write
+            from tenk.export.onnx import require_onnx
 
-            ending = ".onnx"
+            require_onnx(target)
         case "c":
-            from tenk.export.c import export_c as write
+            from tenk.export.c import export_c, name_in_c, require_c
 
-            ending = "-c"
+            name = name or name_in_c(weights.resolve().name if weights.is_dir() else weights.stem)
+            require_c(target, name)
+            write = functools.partial(export_c, name=name)
         case "html":
             from tenk.export.html import export_html as write
+            from tenk.export.html import require_html
 
-            ending = ".html"
-    target = out or Path(f"{base}{suffix}{ending}")
-    refuse_same(target, Run(weights).model_file if weights.is_dir() else weights)
+            require_html(target, kind)
+    digits = load_digits(data or recorded_data(weights))
     found = write(model, facts, target, kind, digits)
     show_json(found.to_dict()) if json else _show_export(found, digits.note)
 

@@ -45,6 +45,10 @@ def datasets(
         columns = ("name", "what it shows", "where", "training", "test")
         show_rows("data sets", columns, rows, json)
         return
+    if sheet:
+        from tenk.files import require_file
+
+        require_file(sheet)
     loaded = load_digits(name)
     if sheet:
         from tenk.plots import save_class_sheet

@@ -83,9 +83,15 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, OSError):
         return explain_os_error(error), 1
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return "out of memory. close other programs, or allow more: ulimit -v unlimited", 1
     if type(error).__name__ == "OutOfMemoryError":
         return "out of device memory. lower --batch-size, or give --device cpu", 1
     return f"{type(error).__name__}: {error}. this is a fault of tenk's: --debug shows where", 1
+
+
+_NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "failed to map segment", "can't start new thread")
+"""What torch, the loader of libraries and threads say where there is none; none of them has an error of its own."""
 
 
 def refuse_same(out: Path, source: Path) -> None:

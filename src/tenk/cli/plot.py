@@ -37,11 +37,13 @@ def plot(
     if studies and batches:
         raise UsageError(f"a study has no batches: {studies[0]}. give runs, such as those in {studies[0] / 'runs'}")
 
+    from tenk.files import require_file
     from tenk.plots import save_batches, save_curves, save_tradeoff
     from tenk.study import read_points
     from tenk.terminal import literal
 
     target = out or DEFAULT
+    require_file(target)
     if studies:
         save_tradeoff(read_points(studies), target)
     else:

@@ -47,6 +47,9 @@ def predict(
     if explain and len(pictures) > 1:
         raise UsageError(f"--explain and several pictures: {len(pictures)}. give one picture to draw")
     if explain:
+        from tenk.files import require_file
+
+        require_file(explain)
         refuse_same(explain, pictures[0])
 
     from tenk.prediction import predict as read

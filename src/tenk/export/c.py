@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,12 +23,16 @@ from tenk.export.native import NativeModel, find_compiler
 from tenk.export.plain import flatten
 from tenk.export.proof import CALIBRATION, TOLERANCE, Agreement, Exported, Kind, compare, require_agreement
 from tenk.export.stages import group
-from tenk.files import naming, sync_folder, taking_turns, write_atomically
+from tenk.files import is_scratch, naming, require_folder, write_atomically, writing_together
 from tenk.models import count_parameters
 from tenk.synthetic import draw_digits
+from tenk.weights import Facts
 
 VECTORS = 10
 """Digits that the exported test replays."""
+
+LONGEST_NAME = 40
+"""Letters of a network's name in C: with what is put before and behind it, within what C99 tells apart."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,12 @@ class CFolder:
     """The files of an export, and what is needed to check them."""
 
     name: str
-    """Of the network in C: the stem of header and source, and the prefix of all names."""
+    """Of the network in C: the stem of header and source, and part of all names."""
     source: Source
     integer: list[IntegerStage] | None
     """The reference for `int8`; None for `float`."""
     files: dict[str, str]
+    """Name and text."""
 
     @property
     def unit(self) -> float:
@@ -56,22 +60,26 @@ class CFolder:
         """
         with tempfile.TemporaryDirectory() as place:
             for file in (f"{self.name}.h", f"{self.name}.c"):
-                Path(place, file).write_text(self.files[file], encoding="utf-8")
+                with naming(Path(place, file)):
+                    Path(place, file).write_text(self.files[file], encoding="utf-8")
             return NativeModel(Path(place, f"{self.name}.c"), self.name, self.source.logit)
 
 
-def build_c(model: nn.Module, facts: Mapping[str, Any], kind: Kind, calibration: Tensor | None = None) -> CFolder:
+def build_c(
+    model: nn.Module, facts: Facts, kind: Kind, calibration: Tensor | None = None, name: str | None = None
+) -> CFolder:
     """Write a trained network as C files; `int8` needs `calibration`: training images, uint8 (N, 28, 28).
 
-    `facts` are those saved beside the weights (`tenk.runs.load_weights`): `model` names the network.
+    `facts` are those saved beside the weights (`tenk.runs.load_weights`). All names in C begin or end with `name`, by
+    default `tenk_` and the model's.
 
     Raises:
         UsageError: the network has a part that no export knows, or weights too large for integers; or there are no
-            images to calibrate with.
+            images to calibrate with, or `name` is none in C.
     """
+    name = _require_name(name or name_in_c(facts.model))
     network = group(flatten(model))
     vectors = draw_digits(VECTORS, seed=0).images
-    name = f"tenk_{facts['model']}"
     integer = None
     if kind == "int8":
         if calibration is None:
@@ -80,7 +88,7 @@ def build_c(model: nn.Module, facts: Mapping[str, Any], kind: Kind, calibration:
         source, logits = write_int8(integer, name), run_int8(integer, vectors)
     else:
         source, logits = write_float(network, name), predict_logits(model, vectors).numpy()
-    title = f"A network that reads handwritten digits: {facts['model']}, {count_parameters(model):,} parameters"
+    title = f"A network that reads handwritten digits: {_harmless(facts.model)}, {count_parameters(model):,} parameters"
     words = {
         "name": name,
         "NAME": name.upper(),
@@ -131,18 +139,22 @@ def check_c(folder: CFolder, model: nn.Module, dataset: Dataset) -> Agreement:
     return agreement
 
 
-def export_c(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, dataset: Dataset) -> Exported:
+def export_c(
+    model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset, name: str | None = None
+) -> Exported:
     """Write a trained network as a folder of C files, after checking it on the test images where there is a compiler.
 
     Raises:
-        UsageError: `out` holds something else, or the network cannot be exported.
+        UsageError: `out` holds something else, `name` is none in C, or the network cannot be exported.
         TenkError: the check has failed; nothing is written.
     """
-    header = f"tenk_{facts['model']}.h"
-    _refuse_foreign(out, header)
-    built = build_c(model, facts, kind, dataset.train.images[:CALIBRATION])
+    name = name or name_in_c(facts.model)
+    require_c(out, name)
+    built = build_c(model, facts, kind, dataset.train.images[:CALIBRATION], name)
     agreement = check_c(built, model, dataset) if find_compiler() else None
-    _write(out, built.files, header)
+    with writing_together(out, require=lambda: _refuse_foreign(out, name)) as place:
+        for file, text in built.files.items():
+            write_atomically(place / file, text)
     notes = {
         "type": kind,
         "weight_bytes": built.source.weight_bytes,
@@ -152,34 +164,50 @@ def export_c(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, 
     return Exported(out, {name: len(text.encode()) for name, text in built.files.items()}, notes, agreement)
 
 
-def _refuse_foreign(out: Path, header: str) -> None:
-    """Keep from writing between files that are not an export of the same network."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"not a folder: {out}. give --out another name")
-    is_ours = (out / header).is_file() and b"Made by tenk" in (out / header).read_bytes()
-    if not is_ours and out.is_dir() and any(out.iterdir()):
-        raise UsageError(f"folder not empty: {out} holds no export of this network. give --out another, or empty it")
+def name_in_c(name: str) -> str:
+    """Make a name in C of any other, such as a run's: `default-s0` becomes `tenk_default_s0`."""
+    return f"tenk_{re.sub(r'[^a-zA-Z0-9]+', '_', name).strip('_')}"[:LONGEST_NAME].rstrip("_")
 
 
-def _write(out: Path, files: Mapping[str, str], header: str) -> None:
-    """Write all files or none: a full disk shows while they still lie in a folder of their own beside `out`."""
-    with naming(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
-            for name, text in files.items():
-                write_atomically(Path(place, name), text)
-            out.mkdir(exist_ok=True)
-            with taking_turns(out):  # else the files of two exports at once would be mixed
-                _refuse_foreign(out, header)
-                for name in files:
-                    Path(place, name).replace(out / name)
-                sync_folder(out)
+def require_c(out: Path, name: str) -> None:
+    """Refuse what cannot become a folder of C, before any work.
+
+    Raises:
+        UsageError: `name` is none in C, or `out` is no folder or holds something else.
+        OSError: no folder can be written there.
+    """
+    _require_name(name)
+    require_folder(out)
+    _refuse_foreign(out, name)
 
 
-def _origin(facts: Mapping[str, Any], kind: Kind) -> str:
-    known = "".join(f"{name} {facts[name]}, " for name in ("recipe", "seed") if name in facts)
-    # a weights file may come from anyone, and this goes into a comment in C
-    return re.sub(r"[^\w ,.-]", "?", f"{known}{kind}", flags=re.ASCII)
+def _require_name(name: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name) or len(name) > LONGEST_NAME:
+        remedy = f"give letters, digits and underscores, no digit first, at most {LONGEST_NAME}"
+        raise UsageError(f"no name in C: {name!r}. {remedy}")
+    if name.lower() in ("demo", "test"):
+        raise UsageError(f"a name that is taken: {name} is that of another file of the export. give another")
+    return name
+
+
+def _refuse_foreign(out: Path, name: str) -> None:
+    """Keep from writing between files that are not an export under the same name."""
+    header, is_ours = out / f"{name}.h", False
+    if header.is_file():
+        with header.open("rb") as file:
+            is_ours = b"Made by tenk" in file.read(1000)
+    if not is_ours and out.is_dir() and not all(map(is_scratch, out.iterdir())):
+        raise UsageError(f"folder not empty: {out} holds no export of {name}. give --out another, or empty it")
+
+
+def _origin(facts: Facts, kind: Kind) -> str:
+    known = (("recipe", facts.recipe), ("seed", facts.seed))
+    return _harmless("".join(f"{name} {value}, " for name, value in known if value is not None) + kind)
+
+
+def _harmless(text: str) -> str:
+    """Keep what anyone may have written into a weights file within the comment in C that it goes into."""
+    return re.sub(r"[^\w ,.-]", "?", text, flags=re.ASCII)
 
 
 def _fill_in(template: str, words: Mapping[str, str]) -> str:

@@ -48,6 +48,8 @@ class Source:
 class _Part:
     """A stage about to be written: what float and int8 do not have in common."""
 
+    label: str
+    """Network and number: what all names of the stage end in."""
     stage: Stage
     value: str
     """Type of what goes in."""
@@ -93,22 +95,31 @@ class _Part:
 
 def write_float(network: Network, name: str) -> Source:
     """Write a network in float, as a function `NAME_predict`."""
-    parts = [_float_part(number, stage) for number, stage in enumerate(network.stages, 1)]
+    parts = [_float_part(f"{name}_{number}", stage) for number, stage in enumerate(network.stages, 1)]
     source = _write(name, parts, f"(float){_PIXEL} * {_literal(network.scale)} + {_literal(network.offset)}")
     return replace(source, code=_WIDEST + source.code)
 
 
 def write_int8(stages: Sequence[IntegerStage], name: str) -> Source:
     """Write a quantised network in integers, as a function `NAME_predict`."""
-    return _write(name, [_int8_part(number, stage) for number, stage in enumerate(stages, 1)], _PIXEL)
+    parts = [_int8_part(f"{name}_{number}", stage) for number, stage in enumerate(stages, 1)]
+    return _write(name, parts, _PIXEL)
 
 
-_AS_IT_IS = """\
+_MACROS = """\
+#if !defined(__cplusplus)
+#define TENK_RESTRICT restrict
+#elif defined(__GNUC__) || defined(_MSC_VER)
+#define TENK_RESTRICT __restrict
+#else
+#define TENK_RESTRICT
+#endif
+
 #if defined(__GNUC__) && !defined(__clang__)
 /* A loop that gcc must not unroll: of what is left it would make worse code, larger and up to ten times slower. */
-#define AS_IT_IS _Pragma("GCC unroll 1")
+#define TENK_AS_IT_IS _Pragma("GCC unroll 1")
 #else
-#define AS_IT_IS
+#define TENK_AS_IT_IS
 #endif
 
 """
@@ -116,9 +127,9 @@ _AS_IT_IS = """\
 _WIDEST = """\
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) && defined(__gnu_linux__)
 /* A function for each width of vector registers; the program takes the widest that its processor has. */
-#define WIDEST __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define TENK_WIDEST __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
-#define WIDEST
+#define TENK_WIDEST
 #endif
 
 """
@@ -129,29 +140,37 @@ _PIXEL = f"pixels[y * {SIDE} + x]"
 # --- what differs ------------------------------------------------------------------------------------------------
 
 
-def _float_part(number: int, stage: Stage) -> _Part:
+def _float_part(label: str, stage: Stage) -> _Part:
     tables, lines = [], []
     if isinstance(stage.pool, AveragePool):
         lines.append(f"value *= {_literal(1 / stage.pool.side**2)};")
     if stage.affine:
-        tables = [("float", f"scale_{number}", stage.affine.scale), ("float", f"offset_{number}", stage.affine.offset)]
-        lines.append(f"value = value * scale_{number}[o] + offset_{number}[o];")
+        tables = [("float", f"scale_{label}", stage.affine.scale), ("float", f"offset_{label}", stage.affine.offset)]
+        lines.append(f"value = value * scale_{label}[o] + offset_{label}[o];")
         lines += ["value = value > 0 ? value : 0;"] if stage.affine.relu else []
     if stage.skip:
         lines.append(f"value += {_skipped(stage)};")
     if stage.convolution:
         tables = [
-            ("float", f"weights_{number}", _fill(_by_position(stage.convolution.weights))),
-            ("float", f"bias_{number}", _fill(stage.convolution.bias)),
+            ("float", f"weights_{label}", _fill(_by_position(stage.convolution.weights))),
+            ("float", f"bias_{label}", _fill(stage.convolution.bias)),
             *tables,
         ]
     single = tuple((kind, name, values.astype(np.float32)) for kind, name, values in tables)
     return _Part(
-        stage, "float", "float", "float", "-3.4e38f", "0", single, "\n".join([*lines, "return value;"] if lines else [])
+        label,
+        stage,
+        "float",
+        "float",
+        "float",
+        "-3.4e38f",
+        "0",
+        single,
+        "\n".join([*lines, "return value;"] if lines else []),
     )
 
 
-def _int8_part(number: int, integer: IntegerStage) -> _Part:
+def _int8_part(label: str, integer: IntegerStage) -> _Part:
     stage = integer.stage
     tables: tuple[Table, ...] = ()
     if stage.convolution is None:
@@ -159,20 +178,20 @@ def _int8_part(number: int, integer: IntegerStage) -> _Part:
         finish = f"return (uint8_t)((value + {count // 2}) / {count});"
     else:
         tables = (
-            ("int8_t", f"weights_{number}", _by_position(integer.weights)),
-            ("int32_t", f"bias_{number}", integer.bias),
-            ("int32_t", f"multiplier_{number}", integer.multiplier),
+            ("int8_t", f"weights_{label}", _by_position(integer.weights)),
+            ("int32_t", f"bias_{label}", integer.bias),
+            ("int32_t", f"multiplier_{label}", integer.multiplier),
         )
-        added = f"INT64_C({integer.addend[0]})"
+        added = f"{integer.addend[0]}LL"
         if (integer.addend != integer.addend[0]).any():
-            tables += (("int64_t", f"addend_{number}", integer.addend),)
-            added = f"addend_{number}[o]"
+            tables += (("int64_t", f"addend_{label}", integer.addend),)
+            added = f"addend_{label}[o]"
         if stage.skip:
             added += f" + (int64_t){integer.skip_multiplier} * ({_skipped(stage)})"
-        finish = f"const int64_t total = (int64_t)value * multiplier_{number}[o] + {added};\n"
+        finish = f"const int64_t total = (int64_t)value * multiplier_{label}[o] + {added};\n"
         finish += _LOGIT.format(integer.shift) if integer.is_last else _ACTIVATION.format(integer.shift)
     result = "int32_t" if integer.is_last else "uint8_t"
-    return _Part(stage, "uint8_t", "int32_t", result, "INT32_MIN", str(integer.border), tables, finish)
+    return _Part(label, stage, "uint8_t", "int32_t", result, "-2147483647 - 1", str(integer.border), tables, finish)
 
 
 _LOGIT = "return (int32_t)(total < 0 ? -(-total >> {0}) : total >> {0});"
@@ -209,20 +228,26 @@ def _write(name: str, parts: Sequence[_Part], pixel: str) -> Source:
     tables = [table for part in parts for table in part.tables]
     value = parts[0].value
     code = [_table(*table) for table in tables]
-    code += [f"static {value} maps[{room}];\n"] if room else []
-    code += [_load(value, maps[0], parts[0].border, pixel)] if converts else []
+    code += [f"static {value} maps_{name}[{room}];\n"] if room else []
+    code += [_load(name, value, maps[0], parts[0].border, pixel)] if converts else []
     for number, part in enumerate(parts, 1):
         border = parts[number].border if number < len(parts) else ""
-        code.append(_stage(number, part, maps[number - 1], maps[number], border))
-    code.append(_predict(name, parts[-1].result, starts, converts))
+        code.append(_stage(part, maps[number - 1], maps[number], border))
+    code.append(_predict(name, parts, starts, converts))
     weights = sum(values.nbytes for _, table, values in tables if table.startswith("weights"))
     others = sum(values.nbytes for _, _, values in tables) - weights
-    return Source(_AS_IT_IS + "\n".join(code), parts[-1].result, weights, others, room * (4 if value == "float" else 1))
+    return Source(
+        code=_MACROS + "\n".join(code),
+        logit=parts[-1].result,
+        weight_bytes=weights,
+        other_bytes=others,
+        ram_bytes=room * (4 if value == "float" else 1),
+    )
 
 
-def _load(value: str, maps: Maps, border: str, pixel: str) -> str:
+def _load(name: str, value: str, maps: Maps, border: str, pixel: str) -> str:
     return f"""\
-static void load(const uint8_t *pixels, {value} *out)
+static void load_{name}(const uint8_t *pixels, {value} *out)
 {{
     for (int y = 0; y < {SIDE}; y++)
         for (int x = 0; x < {SIDE}; x++)
@@ -231,30 +256,30 @@ static void load(const uint8_t *pixels, {value} *out)
 """
 
 
-def _stage(number: int, part: _Part, before: Maps, after: Maps, border: str) -> str:
+def _stage(part: _Part, before: Maps, after: Maps, border: str) -> str:
     """Write the functions of a stage; `border` is the value around the maps it makes."""
     stage = part.stage
     skipped = f", const {part.value} *in" if stage.skip else ""
-    apart = "" if part.overlaps else "restrict "
-    code = _sums(number, part, before, after) if stage.convolution else _join(number, part)
+    apart = "" if part.overlaps else "TENK_RESTRICT "
+    code = _sums(part, before, after) if stage.convolution else _join(part)
     if part.finish:
         code += f"""
-static {part.result} finish_{number}({part.total} value, int o{skipped})
+static {part.result} finish_{part.label}({part.total} value, int o{skipped})
 {{
 {"" if "o]" in part.finish else "    (void)o;" + chr(10)}\
 {indent(part.finish, "    ")}
 }}
 """
-    body = _pooled(number, part, before, after) if stage.pool else _plain(number, part, before, after)
+    body = _pooled(part, before, after) if stage.pool else _plain(part, before, after)
     return f"""{code}
 /* {_describe(stage)} */
-static void stage_{number}(const {part.value} *{apart}in, {part.result} *{apart}out)
+static void stage_{part.label}(const {part.value} *{apart}in, {part.result} *{apart}out)
 {{
 {indent(body + after.frame(border), "    ")}}}
 """
 
 
-def _sums(number: int, part: _Part, before: Maps, after: Maps) -> str:
+def _sums(part: _Part, before: Maps, after: Maps) -> str:
     """Write the function that computes neighbouring sums: stored one behind the other, or joined in one pool."""
     convolution, lanes, (rows, columns) = part.stage.convolution, part.lanes, part.abreast
     assert convolution is not None
@@ -262,40 +287,40 @@ def _sums(number: int, part: _Part, before: Maps, after: Maps) -> str:
     block = [(y, x) for y in range(rows) for x in range(columns)]
     starts = [y * before.row + x * inputs for y, x in block]
     each = range(len(block))
-    cast, widest = ("", "WIDEST ") if part.value == "float" else (f"({part.total})", "")
+    cast, widest = ("", "TENK_WIDEST ") if part.value == "float" else (f"({part.total})", "")
     clear = " = ".join(f"sum_{n}[o]" for n in each)
     load = "\n".join(
         f"const {part.total} at_{n} = {cast}in[y * {before.row} + i + {start}];" for n, start in enumerate(starts)
     )
-    add = "\n".join(f"sum_{n}[o] += at_{n} * weights_{number}[y][i][o];" for n in each)
+    add = "\n".join(f"sum_{n}[o] += at_{n} * weights_{part.label}[y][i][o];" for n in each)
     targets = [y * after.row + x * after.shape[0] for y, x in block]
     store = "\n".join(_store(part, f"sum_{n}[o]", target) for n, target in enumerate(targets))
     return f"""\
-{widest}static void sums_{number}(const {part.value} *restrict in, {part.total} *restrict sums)
+{widest}static void sums_{part.label}(const {part.value} *TENK_RESTRICT in, {part.total} *TENK_RESTRICT sums)
 {{
     {part.total} {", ".join(f"sum_{n}[{lanes}]" for n in each)};
-    AS_IT_IS for (int o = 0; o < {lanes}; o++)
-        {clear} = bias_{number}[o];
+    TENK_AS_IT_IS for (int o = 0; o < {lanes}; o++)
+        {clear} = bias_{part.label}[o];
     for (int y = 0; y < {height}; y++)
         for (int i = 0; i < {width * inputs}; i++) {{
 {indent(load, " " * 12)}
-            AS_IT_IS for (int o = 0; o < {lanes}; o++) {{
+            TENK_AS_IT_IS for (int o = 0; o < {lanes}; o++) {{
 {indent(add, " " * 16)}
             }}
         }}
-    AS_IT_IS for (int o = 0; o < {part.stage.output[0]}; o++) {{
+    TENK_AS_IT_IS for (int o = 0; o < {part.stage.output[0]}; o++) {{
 {indent(store, " " * 8)}
     }}
 }}
 """
 
 
-def _join(number: int, part: _Part) -> str:
+def _join(part: _Part) -> str:
     """Write the function that joins one position in a pool, where no convolution is computed along with it."""
     return f"""\
-static void sums_{number}(const {part.value} *restrict in, {part.total} *restrict sums)
+static void sums_{part.label}(const {part.value} *TENK_RESTRICT in, {part.total} *TENK_RESTRICT sums)
 {{
-    AS_IT_IS for (int o = 0; o < {part.stage.output[0]}; o++)
+    TENK_AS_IT_IS for (int o = 0; o < {part.stage.output[0]}; o++)
         {_store(part, "in[o]", 0)}
 }}
 """
@@ -312,7 +337,7 @@ def _store(part: _Part, value: str, target: int) -> str:
     return f"sums[{target} + o] = {value};"
 
 
-def _plain(number: int, part: _Part, before: Maps, after: Maps) -> str:
+def _plain(part: _Part, before: Maps, after: Maps) -> str:
     """Write the loops of a convolution without a pool."""
     convolution, (outputs, height, width) = part.stage.convolution, part.stage.output
     assert convolution is not None
@@ -322,19 +347,19 @@ def _plain(number: int, part: _Part, before: Maps, after: Maps) -> str:
     finish = f"""\
 for (int n = 0; n < {columns}; n++)
     for (int o = 0; o < {outputs}; o++)
-        out[{after.at("y", "(x + n)")} + o] = finish_{number}(sums[n * {outputs} + o], o{skipped});
+        out[{after.at("y", "(x + n)")} + o] = finish_{part.label}(sums[n * {outputs} + o], o{skipped});
 """
     return f"""\
 for (int y = 0; y < {height}; y += {rows})
     for (int x = 0; x < {width}; x += {columns}) {{
         {_place(part, after, columns * outputs)}
-        sums_{number}(in + y * {before.row} + x * {inputs}, sums);
+        sums_{part.label}(in + y * {before.row} + x * {inputs}, sums);
 {indent(finish if part.finish else "", " " * 8)}\
     }}
 """
 
 
-def _pooled(number: int, part: _Part, before: Maps, after: Maps) -> str:
+def _pooled(part: _Part, before: Maps, after: Maps) -> str:
     """Write the loops of a pool, and of the convolution before it if there is one."""
     stage, (outputs, height, width) = part.stage, part.stage.output
     assert stage.pool is not None
@@ -344,7 +369,7 @@ def _pooled(number: int, part: _Part, before: Maps, after: Maps) -> str:
     window = f"in + (y * {side} + v) * {before.row} + (x * {side} + u) * {before.shape[0]}"
     finish = f"""\
 for (int o = 0; o < {outputs}; o++)
-    out[{after.at("y", "x")} + o] = finish_{number}(sums[o], o);
+    out[{after.at("y", "x")} + o] = finish_{part.label}(sums[o], o);
 """
     return f"""\
 for (int y = 0; y < {height}; y++)
@@ -354,7 +379,7 @@ for (int y = 0; y < {height}; y++)
             sums[o] = {start};
         for (int v = 0; v < {side}; v += {rows})
             for (int u = 0; u < {side}; u += {columns})
-                sums_{number}({window}, sums);
+                sums_{part.label}({window}, sums);
 {indent(finish if part.finish else "", " " * 8)}\
     }}
 """
@@ -365,12 +390,13 @@ def _place(part: _Part, after: Maps, count: int) -> str:
     return f"{part.total} sums[{count}];" if part.finish else f"{part.total} *sums = out + {after.at('y', 'x')};"
 
 
-def _predict(name: str, result: str, starts: Sequence[int], converts: bool) -> str:
-    places = ["pixels", *(f"maps + {start}" if start else "maps" for start in starts), "logits"]
-    steps = [*(["load"] if converts else []), *(f"stage_{number}" for number in range(1, len(places)))]
-    calls = [f"{step}({before}, {after});" for step, (before, after) in zip(steps, pairwise(places), strict=False)]
+def _predict(name: str, parts: Sequence[_Part], starts: Sequence[int], converts: bool) -> str:
+    buffers = [f"maps_{name} + {start}" if start else f"maps_{name}" for start in starts]
+    places = ["pixels", *buffers, "logits"]
+    steps = [*([f"load_{name}"] if converts else []), *(f"stage_{part.label}" for part in parts)]
+    calls = [f"{step}({before}, {after});" for step, (before, after) in zip(steps, pairwise(places), strict=True)]
     return f"""\
-int {name}_predict(const uint8_t pixels[{SIDE * SIDE}], {result} logits[{CLASSES}])
+int {name}_predict(const uint8_t pixels[{SIDE * SIDE}], {parts[-1].result} logits[{CLASSES}])
 {{
 {indent(chr(10).join(calls), "    ")}
     int digit = 0;
@@ -410,5 +436,5 @@ def braces(values: NDArray[np.generic]) -> str:
 
 def _literal(value: float | np.generic) -> str:
     if isinstance(value, np.int64):
-        return f"INT64_C({value})"
+        return f"{value}LL"
     return str(value) if isinstance(value, np.integer) else f"{np.float32(value)}f"

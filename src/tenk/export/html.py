@@ -26,8 +26,10 @@ from tenk.errors import UsageError
 from tenk.evaluation import predict_logits
 from tenk.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, flatten, run_plain
 from tenk.export.proof import Exported, Kind, compare, require_agreement
-from tenk.files import write_atomically
+from tenk.files import require_file, write_atomically
 from tenk.models import count_parameters
+from tenk.terminal import printable
+from tenk.weights import Facts
 
 SCRIPTS = (
     "network.js",
@@ -55,7 +57,7 @@ class Page:
     """Content Security Policy: its own style and program, known by their hashes, and nothing else."""
 
 
-def build_page(model: nn.Module, facts: Mapping[str, Any]) -> Page:
+def build_page(model: nn.Module, facts: Facts) -> Page:
     """Write a trained network as a page; `facts` are those saved beside the weights (`tenk.runs.load_weights`).
 
     Raises:
@@ -89,15 +91,14 @@ def read_network(page: str) -> list[Layer]:
     return _read_layers(json.loads(found[1]))
 
 
-def export_html(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, dataset: Dataset) -> Exported:
+def export_html(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset) -> Exported:
     """Write a trained network as a page, after checking the network in it on all test images.
 
     Raises:
         UsageError: the network cannot be exported, or `kind` is not `float`.
         TenkError: the check has failed; nothing is written.
     """
-    if kind != "float":
-        raise UsageError(f"{kind} in a page: its program computes in float. leave out --{kind}")
+    require_html(out, kind)
     text = build_page(model, facts).text
     with torch.inference_mode():
         logits = torch.cat(
@@ -108,6 +109,18 @@ def export_html(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kin
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text)
     return Exported(out, {out.name: len(text.encode())}, {"type": kind}, agreement)
+
+
+def require_html(out: Path, kind: Kind) -> None:
+    """Refuse what cannot become a page, before any work.
+
+    Raises:
+        UsageError: `kind` is not `float`, or `out` is a folder, a device or a pipe.
+        OSError: no file can be written there.
+    """
+    if kind != "float":
+        raise UsageError(f"{kind} in a page: its program computes in float. leave out --{kind}")
+    require_file(out)
 
 
 def _write_layer(layer: Layer) -> dict[str, Any]:
@@ -173,6 +186,6 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _origin(facts: Mapping[str, Any]) -> str:
-    known = [f"{name} {facts[name]}" for name in ("recipe", "seed") if name in facts]
-    return f"Network {facts.get('model', 'unknown')}, {', '.join([*known, f'tenk {tenk.__version__}'])}."
+def _origin(facts: Facts) -> str:
+    known = [f"{name} {value}" for name, value in (("recipe", facts.recipe), ("seed", facts.seed)) if value is not None]
+    return printable(f"Network {facts.model}, {', '.join([*known, f'tenk {tenk.__version__}'])}.")

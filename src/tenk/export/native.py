@@ -69,5 +69,6 @@ def compile_c(sources: Sequence[Path], target: Path, flags: Sequence[str] = FLAG
     command = [compiler, *flags, "-o", str(target), *map(str, sources), "-lm"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")  # noqa: S603
     if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or [""]
-        raise TenkError(f"the C compiler fails: {errors[0]}. try another: CC=gcc")
+        lines = done.stderr.splitlines()
+        told = next((line for line in lines if "error" in line), lines[0] if lines else "it says nothing")
+        raise TenkError(f"the C compiler fails: {compiler}, exit code {done.returncode}: {told}. try another: CC=gcc")

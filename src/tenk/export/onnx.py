@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,14 @@ from tenk.errors import ModelError, missing_library
 from tenk.evaluation import predict_logits
 from tenk.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, flatten, shape_after
 from tenk.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement
-from tenk.files import write_atomically
+from tenk.files import naming, require_file, write_atomically
+from tenk.terminal import printable
+from tenk.weights import Facts
 
 OPSET = 17
 """Of 2022: old enough for the runtimes that are out there."""
+
+LIBRARIES = ("onnx", "onnxruntime")
 
 INPUT_NAME, OUTPUT_NAME = "pixels", "logits"
 
@@ -77,7 +83,7 @@ def quantise_onnx(content: bytes, calibration: Tensor) -> bytes:
             part = next(self.parts, None)
             return None if part is None else {INPUT_NAME: to_unit(part).unsqueeze(1).numpy()}
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, naming(Path(folder)):
         source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         source.write_bytes(content)
         level = logging.root.level
@@ -190,24 +196,43 @@ def _check(content: bytes) -> None:
 
 def find_missing() -> str | None:
     """Return the name of a library that is needed here and not installed; None where there is none."""
-    return next((library for library in ("onnx", "onnxruntime") if importlib.util.find_spec(library) is None), None)
+    return next((library for library in LIBRARIES if importlib.util.find_spec(library) is None), None)
+
+
+def require_onnx(out: Path) -> None:
+    """Refuse what cannot become an ONNX file, before any work.
+
+    Raises:
+        UsageError: onnx or onnxruntime is not installed, or `out` is a folder, a device or a pipe.
+        OSError: no file can be written there.
+    """
+    for library in LIBRARIES:
+        _require(library)
+    require_file(out)
 
 
 def _require(library: str) -> Any:
+    """Import a library that may be missing, and see that nothing it is used for is told to anybody."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # of ONNX Runtime: read when it is imported
     try:
-        return importlib.import_module(library)
+        module = importlib.import_module(library)
     except ImportError:
         raise missing_library(library, "export") from None
+    if hasattr(module, "disable_telemetry_events"):
+        module.disable_telemetry_events()  # where somebody has imported it before us
+    return module
 
 
-def export_onnx(model: nn.Module, facts: Mapping[str, Any], out: Path, kind: Kind, dataset: Dataset) -> Exported:
+def export_onnx(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset) -> Exported:
     """Write a trained network as an ONNX file, after checking it on all test images.
 
     Raises:
         UsageError: onnx or onnxruntime is not installed, or the network cannot be exported.
         TenkError: the check has failed; nothing is written.
     """
-    content = build_onnx(flatten(model), facts)
+    require_onnx(out)
+    known = {name: printable(str(value)) for name, value in asdict(facts).items() if value is not None}
+    content = build_onnx(flatten(model), known)
     if kind == "int8":
         content = quantise_onnx(content, dataset.train.images[:CALIBRATION])
     logits = OnnxModel(content).run(dataset.test.images)

@@ -1,12 +1,43 @@
-"""The trained weights that come along: NAME.safetensors in this folder, and beside each its card, NAME.md."""
+"""The trained weights that come along: NAME.safetensors in this folder, and beside each its card, NAME.md.
+
+And what every weights file says of itself, these and others'.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 from tenk.errors import unknown_name
+from tenk.typed import Between, Typed
 
 FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Options(Typed):
+    """The options of an architecture."""
+
+    dropout: Annotated[float, Between(0, 0.99)] = 0.0
+    residual: bool = False
+    head: Literal["pool", "linear"] = "pool"
+
+
+@dataclass(frozen=True)
+class Facts(Typed):
+    """What a weights file says of its network; anyone may have written it."""
+
+    model: str
+    """What `create_model` takes."""
+    options: Options = field(default_factory=Options)
+    recipe: str | None = None
+    """Name of the recipe that it was trained by."""
+    seed: int | None = None
+    protocol: str | None = None
+    """How its test accuracy came about; `tenk.recipes.Protocol`."""
+    data_sha256: str | None = None
+    """`Dataset.sha256` of what it was trained on."""
 
 
 def list_weights() -> list[str]:
