@@ -287,7 +287,7 @@ def test_what_cannot_be_run_here_is_noted(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setattr(tenk.bench.inference, "find_compiler", lambda: None)
     out = bench(capsys, "infer", "early", "--rounds", "1", "--data", str(data_folder))
-    assert "no ONNX Runtime: not installed: onnxruntime" in out
+    assert "no ONNX Runtime: not installed: onnx" in out
     assert "no C: neither cc nor gcc is found" in out
     assert "beside PyTorch" not in out
 

@@ -23,7 +23,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NoReturn
 
-import httpx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,7 +31,10 @@ from PIL import Image
 from torch import nn
 
 pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
 pytest.importorskip("h11")
+
+import httpx
 
 from random_networks import random_network
 from servers import HURRIED, PAGE, SEVEN, connect, everything, read_seven, serving
@@ -637,7 +639,7 @@ def test_a_decoder_has_little_memory_and_ends_with_the_server() -> None:
     decode = Decoders(seconds=60)
     decode(DIGIT)
     process = decode._idle[0]._process
-    (limit,) = re.findall(r"Max data size +(\d+) ", Path(f"/proc/{process.pid}/limits").read_text())
+    (limit,) = re.findall(r"Max data size +(\d+) ", Path(f"/proc/{process.pid}/limits").read_text(encoding="utf-8"))
     assert int(limit) == MEMORY_BYTES
     assert process.stdin
     process.stdin.close()

@@ -95,7 +95,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 
 _KINDS = {
     int: "a whole number",
-    float: "a finite number",
+    float: "a number",
     bool: "true or false",
     str: "a text",
     list: "a list",
