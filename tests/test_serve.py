@@ -16,7 +16,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from http.client import HTTPConnection
@@ -74,6 +74,12 @@ DIGIT = png(Image.fromarray(draw_digits(1, seed=2).images[0].numpy()).resize((20
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
     return random_network("early")
+
+
+@pytest.fixture(scope="module")
+def read_picture(network: nn.Module) -> Callable[[bytes], Reading]:
+    """Reads pictures with that network; one for all tests, since each has processes of its own that decode."""
+    return reader(network)
 
 
 @cache
@@ -435,8 +441,8 @@ def test_no_path_leads_to_a_file(path: str) -> None:
     assert status == (b"400" if path == "/\x00" else b"404")
 
 
-def test_no_request_opens_a_file(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = reader(network)
+def test_no_request_opens_a_file(read_picture: Callable[[bytes], Reading], monkeypatch: pytest.MonkeyPatch) -> None:
+    read = read_picture
 
     def ask_for_all() -> list[int]:
         paths = ["/", "/healthz", "/readyz", "/openapi.json", "/etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"]
@@ -646,10 +652,10 @@ def test_a_decoder_has_little_memory_and_ends_with_the_server() -> None:
     assert process.wait(20) == 0
 
 
-def test_the_server_takes_no_picture_larger_than_a_telephones(network: nn.Module) -> None:
+def test_the_server_takes_no_picture_larger_than_a_telephones(read_picture: Callable[[bytes], Reading]) -> None:
     file = io.BytesIO()
     Image.new("1", (6000, 4167)).save(file, "PNG")
-    answer = ask("POST", "/api/predict", reader(network), content=file.getvalue(), headers=PNG)
+    answer = ask("POST", "/api/predict", read_picture, content=file.getvalue(), headers=PNG)
     assert answer.status_code == 422
     assert "25,000,000 in all" in answer.json()["error"]
 
@@ -706,21 +712,25 @@ def test_a_signal_ends_the_server_once_everything_under_way_is_answered(number: 
 # --- with a network (45, 47) --------------------------------------------------------------------------------------
 
 
-def test_the_api_answers_what_predict_does(network: nn.Module) -> None:
-    answer = ask("POST", "/api/predict", reader(network), content=DIGIT, headers=PNG)
+def test_the_api_answers_what_predict_does(network: nn.Module, read_picture: Callable[[bytes], Reading]) -> None:
+    answer = ask("POST", "/api/predict", read_picture, content=DIGIT, headers=PNG)
     assert (answer.status_code, answer.json()) == (200, predict(DIGIT, network).to_dict())
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"<svg/>", DIGIT[:200], DIGIT[:-40], b"%!PS-Adobe-3.0 EPSF-3.0"])
-def test_what_predict_refuses_the_api_refuses_in_the_same_words(content: bytes, network: nn.Module) -> None:
+def test_what_predict_refuses_the_api_refuses_in_the_same_words(
+    content: bytes, network: nn.Module, read_picture: Callable[[bytes], Reading]
+) -> None:
     with pytest.raises(TenkError) as refused:
         predict(content, network)
-    answer = ask("POST", "/api/predict", reader(network), content=content, headers=PNG)
+    answer = ask("POST", "/api/predict", read_picture, content=content, headers=PNG)
     assert (answer.status_code, answer.json()) == (422, {"error": str(refused.value)})
 
 
 @pytest.mark.parametrize("image", [Image.new("L", (1, 1)), Image.new("RGB", (300, 200), "white")])
-def test_a_picture_without_ink_is_answered_with_no_digit(image: Image.Image, network: nn.Module) -> None:
-    answer = ask("POST", "/api/predict", reader(network), content=png(image), headers=PNG)
+def test_a_picture_without_ink_is_answered_with_no_digit(
+    image: Image.Image, read_picture: Callable[[bytes], Reading]
+) -> None:
+    answer = ask("POST", "/api/predict", read_picture, content=png(image), headers=PNG)
     assert (answer.status_code, answer.json()["digit"]) == (200, None)
     assert answer.json()["warning"]

@@ -390,8 +390,10 @@ def _to_level(channel: Pixels) -> Grey:
 
 
 def _brightness(colours: list[Grey]) -> Grey:
-    red, green, blue = (share * colour for share, colour in zip(LUMINANCE, colours, strict=True))
-    return np.asarray(red + green + blue, dtype=np.float32)
+    brightness = np.zeros_like(colours[0])
+    for share, colour in zip(LUMINANCE, colours, strict=True):
+        brightness += share * colour
+    return brightness
 
 
 def _lay_on_paper(colours: list[Grey], opacity: Grey) -> None:
