@@ -518,6 +518,30 @@ def test_a_run_that_failed_before_it_had_begun_just_begins_again(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.parametrize("left", ["working", "stopped", "killed"])
+def test_a_run_that_a_worker_of_a_killed_study_begins_at_the_same_moment_goes_on(
+    left: str, broken_off: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def train_after_another(recipe: Recipe, data: Dataset, folder: Path, resume: bool, **named: Any) -> Result:
+        asked.append(resume)
+        if len(asked) == 1 and left != "killed":
+            shutil.copytree(broken_off / "run", folder, dirs_exist_ok=True)
+        elif len(asked) == 1:
+            (folder / "checkpoint").mkdir()
+        with ExitStack() as works:
+            if len(asked) == 1 and left == "working":
+                works.enter_context(locked(folder))
+            return train(recipe, data, folder, resume, **named)
+
+    monkeypatch.setattr("tenk.engines.train", train_after_another)
+    outcome = run_one(Job("quick", BROKEN_OFF, tmp_path / "run"), dataset)
+    assert (outcome.error, outcome.note) == ("", "")
+    assert asked == [False, left != "killed"]
+    assert weights(tmp_path / "run") == weights(broken_off / "whole")
+
+
 @pytest.mark.parametrize("spoilt", ["checkpoint", "start", "threads"])
 def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(
     spoilt: str, broken_off: Path, dataset: Dataset, tmp_path: Path
@@ -1029,7 +1053,7 @@ def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(
     folder = tmp_path_factory.mktemp("killed") / "s"
     sessions = [study_and_kill(data_folder, folder, *kill) for kill in kills]
     study = run_study(PAIR, 2, data_folder, folder, workers=2, report=quiet())
-    assert not list(folder.glob("runs/*.damaged*"))
+    assert [sorted(path.iterdir()) for path in folder.glob("runs/*.damaged*")] == []
     assert table(study) == table(undisturbed)
     assert weight_hashes(folder) == weight_hashes(undisturbed.folder)
     assert not list(folder.rglob("*.tmp"))

@@ -21,7 +21,7 @@ import torch
 
 from tenk.datasets import Dataset
 from tenk.digits import Digits
-from tenk.errors import ModelError, StoppedError, TenkError, explain_os_error
+from tenk.errors import BusyError, ModelError, StoppedError, TenkError, UsageError, explain_os_error
 from tenk.files import locked
 from tenk.recipes import Recipe
 from tenk.report import Report
@@ -96,16 +96,18 @@ def run_one(job: Job, dataset: Dataset, reports: Sequence[Report] = ()) -> Outco
     """
     note = ""
     try:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        with locked(job.folder, wait_seconds=STOP_SECONDS):
-            # a worker whose driver was killed may have been about to save its last step
-            Run(job.folder).sweep_unbegun()
-        if _has_files(job.folder):
+        while True:
+            begun = _has_begun(job.folder)
             try:
-                return Outcome(job, _train(job, dataset, reports, resume=True))
+                return Outcome(job, _train(job, dataset, reports, resume=begun), note=note)
             except ModelError as error:
+                if not begun:
+                    raise
                 note = set_aside(job.folder, str(error))
-        return Outcome(job, _train(job, dataset, reports, resume=False), note=note)
+            except (BusyError, UsageError) as error:
+                if isinstance(error, UsageError) and (begun or not _has_files(job.folder)):
+                    raise
+                # else a worker whose driver was killed came first, and has begun the run meanwhile
     except StoppedError:
         raise
     except TenkError as error:
@@ -114,6 +116,14 @@ def run_one(job: Job, dataset: Dataset, reports: Sequence[Report] = ()) -> Outco
         return Outcome(job, error=explain_os_error(error), note=note)
     except Exception as error:
         return Outcome(job, error=f"{type(error).__name__}: {error}", note=note)
+
+
+def _has_begun(folder: Path) -> bool:
+    """Tell whether a run folder, made if need be, holds anything to go on with, once nobody is at work there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, wait_seconds=STOP_SECONDS):  # a worker whose driver was killed may be saving its last step
+        Run(folder).sweep_unbegun()
+        return _has_files(folder)
 
 
 def _train(job: Job, dataset: Dataset, reports: Sequence[Report], *, resume: bool) -> Result:

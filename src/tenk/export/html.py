@@ -28,7 +28,7 @@ from tenk.export.plain import Affine, Array, AveragePool, Convolution, Layer, Ma
 from tenk.export.proof import Exported, Kind, compare, require_agreement
 from tenk.files import require_file, write_atomically
 from tenk.models import count_parameters
-from tenk.terminal import printable
+from tenk.text import printable
 from tenk.weights import Facts
 
 SCRIPTS = (

@@ -23,7 +23,7 @@ from tenk.evaluation import predict_logits
 from tenk.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, flatten, shape_after
 from tenk.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement
 from tenk.files import naming, require_file, write_atomically
-from tenk.terminal import printable
+from tenk.text import printable
 from tenk.weights import Facts
 
 OPSET = 17
