@@ -172,7 +172,9 @@ def test_the_bar_is_whole_after_the_terminal_was_resized(data_folder: Path, tmp_
         shown = opened.read_until("\x1b[2A\r\x1b[J")  # the line of 114 letters has become three
         following = shown + opened.read_until("\r\x1b[J")
         bar = following.partition("\x1b[2A\r\x1b[J")[2].partition("\r\x1b[J")[0]
-        assert len(ESCAPE.sub("", bar)) < 40
+        assert (
+            len(ESCAPE.sub("", bar.rpartition("\n")[2])) < 40
+        )  # an epoch may have ended meanwhile, which prints a line
         opened.resize(200)
         opened.read_until("images/s")
 

@@ -39,10 +39,9 @@ def evaluate(
     from tenk.assessment import default_folder, evaluate_run, require_evaluation_folder
     from tenk.terminal import literal, track
 
-    folder = out or default_folder(weights)
     refused = False
     try:
-        require_evaluation_folder(folder)
+        require_evaluation_folder(out or default_folder(weights))
     except (OSError, UsageError):
         if out:
             raise
@@ -53,7 +52,7 @@ def evaluate(
     trouble: OSError | None = None
     try:  # before anything is printed: `head` may close the pipe on us
         if not refused:
-            found.save(folder)
+            found.save(out)
     except OSError as error:
         trouble = error
     with contextlib.suppress(BrokenPipeError) if trouble else contextlib.nullcontext():
@@ -65,9 +64,9 @@ def evaluate(
     if trouble:
         raise trouble
     if refused:
-        complain(f"no pictures: {folder} cannot be written. give --out FOLDER", "warning")
+        complain(f"no pictures: {found.folder} cannot be written. give --out FOLDER", "warning")
     elif not json:
-        show(f"\npictures and figures: {literal(str(folder))}")
+        show(f"\npictures and figures: {literal(str(out or found.folder))}")
         show(literal(found.data.note))
 
 
