@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import nn
 
 from random_networks import random_network
-from tenk.export.c import CFolder, build_c
-from tenk.export.proof import Kind
-from tenk.synthetic import draw_digits
-from tenk.weights import Facts
+from under10k.data.synthetic import draw_digits
+from under10k.export.c.folder import CFolder, build_c
+from under10k.export.proof import Kind
+from under10k.weights.bundled import Facts
 
 SANITIZED = "-O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all"
 """Flags of a build that ends at the first thing C does not define."""

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from browsers import QUIET, find_chromium
-from tenk.datasets import Dataset, find_dataset
-from tenk.digits import write_idx
-from tenk.synthetic import draw_digits
+from under10k.data.datasets import Dataset, find_dataset
+from under10k.data.digits import write_idx
+from under10k.data.synthetic import draw_digits
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def mnist_if_there() -> Path | None:
-    """The folder of the real MNIST, where tenk itself would find it from the repository; never downloaded."""
+    """The folder of the real MNIST, where under10k itself would find it from the repository; never downloaded."""
     with chdir(REPOSITORY):
         folder = find_dataset("mnist")
         return folder and folder.resolve()
@@ -72,7 +72,7 @@ def mnist_if_there() -> Path | None:
 def mnist_folder(mnist_if_there: Path | None) -> Path:
     """The folder of the real MNIST; tests that ask for it are skipped where it is not at hand."""
     if mnist_if_there is None:
-        pytest.skip("MNIST is not at hand: neither in $TENK_DATA, data/mnist, ../shared/mnist nor the user's cache")
+        pytest.skip("MNIST is not at hand: neither in $UNDER10K_DATA, data/mnist, ../shared/mnist nor the user's cache")
     return mnist_if_there
 
 

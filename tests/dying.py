@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tenk.report import Report
+from under10k.training.report import Report
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -47,8 +47,8 @@ def train_until_killed(recipe: str, data: str, run: str, moments: int) -> None:
     """Begin a training in this process, or resume it, and be killed after so many moments."""
     import torch
 
-    from tenk.recipes import Recipe
-    from tenk.training import train
+    from under10k.recipes import Recipe
+    from under10k.training.trainer import train
 
     torch.set_num_threads(1)
     train(Recipe.from_json(recipe), data, run, Path(run).exists(), reports=[CountDown(moments)])
@@ -57,12 +57,12 @@ def train_until_killed(recipe: str, data: str, run: str, moments: int) -> None:
 def study_until_killed(recipes: Sequence[str], data: str, folder: str, of_workers: bool, moments: int) -> None:
     """Begin a study in a session of its own, or go on with it; it or each of its workers is killed after moments."""
     os.setsid()
-    import tenk.engines
-    from tenk.recipes import Recipe
-    from tenk.study import run_study
+    import under10k.study.engines
+    from under10k.recipes import Recipe
+    from under10k.study.study import run_study
 
     if of_workers:
-        tenk.engines._serve = partial(_serve_until_killed, moments)
+        under10k.study.engines._serve = partial(_serve_until_killed, moments)
     else:
         CountDown(moments)
     with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
@@ -71,7 +71,7 @@ def study_until_killed(recipes: Sequence[str], data: str, folder: str, of_worker
 
 
 def _serve_until_killed(moments: int, pipe: Connection, threads: int) -> None:
-    from tenk.engines import _serve
+    from under10k.study.engines import _serve
 
     CountDown(moments)
     _serve(pipe, threads)

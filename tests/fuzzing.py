@@ -29,19 +29,20 @@ from mutations import mutate, mutate_gzip, mutate_png, mutate_sealed, mutate_tex
 from paintings import paint
 from random_networks import random_network
 from short_runs import KilledError, StopAt, kill, small
-from tenk.datasets import Dataset
-from tenk.digits import read_digits, read_idx
-from tenk.engines import Outcome
-from tenk.errors import DataError, DivergedError, ModelError, TenkError, UsageError
-from tenk.pictures import WORKING_SIDE, open_picture
-from tenk.plan import Plan, read_plan
-from tenk.plots import save_curves
-from tenk.prediction import predict, predict_all
-from tenk.recipes import Recipe
-from tenk.runs import Run, load_model
-from tenk.study import Study, read_points
-from tenk.synthetic import draw_digits
-from tenk.training import train
+from under10k.data.datasets import Dataset
+from under10k.data.digits import read_digits, read_idx
+from under10k.data.synthetic import draw_digits
+from under10k.errors import DataError, DivergedError, ModelError, Under10kError, UsageError
+from under10k.pictures.picture import WORKING_SIDE, open_picture
+from under10k.pictures.prediction import predict, predict_all
+from under10k.plots import save_curves
+from under10k.recipes import Recipe
+from under10k.runs.folder import Run
+from under10k.runs.weights import load_model
+from under10k.study.engines import Outcome
+from under10k.study.plan import Plan, read_plan
+from under10k.study.results import Study, read_points
+from under10k.training.trainer import train
 
 MEBIBYTE = 2**20
 
@@ -57,7 +58,7 @@ class Target:
     """Draws a case."""
     read: Callable[[Path], None]
     """Reads it, and asserts that what was read makes sense."""
-    refusals: tuple[type[TenkError], ...]
+    refusals: tuple[type[Under10kError], ...]
     """The documented errors."""
     mebibytes: Callable[[bytes], float]
     """Memory that may be taken for such a content, beyond what is held when nothing is read."""
@@ -91,7 +92,7 @@ class Tally:
         try:
             target.read(path)
             self.accepted += 1
-        except TenkError as error:
+        except Under10kError as error:
             if type(error) not in target.refusals:
                 raise
         finally:
@@ -167,7 +168,7 @@ def open_picture_files(_: Path) -> Target:
         assert 0 <= picture.grey.min() <= picture.grey.max() <= 1
         assert 1 <= picture.scale <= 10_000 / WORKING_SIDE
 
-    return Target(make, read, (TenkError,), lambda _: 300, 20)
+    return Target(make, read, (Under10kError,), lambda _: 300, 20)
 
 
 def damage_picture(files: list[bytes], random: Random) -> bytes:
@@ -234,7 +235,7 @@ def find_digits_in_arrays(_: Path) -> Target:
                 assert np.isfinite(found.ink).all()
             json.dumps(found.to_dict(), allow_nan=False)
 
-    return Target(make, read, (TenkError,), lambda _: 128, 180)
+    return Target(make, read, (Under10kError,), lambda _: 128, 180)
 
 
 def go_on_with_runs(folder: Path) -> Target:

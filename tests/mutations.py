@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tenk.tensors import FORMAT_VERSION, _digest
+from under10k.weights.sealed import FORMAT_VERSION, _digest
 
 BYTES = (0x00, 0x01, 0x7F, 0x80, 0xFE, 0xFF)
 
@@ -173,14 +173,14 @@ def seal(kind: Any, tensors: dict[str, Tensor], facts: Any) -> bytes:
     described = {"format": FORMAT_VERSION, "kind": kind, "facts": facts}
     whole = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
     return safetensors.torch.save(
-        whole, {"tenk": json.dumps({**described, "sha256": _digest(described, whole)}, sort_keys=True)}
+        whole, {"under10k": json.dumps({**described, "sha256": _digest(described, whole)}, sort_keys=True)}
     )
 
 
 def mutate_sealed(content: bytes, others: Sequence[bytes], random: Random) -> bytes:
     """Change facts or tensors of a sealed file, and seal it again: what a checksum cannot tell from our own."""
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    described = json.loads(header["__metadata__"]["tenk"])
+    described = json.loads(header["__metadata__"]["under10k"])
     kind, facts, tensors = described["kind"], described["facts"], safetensors.torch.load(content)
     if random.random() < 0.6:
         facts = mutate_json(facts, random)

@@ -6,8 +6,8 @@ import os
 from types import SimpleNamespace
 from typing import Any
 
-from tenk.serve.app import Limits, Reading, create_app
-from tenk.serve.server import listen, run
+from under10k.serve.app import Limits, Reading, create_app
+from under10k.serve.server import listen, run
 
 
 def read(_: bytes) -> Reading:

@@ -214,7 +214,7 @@ def _photo_scene(rng: np.random.Generator, **changes: Any) -> Scene:
 
 
 Condition = Callable[[Array, np.random.Generator], Any]
-"""Draws a digit, uint8 (28, 28), as a picture that `tenk.predict` takes."""
+"""Draws a digit, uint8 (28, 28), as a picture that `under10k.predict` takes."""
 
 CONDITIONS: dict[str, Condition] = {}
 

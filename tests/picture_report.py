@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-import tenk
+import under10k
 from picture_maker import CONDITIONS, Condition
-from tenk.digits import Digits
-from tenk.prediction import DEFAULT_MODEL
-from tenk.stats import wilson_interval
+from under10k.data.digits import Digits
+from under10k.evaluation.statistics import wilson_interval
+from under10k.pictures.prediction import DEFAULT_MODEL
 
 
 def pictures(name: str, digits: Digits, first: int, count: int) -> Iterator[tuple[object, int]]:
@@ -29,15 +29,15 @@ def main() -> None:
     parser.add_argument("--split", choices=("held-out", "test"), default="held-out")
     parser.add_argument("--only", default="", help="conditions whose names hold this")
     options = parser.parse_args()
-    data = tenk.load_digits("mnist")
+    data = under10k.load_digits("mnist")
     digits = data.test if options.split == "test" else data.train[50_000:]
-    model = tenk.load_model(options.model)
+    model = under10k.load_model(options.model)
     print("| condition | digits | accuracy | 95 % interval | sure | accuracy where sure |")
     print("|---|---:|---:|---|---:|---:|")
     total: list[tuple[bool, bool]] = []
     for number, name in enumerate(name for name in CONDITIONS if options.only in name):
         first = number * options.count % (len(digits.labels) - options.count + 1)
-        read = [(tenk.predict(p, model), label) for p, label in pictures(name, digits, first, options.count)]
+        read = [(under10k.predict(p, model), label) for p, label in pictures(name, digits, first, options.count)]
         answers = [(found.digit == label, found.confident) for found, label in read]
         total += answers
         print(row(name, answers), flush=True)

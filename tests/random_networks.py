@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tenk.digits import normalise, to_unit
-from tenk.models import create_model, list_models
-from tenk.synthetic import draw_digits
+from under10k.data.digits import normalise, to_unit
+from under10k.data.synthetic import draw_digits
+from under10k.models.registry import create_model, list_models
 
 VARIANTS = list(itertools.product(list_models(), (False, True), ("pool", "linear")))
 

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tenk.export.html import Page
-from tenk.serve.app import Limits, Reading, create_app
-from tenk.serve.server import Server, Times, listen
+from under10k.export.html import Page
+from under10k.serve.app import Limits, Reading, create_app
+from under10k.serve.server import Server, Times, listen
 
 PAGE = Page("<!doctype html><title>page</title>", "default-src 'none'")
 SEVEN = Reading(

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from tenk.recipes import Recipe, default
-from tenk.report import Report
-from tenk.runs import Batch, Position
-from tenk.tensors import load_tensors
+from under10k.recipes import Recipe, default
+from under10k.runs.records import Batch, Position
+from under10k.training.report import Report
+from under10k.weights.sealed import load_tensors
 
 
 def small(**changes: Any) -> Recipe:

@@ -9,14 +9,14 @@ import sys
 
 import pytest
 
-from tenk.allocator import keep_freed_memory
+from under10k.machine import keep_freed_memory
 
 COUNT_FAULTS = """
 import resource
 import torch
-from tenk.allocator import keep_freed_memory
-from tenk.models import create_model
-from tenk.rearrange import rearrange
+from under10k.machine import keep_freed_memory
+from under10k.models.registry import create_model
+from under10k.training.layout import rearrange
 keep_freed_memory()
 model, images = rearrange(create_model("early")), torch.zeros(128, 1, 28, 28)
 def use():

@@ -1,4 +1,4 @@
-"""The house rules: who may import whom, what stays at the rim, what is public."""
+"""The house rules: which room may import which, what stays at the rim, what is public."""
 
 from __future__ import annotations
 
@@ -12,120 +12,50 @@ from pathlib import Path
 
 import pytest
 
-import tenk
+import under10k
 
-SOURCE = Path(tenk.__file__).parent
+SOURCE = Path(under10k.__file__).parent
 
-LEVELS: dict[str, int] = {
-    # leaves
-    "errors": 0,
-    "typed": 0,
-    "files": 0,
-    "digits": 0,
-    "allocator": 0,
-    "averaging": 0,
-    "chance": 0,
-    "bounds": 0,
-    "ink": 0,
-    "pictures": 0,
-    "preprocess": 0,
-    "resize": 0,
-    "schedule": 0,
-    "selection": 0,
-    "sgd": 0,
-    "stats": 0,
-    "stroke": 0,
-    "device": 0,
-    "download": 0,
-    "rearrange": 0,
-    "tensors": 0,
-    "terminal": 0,
-    "text": 0,
-    "weights": 0,
-    "models": 0,
-    "models.blocks": 0,
-    "models.early": 0,
-    "models.gap": 0,
-    "models.transition": 0,
-    # descriptions and measurements
-    "datasets": 1,
-    "synthetic": 1,
-    "augment": 1,
-    "corruptions": 1,
-    "recipes": 1,
-    "evaluation": 1,
-    "summary": 1,
-    # a run on disk
-    "runs": 2,
-    "plan": 2,
-    # the work
-    "assessment": 3,
-    "report": 3,
-    "plots": 3,
-    "export": 3,
-    "export.plain": 3,
-    "export.layout": 3,
-    "export.stages": 3,
-    "export.int8": 3,
-    "export.c_source": 3,
-    "export.native": 3,
-    "export.proof": 3,
-    "export.c": 3,
-    "export.html": 3,
-    "export.onnx": 3,
-    "prediction": 3,
-    "training": 3,
-    "scores": 3,
-    # many runs
-    "bench": 4,
-    "engines": 4,
-    "serve": 4,
-    "serve.app": 4,
-    "serve.decoder": 4,
-    "serve.guard": 4,
-    "serve.readers": 4,
-    "serve.server": 4,
-    "cluster": 4,
-    "study": 4,
-    "study_report": 4,
-    "bench.inference": 4,
-    "bench.plain": 4,
-    "bench.timing": 4,
-    "bench.training": 4,
-    # the command line
-    "cli": 5,
-    "cli.bench": 5,
-    "cli.completion": 5,
-    "cli.evaluate": 5,
-    "cli.export": 5,
-    "cli.fields": 5,
-    "cli.help": 5,
-    "cli.lists": 5,
-    "cli.names": 5,
-    "cli.output": 5,
-    "cli.parsing": 5,
-    "cli.plot": 5,
-    "cli.predict": 5,
-    "cli.serve": 5,
-    "cli.study": 5,
-    "cli.summary": 5,
-    "cli.train": 5,
-}
-"""The level of each module: imports point down, or sideways where they make no circle."""
+ROOMS = [
+    "errors",
+    "version",
+    "lazy",
+    "text",
+    "terminal",
+    "typed",
+    "files",
+    "machine",
+    "recipes",
+    "data",
+    "weights",
+    "models",
+    "evaluation",
+    "runs",
+    "pictures",
+    "export",
+    "plots",
+    "assessment",
+    "serve",
+    "training",
+    "study",
+    "bench",
+    "cli",
+]
+"""The files and folders of the package. Each imports only from those before it, and a folder only through its door."""
 
 OUTSIDE = {"__init__", "__main__"}
-"""The front doors, which open onto every level."""
+"""The front doors, which open onto every room."""
 
 RIM = {
-    "cyclopts": "cli.parsing",
-    "fastapi": "serve.app",
-    "h11": "serve.server",
+    "cyclopts": "cli",
+    "fastapi": "serve",
     "matplotlib": "plots",
-    "onnx": "export.onnx",
-    "onnxruntime": "export.onnx",
-    "ray": "cluster",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "ray": "study",
+    "h11": "serve",
 }
-"""Heavy libraries, and the one module that may import each."""
+"""Heavy libraries, and the one room that may import each."""
 
 FORBIDDEN = {
     "pickle",
@@ -142,6 +72,17 @@ FORBIDDEN = {
 }
 """Modules that run what they read, or may."""
 
+UNPICKLING = {
+    "torch.load",
+    "torch.save",
+    "torch.jit.load",
+    "torch.export.load",
+    "torch.hub.load",
+    "np.load",
+    "numpy.load",
+}
+"""Functions that read or write a pickle, or may."""
+
 RUNNING = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
 """Functions that run a text."""
 
@@ -155,7 +96,9 @@ FILES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 INSIDE = sorted(FILES.keys() - OUTSIDE)
 
-of_each_module = pytest.mark.parametrize("name", INSIDE)
+
+def room_of(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def running(tree: ast.AST) -> Iterator[ast.AST]:
@@ -167,128 +110,125 @@ def running(tree: ast.AST) -> Iterator[ast.AST]:
         yield from running(child)
 
 
-def imported(name: str, tree: ast.AST) -> Iterator[str]:
-    """Absolute dotted names of all that a module imports, inside functions too; `from a import b` gives `a.b`."""
-    package = ["tenk", *name.split(".")] if FILES[name].name == "__init__.py" else ["tenk", *name.split(".")[:-1]]
+def imported(name: str, tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """(module, name) of all that a module imports, inside functions too; the name is empty for `import module`."""
+    package = ["under10k", *name.split(".")]
+    package = package if FILES[name].name == "__init__.py" else package[:-1]
     for node in running(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) + 1 - node.level] if node.level else []
             origin = ".".join([*above, *([node.module] if node.module else [])])
-            yield from (f"{origin}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "tenk":
-            yield f"tenk.{node.attr}"  # `import tenk; tenk.train` imports on use
+            yield from ((origin, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "under10k":
+            yield "under10k", node.attr  # `import under10k; under10k.train` imports on use
 
 
-def module_of(dotted: str) -> str | None:
-    """The module of ours that a dotted name lies in; None for the package itself and for libraries."""
-    first, *parts = dotted.split(".")
-    if first != "tenk" or not parts:
-        return None
-    for length in range(len(parts), 0, -1):
-        if ".".join(parts[:length]) in FILES:
-            return ".".join(parts[:length])
-    return tenk._HOMES.get(parts[0])
-
-
-def neighbours(name: str, tree: ast.AST) -> set[str]:
-    return {module for module in map(module_of, imported(name, tree)) if module is not None} - {name}
-
-
-def faults(graph: dict[str, set[str]]) -> list[str]:
-    """Imports that point up, and the first circle."""
-    found = [
-        f"{name} (level {LEVELS[name]}) imports {other} (level {LEVELS.get(other, 'outside')})"
-        for name, others in sorted(graph.items())
-        for other in sorted(others)
-        if LEVELS.get(other, 99) > LEVELS[name]
-    ]
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        found.append("circle: " + " -> ".join(error.args[1]))
+def faults(name: str, tree: ast.AST) -> list[str]:
+    """Imports that go against the order of the rooms, or past a room's door."""
+    found = []
+    own = room_of(name)
+    for module, item in imported(name, tree):
+        top, _, inner = module.partition(".")
+        if top != "under10k":
+            continue
+        if not inner and not item:
+            continue  # `import under10k`, which counts where it is used
+        if not inner:  # `from under10k import x` and `under10k.x`
+            inner = item if item in ROOMS else under10k._HOMES.get(item, item)
+        room = room_of(inner)
+        if room == own:
+            continue
+        if room not in ROOMS[: ROOMS.index(own)]:
+            found.append(f"{name} imports {inner}: {room} is not before {own}")
+        elif "." in inner or (f"{room}.{item}" in FILES and item not in door(room)):
+            found.append(f"{name} imports {inner}: go through the door, under10k.{room}")
     return found
 
 
-# --- levels ------------------------------------------------------------------------------------------------------
+def door(room: str) -> set[str]:
+    """What a folder hands out."""
+    return set(dir(importlib.import_module(f"under10k.{room}")))
 
 
-def test_every_module_has_its_level() -> None:
-    assert len(INSIDE) > 20
-    assert set(INSIDE) <= LEVELS.keys(), "give a new module its place in LEVELS"
+def siblings(name: str) -> set[str]:
+    """The modules of its own room that a module imports."""
+    found = set()
+    for module, item in imported(name, TREES[name]):
+        inner = module.removeprefix("under10k.")
+        for candidate in (f"{inner}.{item}", inner):
+            if candidate in FILES and candidate != name and room_of(candidate) == room_of(name) and "." in candidate:
+                found.add(candidate)
+                break
+    return found
 
 
-def test_imports_point_down_or_sideways_and_never_in_a_circle() -> None:
-    graph = {name: neighbours(name, TREES[name]) for name in INSIDE}
+def libraries(name: str) -> set[str]:
+    return {module.partition(".")[0] for module, _ in imported(name, TREES[name])}
+
+
+# --- rooms and doors ---------------------------------------------------------------------------------------------
+
+
+def test_the_folder_holds_the_rooms_and_nothing_else() -> None:
+    entries = {path.stem for path in SOURCE.iterdir() if path.name != "__pycache__"}
+    assert entries == {*ROOMS, *OUTSIDE, "py"}
+
+
+def test_each_room_imports_only_from_those_before_it_and_through_their_doors() -> None:
+    assert len(INSIDE) > 40
+    assert [fault for name in INSIDE for fault in faults(name, TREES[name])] == []
+
+
+def test_no_room_has_a_circle_in_it() -> None:
+    graph = {name: siblings(name) for name in INSIDE if "." in name}
     assert sum(map(len, graph.values())) > 40, "the imports were found"
-    assert faults(graph) == []
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail("circle: " + " -> ".join(error.args[1]))
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "other"),
+    ("name", "code"),
     [
-        ("files", "from tenk.cli import main", "cli"),
-        ("files", "import tenk.runs", "runs"),
-        ("files", "from tenk import runs", "runs"),
-        ("files", "from .training import train", "training"),
-        ("files", "def f():\n    from . import recipes", "recipes"),
-        ("files", "import tenk\ndef f():\n    tenk.train()", "training"),
-        ("files", "import tenk\nclass A:\n    x = tenk.recipes", "recipes"),
-        ("models.gap", "from ..summary import summarise", "summary"),
-        ("errors", "from tenk import __main__", "__main__"),
+        ("files", "from under10k.cli import main"),
+        ("files", "import under10k.runs"),
+        ("files", "from under10k import runs"),
+        ("files", "from .training import train"),
+        ("files", "def f():\n    from . import recipes"),
+        ("files", "import under10k\ndef f():\n    under10k.train()"),
+        ("models.gap", "from ..runs import Run"),
+        ("errors", "from under10k import __main__"),
+        ("training.trainer", "from under10k.runs.folder import Run"),
+        ("training.trainer", "import under10k.data.digits"),
     ],
 )
-def test_an_import_that_points_up_is_found_however_it_is_written(name: str, code: str, other: str) -> None:
-    found = faults({name: neighbours(name, ast.parse(code))})
-    assert len(found) == 1
-    assert f" imports {other} " in found[0]
-
-
-def test_a_circle_is_found() -> None:
-    graph = {"errors": {"files"}, "files": {"digits"}, "digits": {"errors"}}
-    assert len(faults(graph)) == 1
-    assert faults(graph)[0].startswith("circle")
+def test_an_import_against_the_rules_is_found_however_it_is_written(name: str, code: str) -> None:
+    assert len(faults(name, ast.parse(code))) == 1
 
 
 def test_imports_for_the_type_checker_alone_do_not_count() -> None:
-    code = "if TYPE_CHECKING:\n    from tenk.cli import main\nelse:\n    from tenk.errors import TenkError"
-    assert neighbours("files", ast.parse(code)) == {"errors"}
+    code = "if TYPE_CHECKING:\n    from under10k.cli import main\nelse:\n    from under10k.errors import Under10kError"
+    assert faults("files", ast.parse(code)) == []
 
 
 # --- the rim -----------------------------------------------------------------------------------------------------
 
 
-@of_each_module
-def test_a_heavy_library_is_imported_in_its_own_module_only(name: str) -> None:
-    libraries = {dotted.partition(".")[0] for dotted in imported(name, TREES[name])}
-    assert {library for library, home in RIM.items() if library in libraries and home != name} == set()
-
-
-def test_heavy_libraries_are_imported_where_they_are_said_to_be() -> None:
-    for library, home in RIM.items():
-        assert library in {dotted.partition(".")[0] for dotted in imported(home, TREES[home])}
+def test_a_heavy_library_is_imported_in_its_own_room_only() -> None:
+    for library, room in RIM.items():
+        assert {room_of(name) for name in INSIDE if library in libraries(name)} == {room}
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_nothing_reads_or_writes_a_pickle(name: str) -> None:
-    dotted = set(imported(name, TREES[name]))
-    assert {library.partition(".")[0] for library in dotted} & FORBIDDEN == set()
+    assert libraries(name) & FORBIDDEN == set()
+    dotted = {".".join(filter(None, pair)) for pair in imported(name, TREES[name])}
     calls = {ast.unparse(node) for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute | ast.Name)}
-    for call in (
-        "torch.load",
-        "torch.save",
-        "torch.jit.load",
-        "torch.export.load",
-        "torch.hub.load",
-        "np.load",
-        "numpy.load",
-    ):
-        assert call not in calls | dotted
-    permitting = [
-        node for node in ast.walk(TREES[name]) if isinstance(node, ast.keyword) and node.arg == "allow_pickle"
-    ]
-    assert permitting == []
+    assert (calls | dotted) & UNPICKLING == set()
+    assert [n for n in ast.walk(TREES[name]) if isinstance(n, ast.keyword) and n.arg == "allow_pickle"] == []
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -298,27 +238,18 @@ def test_nothing_runs_a_text(name: str) -> None:
     assert [call for call in calls for keyword in call.keywords if keyword.arg == "shell"] == []
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["--version"], ["nonsense"], ["train", "--foo"]]
-)
-def test_the_command_line_answers_without_a_heavy_library(arguments: list[str]) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "tenk", *arguments]
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["nonsense"]])
+def test_the_command_line_answers_without_torch_or_matplotlib(arguments: list[str]) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "under10k", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == (2 if arguments[-1] in ("nonsense", "--foo") else 0)
+    assert done.returncode == (2 if arguments == ["nonsense"] else 0)
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "tenk.cli" in modules
-    heavy = {
-        "torch",
-        "matplotlib",
-        "scipy",
-        "numpy",
-        *(() if arguments[-1] == "--foo" else ("rich",)),
-    }  # cyclopts's own
-    assert {module for module in modules if module.partition(".")[0] in heavy} == set()
+    assert "under10k.cli" in modules
+    assert {module for module in modules if module.partition(".")[0] in ("torch", "matplotlib", "scipy")} == set()
 
 
 def test_importing_the_package_imports_no_library() -> None:
-    code = "import sys, tenk; print(*sorted({'torch', 'numpy', 'rich', 'cyclopts'} & sys.modules.keys()))"
+    code = "import sys, under10k; print(*sorted({'torch', 'numpy', 'rich', 'cyclopts'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
@@ -327,19 +258,19 @@ def test_importing_the_package_imports_no_library() -> None:
 
 
 def test_public_names_are_sorted_and_all_there_are() -> None:
-    assert tenk.__all__ == sorted(set(tenk.__all__))
-    assert set(tenk.__all__) == tenk._HOMES.keys() | {"recipes"}
-    assert set(tenk.__all__) <= set(dir(tenk))
+    assert under10k.__all__ == sorted(set(under10k.__all__))
+    assert set(under10k.__all__) == under10k._HOMES.keys() | {"recipes"}
+    assert set(under10k.__all__) <= set(dir(under10k))
 
 
-@pytest.mark.parametrize("name", tenk.__all__)
+@pytest.mark.parametrize("name", under10k.__all__)
 def test_a_public_name_can_be_imported_and_says_what_it_is(name: str) -> None:
-    value = getattr(tenk, name)
+    value = getattr(under10k, name)
     assert (value.__doc__ or "").strip()
     assert not (value.__doc__ or "").startswith(f"{name}("), "dataclasses write such a docstring by themselves"
 
 
-@pytest.mark.parametrize("name", tenk.__all__)
+@pytest.mark.parametrize("name", under10k.__all__)
 def test_a_type_checker_sees_each_public_name_where_it_comes_from(name: str) -> None:
     visible = {
         alias.name: node.module
@@ -349,12 +280,12 @@ def test_a_type_checker_sees_each_public_name_where_it_comes_from(name: str) -> 
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert visible[name] == ("tenk" if name == "recipes" else f"tenk.{tenk._HOMES[name]}")
+    assert visible[name] == ("under10k" if name == "recipes" else f"under10k.{under10k._HOMES[name]}")
 
 
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
-        _ = tenk.nonsense
+        _ = under10k.nonsense
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -364,4 +295,4 @@ def test_every_module_says_what_it_is_for(name: str) -> None:
 
 def test_the_package_says_that_it_is_typed() -> None:
     assert (SOURCE / "py.typed").is_file()
-    assert importlib.import_module("tenk").__version__ == tenk.__version__
+    assert importlib.import_module("under10k").__version__ == under10k.__version__

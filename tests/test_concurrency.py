@@ -12,9 +12,9 @@ from PIL import Image
 import together
 from random_networks import random_network
 from short_runs import small, weights
-from tenk.runs import save_weights
-from tenk.training import train
 from together import at_once
+from under10k.training.trainer import train
+from under10k.weights.sealed import save_weights
 
 OPTIONS = {"dropout": 0.02, "residual": False, "head": "pool"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tenk.device import pick_device
-from tenk.errors import UsageError
+from under10k.errors import UsageError
+from under10k.machine import pick_device
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPOSITORY
-from tenk.errors import missing_library
+from under10k.errors import missing_library
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = {
@@ -19,7 +19,7 @@ EXTRAS: dict[str, list[str]] = {
 
 TEXTS = [
     path
-    for pattern in ("*.md", "Makefile", "docs/*.md", "src/**/*.*", "tests/*.py", "tools/*.py")
+    for pattern in ("*.md", "Makefile", "docs/*.md", "src/**/*.*", "tests/**/*.py", "tools/*.py")
     for path in sorted(REPOSITORY.glob(pattern))
     if path.suffix in ("", ".md", ".py", ".js", ".html", ".css") and path.name != Path(__file__).name
 ]
@@ -33,7 +33,7 @@ def test_a_missing_library_is_told_with_all_that_its_extra_needs(extra: str, mon
     assert str(missing_library("this", extra)) == f"not installed: this. install it with: pip install {wanted}"
 
 
-def test_where_tenk_is_not_installed_itself_the_library_alone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_under10k_is_not_installed_itself_the_library_alone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> list[str]:
         raise importlib.metadata.PackageNotFoundError(name)
 
@@ -41,10 +41,10 @@ def test_where_tenk_is_not_installed_itself_the_library_alone_is_told(monkeypatc
     assert str(missing_library("ray", "study")) == "not installed: ray. install it with: pip install ray"
 
 
-def test_nobody_is_told_to_install_tenk_by_its_name() -> None:
+def test_nobody_is_told_to_install_under10k_by_its_name() -> None:
     """On the package index that name is a stranger's."""
     assert len(TEXTS) > 100
-    telling = re.compile(r"""pip install [^\n`]*(?<![\w./-])tenk(?![\w/])|['"`]tenk\[""")
+    telling = re.compile(r"""pip install [^\n`]*(?<![\w./-])under10k(?![\w/])|['"`]under10k\[""")
     assert not [path.name for path in TEXTS if telling.search(path.read_text(encoding="utf-8"))]
 
 

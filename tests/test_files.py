@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tenk.errors import BusyError, DataError, UsageError
-from tenk.files import (
+from under10k.errors import BusyError, DataError, UsageError
+from under10k.files import (
     is_scratch,
     locked,
     open_ordinary,
@@ -39,7 +39,7 @@ from tenk.files import (
 HOLDER = """
 import sys
 from pathlib import Path
-from tenk.files import locked
+from under10k.files import locked
 
 with locked(Path(sys.argv[1])):
     print("ready", flush=True)
@@ -49,7 +49,7 @@ with locked(Path(sys.argv[1])):
 LIMITED_WRITER = """
 import resource, signal, sys
 from pathlib import Path
-from tenk.files import write_atomically
+from under10k.files import write_atomically
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -62,7 +62,7 @@ except OSError as error:
 KILLED_WRITER = """
 import os, signal, sys
 from pathlib import Path
-from tenk.files import write_atomically
+from under10k.files import write_atomically
 
 setattr(os, sys.argv[2], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 write_atomically(Path(sys.argv[1]), b"new")
@@ -338,10 +338,10 @@ def test_a_folder_in_the_place_of_one_file_keeps_all_as_they_were(tmp_path: Path
 
 
 def test_those_who_write_together_are_asked_once_nobody_else_does(tmp_path: Path) -> None:
-    (tmp_path / ".tenk-left").mkdir()
+    (tmp_path / ".under10k-left").mkdir()
     with pytest.raises(BusyError), writing_together(tmp_path, require=lambda: refuse(tmp_path)):
         pass
-    assert [path.name for path in tmp_path.iterdir()] == [".tenk-left"], "nothing is touched"
+    assert [path.name for path in tmp_path.iterdir()] == [".under10k-left"], "nothing is touched"
     with writing_together(tmp_path) as place:
         assert [path for path in tmp_path.iterdir() if not is_scratch(path)] == []
         assert list(tmp_path.iterdir()) == [place], "what a killed process has left is gone"

@@ -36,13 +36,13 @@ from fuzzing import TARGETS, Tally, Target
 from mutations import mutate
 from random_networks import random_network
 from servers import serving
-from tenk.errors import DataError, TenkError, UsageError
-from tenk.evaluation import predict_logits
-from tenk.export.int8 import run_int8
-from tenk.export.native import compile_c, find_compiler
-from tenk.export.proof import Kind
-from tenk.serve.app import IMAGE_TYPES, reader
-from tenk.synthetic import draw_digits
+from under10k.data.synthetic import draw_digits
+from under10k.errors import DataError, Under10kError, UsageError
+from under10k.evaluation.metrics import predict_logits
+from under10k.export.c.native import compile_c, find_compiler
+from under10k.export.int8 import run_int8
+from under10k.export.proof import Kind
+from under10k.serve.app import IMAGE_TYPES, reader
 
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "10"))
 """Of all targets together."""
@@ -183,7 +183,7 @@ def split_answers(output: bytes) -> Iterator[bytes]:
         place = end
 
 
-DEMO = REPOSITORY / "src" / "tenk" / "export" / "templates" / "demo.c"
+DEMO = REPOSITORY / "src" / "under10k" / "export" / "templates" / "demo.c"
 
 
 def check_logits(kind: Kind, read: list[bytes]) -> None:
@@ -231,7 +231,7 @@ def test_a_documented_error_and_an_answer_are_counted(tmp_path: Path) -> None:
     ids=["undocumented", "of another kind", "memory", "a wrong answer"],
 )
 def test_a_fault_is_noticed(read: Callable[[Path], object], fault: str, tmp_path: Path) -> None:
-    with pytest.raises((ValueError, TenkError, AssertionError), match=fault):
+    with pytest.raises((ValueError, Under10kError, AssertionError), match=fault):
         Tally().try_one(plant(read), ("file", b"content"), tmp_path)
 
 

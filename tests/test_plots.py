@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 
 from short_runs import KilledError, StopAt, kill, small
-from tenk.corruptions import CORRUPTIONS
-from tenk.datasets import Dataset
-from tenk.evaluation import CorruptionScore, Metrics
-from tenk.plots import (
+from under10k.data.datasets import Dataset
+from under10k.evaluation.corruptions import CORRUPTIONS
+from under10k.evaluation.metrics import CorruptionScore, Metrics
+from under10k.evaluation.statistics import wilson_interval
+from under10k.plots import (
     Points,
     _running_mean,
     _stack,
@@ -28,9 +29,8 @@ from tenk.plots import (
     save_strip,
     save_tradeoff,
 )
-from tenk.recipes import Protocol
-from tenk.stats import wilson_interval
-from tenk.training import train
+from under10k.recipes import Protocol
+from under10k.training.trainer import train
 
 
 def is_picture(path: Path) -> bool:
@@ -139,7 +139,7 @@ def test_a_failed_drawing_leaves_the_old_picture(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tenk.files.os.fsync", full)
+    monkeypatch.setattr("under10k.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         save_class_sheet(dataset.test, path, "new")
     assert path.read_bytes() == old

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenk.errors import UsageError
-from tenk.models import MODELS, create_model
-from tenk.recipes import RECIPES, Augment, Optimizer, Recipe, Schedule, get_recipe, list_recipes
+from under10k.errors import UsageError
+from under10k.models.registry import MODELS, create_model
+from under10k.recipes import RECIPES, Augment, Optimizer, Recipe, Schedule, get_recipe, list_recipes
 
 of_each_recipe = pytest.mark.parametrize("name", RECIPES)
 

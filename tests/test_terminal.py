@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tenk.cli import VERBS, main
-from tenk.terminal import Part, duration, fit_bar
 from terminals import show, terminal
+from under10k.cli import VERBS, main
+from under10k.terminal import Part, duration, fit_bar
 
-TENK = [sys.executable, "-m", "tenk"]
+UNDER10K = [sys.executable, "-m", "under10k"]
 WIDTHS = [40, 80, 115, 200]
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PARTS = (
@@ -30,23 +30,23 @@ PARTS = (
 
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_a_usage_error_is_one_line_without_escape_codes(columns: int) -> None:
-    code, shown = show([*TENK, "train", "fast", "--foo"], columns)
-    assert (code, shown) == (2, "error: unknown option: --foo. did you mean --out? see: tenk train --help\n")
+    code, shown = show([*UNDER10K, "train", "fast", "--foo"], columns)
+    assert (code, shown) == (2, "error: unknown option: --foo. did you mean --out? see: under10k train --help\n")
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
 @pytest.mark.parametrize("verb", ["", "train", "predict"])
 def test_the_help_is_as_wide_as_the_terminal_and_cuts_no_word(verb: str, columns: int) -> None:
-    code, shown = show([*TENK, *verb.split(), "--help"], columns)
+    code, shown = show([*UNDER10K, *verb.split(), "--help"], columns)
     assert code == 0
     assert "\x1b" not in shown
     assert max(map(len, shown.splitlines())) <= columns
-    words = show([*TENK, *verb.split(), "--help"], 100)[1].split()
+    words = show([*UNDER10K, *verb.split(), "--help"], 100)[1].split()
     assert shown.split() == words
 
 
 def test_the_help_of_all_fits_a_small_terminal() -> None:
-    code, shown = show([*TENK, "--help"], 80)
+    code, shown = show([*UNDER10K, "--help"], 80)
     assert code == 0
     assert len(shown.splitlines()) <= 24
 
@@ -55,7 +55,7 @@ def test_the_help_of_all_fits_a_small_terminal() -> None:
 def test_a_table_has_no_colour_where_none_is_wanted_and_no_code_where_none_is_understood(
     environment: dict[str, str],
 ) -> None:
-    code, shown = show([*TENK, "recipes"], 80, None, **environment)
+    code, shown = show([*UNDER10K, "recipes"], 80, None, **environment)
     assert code == 0
     assert "documented-gap" in shown
     codes = set(ESCAPE.findall(shown))
@@ -98,7 +98,7 @@ def test_a_field_is_shown_with_its_unit_and_the_range_that_it_has(capsys: pytest
 def test_every_field_of_a_recipe_is_an_option(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import asdict
 
-    from tenk.recipes import Recipe
+    from under10k.recipes import Recipe
 
     main([verb, "--help"])
     out = capsys.readouterr().out
@@ -153,7 +153,7 @@ def training(data_folder: Path, out: Path) -> list[str]:
 
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_the_bar_of_a_training_takes_one_line_with_labels(columns: int, data_folder: Path, tmp_path: Path) -> None:
-    with terminal([*TENK, *training(data_folder, tmp_path / "run")], columns) as opened:
+    with terminal([*UNDER10K, *training(data_folder, tmp_path / "run")], columns) as opened:
         opened.read_until(" left")
         opened.write("\x03")
         shown = opened.read_all()
@@ -166,7 +166,7 @@ def test_the_bar_of_a_training_takes_one_line_with_labels(columns: int, data_fol
 
 
 def test_the_bar_is_whole_after_the_terminal_was_resized(data_folder: Path, tmp_path: Path) -> None:
-    with terminal([*TENK, *training(data_folder, tmp_path / "run")], 115) as opened:
+    with terminal([*UNDER10K, *training(data_folder, tmp_path / "run")], 115) as opened:
         opened.read_until("images/s")
         opened.resize(40)
         shown = opened.read_until("\x1b[2A\r\x1b[J")  # the line of 114 letters has become three
@@ -181,7 +181,7 @@ def test_the_bar_is_whole_after_the_terminal_was_resized(data_folder: Path, tmp_
 
 def test_ctrl_z_leaves_a_visible_cursor_and_the_training_goes_on_with_fg(data_folder: Path, tmp_path: Path) -> None:
     with terminal(["bash", "--norc", "-i"], 80, PS1="$ ") as opened:
-        opened.write(shlex.join([*TENK, *training(data_folder, tmp_path / "run")]) + "\r")
+        opened.write(shlex.join([*UNDER10K, *training(data_folder, tmp_path / "run")]) + "\r")
         opened.read_until(" left")
         opened.write("\x1a")
         opened.read_until("Stopped")
@@ -196,7 +196,7 @@ def test_ctrl_z_leaves_a_visible_cursor_and_the_training_goes_on_with_fg(data_fo
 
 def test_a_terminal_that_knows_no_codes_gets_no_bar(data_folder: Path, tmp_path: Path) -> None:
     command = ["train", "--epochs", "2", f"--data={data_folder}", f"--out={tmp_path / 'run'}"]
-    code, shown = show([*TENK, *command], 80, TERM="dumb")
+    code, shown = show([*UNDER10K, *command], 80, TERM="dumb")
     assert code == 0
     assert "\x1b" not in shown
     assert "\r" not in shown
@@ -204,9 +204,9 @@ def test_a_terminal_that_knows_no_codes_gets_no_bar(data_folder: Path, tmp_path:
 
 
 def test_ctrl_c_is_no_error(data_folder: Path, tmp_path: Path) -> None:
-    with terminal([*TENK, *training(data_folder, tmp_path / "run")]) as opened:
+    with terminal([*UNDER10K, *training(data_folder, tmp_path / "run")]) as opened:
         opened.read_until(" left")
         opened.write("\x03")
         shown = opened.read_all()
     assert "error:" not in shown
-    assert re.search(r"\r\x1b\[Jstopped: epoch \d+, step \d+ is saved\. resume with: tenk train", shown)
+    assert re.search(r"\r\x1b\[Jstopped: epoch \d+, step \d+ is saved\. resume with: under10k train", shown)

@@ -1,4 +1,4 @@
-"""What another tenk wrote, older or newer, is read as it was meant, or refused in one line that says what to do."""
+"""What another under10k wrote, older or newer, is read as it was meant, or refused in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import tenk
-import tenk.cli
+import under10k
+import under10k.cli
 from short_runs import KilledError, StopAt, kill, small, weights
-from tenk.datasets import Dataset
-from tenk.errors import ModelError
-from tenk.plan import read_plan
-from tenk.plots import save_curves
-from tenk.runs import Run, load_model
-from tenk.study import read_points, run_study
-from tenk.study_report import StudyReport
-from tenk.training import train
+from under10k.data.datasets import Dataset
+from under10k.errors import ModelError
+from under10k.plots import save_curves
+from under10k.runs.folder import Run
+from under10k.runs.weights import load_model
+from under10k.study.plan import read_plan
+from under10k.study.report import StudyReport
+from under10k.study.results import read_points
+from under10k.study.study import run_study
+from under10k.training.trainer import train
 
 RECIPE = small(epochs=2, batch_size=192)
 
@@ -74,18 +76,18 @@ def without_newer_fields(recipe: dict[str, Any]) -> None:
 def as_0_1_0_wrote_it(folder: Path) -> None:
     """Take out what a run folder has only had since 0.1.0, and name that as its author."""
     rewrite(folder / "recipe.json", without_newer_fields)
-    rewrite(folder / "environment.json", lambda environment: environment.update(tenk="0.1.0"))
+    rewrite(folder / "environment.json", lambda environment: environment.update(under10k="0.1.0"))
     if (folder / "result.json").exists():
         rewrite(folder / "result.json", lambda result: result.pop("last_accuracy"))
 
 
-def as_a_newer_tenk_might(folder: Path) -> None:
+def as_a_newer_under10k_might(folder: Path) -> None:
     """Add a field to everything but the recipe, of which nothing may be passed over."""
     for name in "result.json", "metrics.jsonl", "environment.json":
-        rewrite(folder / name, lambda value: value.update(new="x", tenk="99.0"))
+        rewrite(folder / name, lambda value: value.update(new="x", under10k="99.0"))
 
 
-@pytest.mark.parametrize("age", [as_0_1_0_wrote_it, as_a_newer_tenk_might])
+@pytest.mark.parametrize("age", [as_0_1_0_wrote_it, as_a_newer_under10k_might])
 def test_a_finished_run_of_another_version_is_read_whole(
     age: Callable[[Path], None], finished: Path, dataset: Dataset
 ) -> None:
@@ -104,16 +106,16 @@ def test_a_finished_run_of_another_version_is_read_whole(
 def test_a_training_that_another_version_began_is_not_gone_on_with(
     version: str | None, killed: Path, dataset: Dataset
 ) -> None:
-    rewrite(killed / "environment.json", lambda environment: environment.update(tenk=version))
+    rewrite(killed / "environment.json", lambda environment: environment.update(under10k=version))
     with pytest.raises(
-        ModelError, match=rf"tenk was {version}, is now {tenk.__version__}\. finish it with the tenk that"
+        ModelError, match=rf"under10k was {version}, is now {under10k.__version__}\. finish it with the under10k that"
     ):
         train(RECIPE, dataset, killed, resume=True, reports=[])
 
 
 def test_a_training_that_0_1_0_began_names_the_version_and_no_field(killed: Path, dataset: Dataset) -> None:
     as_0_1_0_wrote_it(killed)
-    with pytest.raises(ModelError, match=r"tenk was 0\.1\.0, is now"):
+    with pytest.raises(ModelError, match=r"under10k was 0\.1\.0, is now"):
         train(Run(killed).recipe(), dataset, killed, resume=True, reports=[])
 
 
@@ -123,17 +125,17 @@ def test_a_recipe_with_a_field_that_is_not_known_is_refused_with_what_to_do(
 ) -> None:
     rewrite(finished / "recipe.json", lambda recipe: recipe.update(sharpness=0.1))
     with pytest.raises(SystemExit) as ended:
-        tenk.cli.main([*verb, str(finished)])
+        under10k.cli.main([*verb, str(finished)])
     error = capsys.readouterr().err
     assert (ended.value.code, error.count("\n")) == (4, 1)
     assert error.startswith(f"error: cannot read the recipe: {finished / 'recipe.json'} (unknown field of recipe")
-    assert "use the tenk that wrote it" in error
+    assert "use the under10k that wrote it" in error
 
 
 def test_metrics_that_lack_something_are_not_taken_for_none(finished: Path) -> None:
     rewrite(finished / "metrics.jsonl", lambda epoch: epoch.pop("train_loss"))
     with pytest.raises(
-        ModelError, match=r"cannot read the metrics: .* line 1 .*train_loss.*use the tenk that wrote it"
+        ModelError, match=r"cannot read the metrics: .* line 1 .*train_loss.*use the under10k that wrote it"
     ):
         Run(finished).history()
 
@@ -160,13 +162,13 @@ def test_a_study_of_an_older_version_goes_on_and_says_which_runs_are_its(study: 
     report, shown = quiet()
     found = run_study([RECIPE], 2, dataset, study, engine="serial", threads=1, report=report)
     assert [row.n for row in found.rows] == [2]
-    assert "kept as they are: 1 finished runs of tenk 0.1.0." in shown.getvalue()
+    assert "kept as they are: 1 finished runs of under10k 0.1.0." in shown.getvalue()
     assert weights(study / "runs" / "small-s0") == before
 
 
 def test_a_plan_with_a_field_that_is_not_known_is_refused_with_what_to_do(study: Path) -> None:
     rewrite(study / "plan.json", lambda plan: [recipe.update(sharpness=0.1) for recipe in plan["variants"].values()])
-    with pytest.raises(ModelError, match=r"cannot read the plan: .*unknown field.*use the tenk that wrote it"):
+    with pytest.raises(ModelError, match=r"cannot read the plan: .*unknown field.*use the under10k that wrote it"):
         read_plan(study)
 
 

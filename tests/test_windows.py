@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tenk import engines
-from tenk.training import StopSignals
+from under10k.study import engines
+from under10k.training.signals import StopSignals
 
 
 def test_a_worker_whose_driver_is_gone_stops_saved_where_asking_the_pipe_fails(monkeypatch: pytest.MonkeyPatch) -> None:

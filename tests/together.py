@@ -15,8 +15,8 @@ from unittest.mock import patch
 
 from rich.console import Console
 
-from tenk.errors import TenkError
-from tenk.recipes import Recipe
+from under10k.errors import Under10kError
+from under10k.recipes import Recipe
 
 Outcome = tuple[int, str]
 """An exit code, and the error's line."""
@@ -25,7 +25,7 @@ Outcome = tuple[int, str]
 def at_once(*calls: Callable[[], Any]) -> list[Outcome]:
     """Make each call in a process of its own, all from the same moment on; they must end, well or with an error."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tenk.training"])
+    context.set_forkserver_preload(["under10k.training.trainer"])
     outcomes = context.SimpleQueue()
     barriers = context.Barrier(len(calls)), context.Barrier(len(calls))
     processes = [context.Process(target=_call, args=(call, *barriers, outcomes)) for call in calls]
@@ -46,7 +46,7 @@ def _call(call: Callable[[], Any], start: Barrier, steps: Barrier, outcomes: Sim
     start.wait(60)
     try:
         call()
-    except TenkError as error:
+    except Under10kError as error:
         outcomes.put((error.exit_code, str(error)))
     else:
         outcomes.put((0, ""))
@@ -69,28 +69,28 @@ def step_by_step(replace: Callable[[Path, Path], Path], folder: Path) -> Callabl
 
 def study(recipe: Recipe, data: Path, folder: Path) -> None:
     """Train a recipe under two seeds."""
-    from tenk.study import run_study
-    from tenk.study_report import StudyReport
+    from under10k.study.report import StudyReport
+    from under10k.study.study import run_study
 
     run_study([recipe], 2, data, folder, engine="serial", report=StudyReport(Console(file=io.StringIO())))
 
 
 def export(to: str, weights: Path, out: Path, data: Path) -> None:
     """Export a network; C without the compiler's check, which takes its time."""
-    from tenk.datasets import load_digits
-    from tenk.export.c import export_c
-    from tenk.export.html import export_html
-    from tenk.export.onnx import export_onnx
-    from tenk.runs import load_weights
+    from under10k.data.datasets import load_digits
+    from under10k.export.c.folder import export_c
+    from under10k.export.html import export_html
+    from under10k.export.onnx import export_onnx
+    from under10k.runs.weights import load_weights
 
     write = {"c": export_c, "html": export_html, "onnx": export_onnx}[to]
     in_step = patch.object(Path, "replace", step_by_step(Path.replace, out))
-    with in_step, patch("tenk.export.c.find_compiler", lambda: None):
+    with in_step, patch("under10k.export.c.folder.find_compiler", lambda: None):
         write(*load_weights(weights), out, "float", load_digits(data))
 
 
 def plot(run: Path, out: Path) -> None:
     """Draw the curves of a run."""
-    from tenk.plots import save_curves
+    from under10k.plots import save_curves
 
     save_curves([run], out)

@@ -1,4 +1,4 @@
-"""Check all that is installed beside tenk: python tools/audit.py.
+"""Check all that is installed beside under10k: python tools/audit.py.
 
 First what the packages say of themselves: a licence that lets MIT software use them, a Python that they are for, and
 dependencies that fit together. Then PyPI's list of known vulnerabilities, by way of pip-audit. Packages that the index
@@ -32,7 +32,7 @@ def main() -> int:
     """Check, print what was found, and return the exit code."""
     packages = sorted(
         {
-            found.metadata["Name"]: found for found in metadata.distributions() if found.metadata["Name"] != "tenk"
+            found.metadata["Name"]: found for found in metadata.distributions() if found.metadata["Name"] != "under10k"
         }.items()
     )
     faults = [fault for name, found in packages for fault in _find_faults(name, cast("Message", found.metadata))]

@@ -1,9 +1,9 @@
-"""Put `tenk serve` under load and check every answer: python tools/load_server.py [--seconds 30] [--clients 200].
+"""Put `under10k serve` under load and check every answer: python tools/load_server.py [--seconds 30] [--clients 200].
 
 A real server on a free port of this machine, and clients that send pictures and come back when they are told to; among
 them slow ones, whose headers or bodies drip, and greedy ones, whose bodies are too large or never end. Prints what was
-answered, how soon, and the server's memory. Ends with 1 where an answer is not what `tenk predict` says, where one is
-missing or none that the client should get, or where memory has grown. Linux only: memory is read from /proc.
+answered, how soon, and the server's memory. Ends with 1 where an answer is not what `under10k predict` says, where one
+is missing or none that the client should get, or where memory has grown. Linux only: memory is read from /proc.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tenk.synthetic import draw_digits
+from under10k.data.synthetic import draw_digits
 
 PICTURES = 24
 
@@ -110,7 +110,7 @@ def find_fault(client: str, answer: Answer, expected: Any) -> str:
     except ValueError:
         return f"{status} without JSON"
     if status == 200:
-        return "" if found == expected else "another answer than that of tenk predict"
+        return "" if found == expected else "another answer than that of under10k predict"
     if status == 503 and "retry-after" not in headers:
         return "503 without Retry-After"
     return "" if set(found) == {"error"} else f"{status} without its error"
@@ -135,8 +135,8 @@ def draw_pictures(folder: Path) -> list[Path]:
 
 
 def ask_command_line(pictures: list[Path], weights: str) -> list[Any]:
-    """Return what `tenk predict --json` says of each picture."""
-    command = [sys.executable, "-m", "tenk", "predict", "--json", "--model", weights, *map(str, pictures)]
+    """Return what `under10k predict --json` says of each picture."""
+    command = [sys.executable, "-m", "under10k", "predict", "--json", "--model", weights, *map(str, pictures)]
     answers = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)  # noqa: S603
     return [{name: value for name, value in answer.items() if name != "picture"} for answer in answers]
 
@@ -146,8 +146,8 @@ def ask_command_line(pictures: list[Path], weights: str) -> list[Any]:
 
 @contextmanager
 def serve(weights: str) -> Iterator[tuple[int, int]]:
-    """Run `tenk serve` while the block runs, and give its port and its process's number."""
-    command = [sys.executable, "-m", "tenk", "serve", weights, "--port", "0", "--no-open"]
+    """Run `under10k serve` while the block runs, and give its port and its process's number."""
+    command = [sys.executable, "-m", "under10k", "serve", weights, "--port", "0", "--no-open"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
             assert process.stdout
@@ -304,7 +304,7 @@ async def put_under_load(port: int, process: int, known: list[tuple[bytes, Any]]
 
 def main() -> int:
     """Print what the load came to; return 1 where something is wrong."""
-    parser = argparse.ArgumentParser(description="Put tenk serve under load, and check every answer.")
+    parser = argparse.ArgumentParser(description="Put under10k serve under load, and check every answer.")
     parser.add_argument("weights", nargs="?", default="robust")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--clients", type=int, default=200)

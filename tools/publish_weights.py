@@ -21,43 +21,46 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from picture_maker import CONDITIONS
 from picture_report import pictures
-from tenk.datasets import load_digits
-from tenk.digits import Digits
-from tenk.evaluation import evaluate, evaluate_corruptions, mean_corruption_accuracy
-from tenk.files import sha256, write_atomically
-from tenk.prediction import predict
-from tenk.recipes import Recipe, get_recipe
-from tenk.runs import Result, Run, load_weights, save_weights
-from tenk.weights import FOLDER
+from under10k.data.datasets import load_digits
+from under10k.data.digits import Digits
+from under10k.evaluation.metrics import evaluate, evaluate_corruptions, mean_corruption_accuracy
+from under10k.files import sha256, write_atomically
+from under10k.pictures.prediction import predict
+from under10k.recipes import Recipe, get_recipe
+from under10k.runs.folder import Run
+from under10k.runs.records import Result
+from under10k.runs.weights import load_weights
+from under10k.weights.bundled import FOLDER
+from under10k.weights.sealed import save_weights
 
 CARD = """# {name}: trained weights
 
-A network `{model}` of {parameters:,} parameters that reads one handwritten digit. `tenk.load_model("{name}")` loads it.
+A network `{model}` of {parameters:,} parameters that reads one handwritten digit; `under10k.load_model("{name}")`.
 
 | | |
 |---|---|
 | recipe | `{recipe}`, {epochs} epochs, seed 0, protocol `{protocol}`: all 60,000 training images, the last weights |
-| command | `OMP_NUM_THREADS={threads} tenk train {command} --data mnist` |
+| command | `OMP_NUM_THREADS={threads} under10k train {command} --data mnist` |
 | MNIST, these weights | {accuracy:.2%} of the 10,000 test images (95 % Wilson interval {low:.2%} to {high:.2%}) |
 | MNIST, the recipe | {mean} |
 | calibration error | {calibration:.4f} (expected, 15 bins, on the test images) |
-| corrupted images | {corrupted:.2%}, mean of 12 corruptions at 5 strengths (`tenk evaluate {name} --corruptions`) |
+| corrupted images | {corrupted:.2%}, mean of 12 corruptions at 5 strengths (`under10k evaluate {name} --corruptions`) |
 | trained with | torch {torch}, {device}, threads: {threads}; there {again} this very file again |
 | SHA-256 | `{digest}` |
 
 **Input.** float32 (B, 1, 28, 28): a white digit on black, values in [0, 1], its longer side scaled to 20 pixels and its
-centre of mass at the picture's centre, as MNIST's are; then `(x - 0.1307) / 0.3081`. `tenk.predict` does all this to
-any picture. **Output.** Ten logits, 0 to 9.
+centre of mass at the picture's centre, as MNIST's are; then `(x - 0.1307) / 0.3081`. `under10k.predict` does all this
+to any picture. **Output.** Ten logits, 0 to 9.
 
 **Limits.** It knows ten digits as people in the United States wrote them around 1990, and answers with one of them
 whatever it is shown. It was not made to decide on anything that matters, such as money or medicine.
 {more}
-**Licence.** MIT, as tenk. Trained on MNIST (Y. LeCun, C. Cortes, C. J. C. Burges).
+**Licence.** MIT, as under10k. Trained on MNIST (Y. LeCun, C. Cortes, C. J. C. Burges).
 """
 
 ROBUST = """
 It is trained on strokes thicker, thinner and more slanted than MNIST's, on bent, shifted, cut and noisy digits, and is
-what `tenk predict` and the page use unless told otherwise. On people's pictures the network is surer than it is
+what `under10k predict` and the page use unless told otherwise. On people's pictures the network is surer than it is
 right. So its last layer is divided by {temperature:.2f}, the temperature (C. Guo and others, 2017, arXiv 1706.04599)
 that makes the digits of {pictures:,} pictures, made of the last 10,000 training images by `tests/picture_maker.py`,
 likeliest; no answer changes by it.

@@ -1,8 +1,8 @@
 """Run the numeric tests as other processors would: python tools/run_on_cpus.py [PYTEST OPTION...].
 
 PyTorch picks its vector instructions from the processor, and adds up in another order with each; so it does with
-another number of threads. What tenk promises must hold with all of them. Those that this processor lacks are left out,
-and named. Ends with 1 where a test fails with any of them.
+another number of threads. What under10k promises must hold with all of them. Those that this processor lacks are left
+out, and named. Ends with 1 where a test fails with any of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TESTS = Path(__file__).resolve().parent.parent / "tests"
 
 NUMERIC = [
     "augment", "averaging", "corruptions", "docs", "evaluation", "export_c", "export_onnx", "export_plain", "ink",
-    "models", "pictures", "prediction", "preprocess", "rearrange", "resume", "schedule", "selection", "sgd", "stats",
+    "models", "pictures", "prediction", "framing", "layout", "resume", "schedule", "selection", "sgd", "statistics",
     "study", "synthetic", "training", "weights",
 ]  # fmt: skip
 """The test files that compute with numbers; all others are about files, words and processes."""
@@ -36,7 +36,7 @@ def main(options: list[str]) -> int:
     for kind in known:
         for threads in "1", "2":
             asked = {"ATEN_CPU_CAPABILITY": kind, "ONEDNN_MAX_CPU_ISA": INSTRUCTIONS[kind], "TEST_THREADS": threads}
-            files = [str(TESTS / f"test_{name}.py") for name in NUMERIC]
+            files = [str(path) for name in NUMERIC for path in TESTS.rglob(f"test_{name}.py")]
             command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadfile", *options, *files]
             print(f"\n{kind}, {threads} thread(s)", flush=True)
             done = subprocess.run(command, env=os.environ | asked)  # noqa: S603

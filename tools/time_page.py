@@ -21,9 +21,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from browsers import QUIET, find_chromium, on_screen
-from tenk.export.html import build_page
-from tenk.runs import load_weights
-from tenk.synthetic import WAYS
+from under10k.data.synthetic import WAYS
+from under10k.export.html import build_page
+from under10k.runs.weights import load_weights
 
 ROUNDS = 3
 """How often each page is opened anew and drawn on."""

@@ -1,1 +1,0 @@
-"""Serves the page to draw a digit on, and an API beside it."""

@@ -1,0 +1,135 @@
+"""What `under10k evaluate` finds out about trained weights, and keeps: figures and pictures in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from under10k.data import Dataset, load_digits
+from under10k.evaluation import (
+    CORRUPTIONS,
+    CorruptionScore,
+    Metrics,
+    evaluate,
+    evaluate_corruptions,
+    mean_corruption_accuracy,
+)
+from under10k.files import require_folder, write_json, writing_together
+from under10k.machine import pick_device
+from under10k.runs import load_weights, recorded_data
+
+PICTURES = ("confusion.png", "misread.png", "corruptions.png", "corruptions-examples.png")
+"""All that an evaluation may draw."""
+
+
+Track = Callable[[Sequence[str]], Iterable[str]]
+"""Hands on each piece of work in turn, and may show how far it has come."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What trained weights are worth on the test images of a data set."""
+
+    data: Dataset
+    metrics: Metrics
+    corruptions: Sequence[CorruptionScore]
+    """Scores on corrupted images; none where they were not asked for."""
+    protocol: str | None
+    """The protocol that the weights were trained under; None where they were trained on other data than this."""
+    folder: Path
+    """Where figures and pictures belong by default."""
+
+    @property
+    def without_disputed(self) -> Metrics | None:
+        """The metrics without MNIST's disputed labels; None on other data."""
+        return self.metrics.without_disputed(self.data.test)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        disputed = self.without_disputed
+        return {
+            "data": self.data.name,
+            "note": self.data.note,
+            "protocol": self.protocol,
+            **self.metrics.to_dict(),
+            "without_disputed": disputed and disputed.to_dict(),
+            "mean_corruption_accuracy": mean_corruption_accuracy(self.corruptions) if self.corruptions else None,
+            "corruptions": [score.to_dict() for score in self.corruptions] or None,
+        }
+
+    def save(self, folder: str | Path | None = None) -> Path:
+        """Write `metrics.json` and the pictures into a folder, by default `self.folder`, and return it.
+
+        They are written together: those of one evaluation never lie beside those of another.
+
+        Raises:
+            OSError: the folder cannot be made or written to.
+        """
+        from under10k.plots import save_confusion, save_corruption_examples, save_corruptions, save_misread
+
+        place = self.folder if folder is None else Path(folder)
+        with writing_together(place, stale=PICTURES) as scratch:
+            write_json(scratch / "metrics.json", self.to_dict())
+            save_confusion(self.metrics, scratch / "confusion.png")
+            save_misread(self.metrics, self.data.test, scratch / "misread.png")
+            if self.corruptions:
+                save_corruptions(self.metrics.interval, self.corruptions, scratch / "corruptions.png")
+                save_corruption_examples(self.data.test.images[0], scratch / "corruptions-examples.png")
+        return place
+
+
+def default_folder(weights: Path) -> Path:
+    """Return where the evaluation of weights belongs: in their run folder, or beside the file's name."""
+    return weights / "evaluation" if weights.is_dir() else Path(f"{weights.stem}-evaluation")
+
+
+def require_evaluation_folder(folder: Path) -> None:
+    """Refuse a folder that an evaluation could not be saved in, before the work.
+
+    Raises:
+        UsageError: something else stands where a file belongs.
+        OSError: it cannot be made or written to.
+    """
+    require_folder(folder, "metrics.json", *PICTURES)
+
+
+def evaluate_run(
+    weights: str | Path,
+    data: str | Path | Dataset | None = None,
+    out: str | Path | None = None,
+    *,
+    corruptions: bool = False,
+    device: str = "auto",
+    track: Track = lambda names: names,
+) -> Evaluation:
+    """Score trained weights on test images: those of `data`, by default those of the data they were trained with.
+
+    `weights` is a run folder, a weights file, or the name of bundled weights. `out` is the folder that figures and
+    pictures are written into; without it nothing is written until `Evaluation.save`. `corruptions` has the weights
+    scored on corrupted images too, each kind handed through `track`.
+
+    Raises:
+        UsageError: the device or the data set is unknown.
+        DataError: the data is missing or damaged.
+        ModelError: the weights are missing or damaged.
+        OSError: `out` cannot be written to.
+    """
+    place = Path(weights)
+    if out is not None:
+        require_evaluation_folder(Path(out))
+    model, facts = load_weights(weights)
+    digits = data if isinstance(data, Dataset) else load_digits(data or recorded_data(place))
+    metrics = evaluate(model.to(pick_device(device)), digits.test)
+    scores = evaluate_corruptions(model, digits.test, track(tuple(CORRUPTIONS))) if corruptions else []
+    found = Evaluation(
+        digits,
+        metrics,
+        scores,
+        facts.protocol if facts.data_sha256 == digits.sha256() else None,
+        default_folder(place),
+    )
+    if out is not None:
+        found.save(out)
+    return found

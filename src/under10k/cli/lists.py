@@ -1,0 +1,118 @@
+"""`under10k datasets`, `under10k models`, `under10k recipes`: what there is."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from under10k.cli import names
+from under10k.cli.output import show_facts, show_rows
+from under10k.cli.parsing import Flag, shown
+from under10k.errors import UsageError
+from under10k.recipes import RECIPES, get_recipe
+
+
+def datasets(
+    name: Annotated[str | None, shown("DATA", complete=names.data)] = None,
+    /,
+    *,
+    sheet: Annotated[Path | None, shown("PICTURE", complete=names.files)] = None,
+    json: Flag = False,
+) -> None:
+    """List the known data sets, or look into one.
+
+    Args:
+        name: A known name or a folder: read it, count it, and show its checksum.
+        sheet: Draw the first training images of each class into this picture.
+        json: Print as JSON.
+    """
+    if name is None and sheet:
+        raise UsageError(
+            f"--sheet of no data set: {sheet}. write: under10k datasets mnist --sheet {shlex.quote(str(sheet))}"
+        )
+
+    from under10k.data import DATASETS, load_digits
+
+    if name is None:
+        rows = [
+            (known.name, known.description, _place(known.name), known.train_count, known.test_count)
+            for known in DATASETS.values()
+        ]
+        columns = ("name", "what it shows", "where", "training", "test")
+        show_rows("data sets", columns, rows, json)
+        return
+    if sheet:
+        from under10k.files import require_file
+
+        require_file(sheet)
+    loaded = load_digits(name)
+    if sheet:
+        from under10k.plots import save_class_sheet
+
+        save_class_sheet(loaded.train, sheet, f"{loaded.name}: training images")
+    facts = {
+        "name": loaded.name,
+        "training": len(loaded.train),
+        "test": len(loaded.test),
+        "sha256": loaded.sha256(),
+        "note": loaded.note,
+        "sheet": str(sheet) if sheet else None,
+    }
+    show_facts(facts, json)
+
+
+def models(*, json: Flag = False) -> None:
+    """List the networks and their variants.
+
+    Args:
+        json: Print as JSON.
+    """
+    from under10k.models import count_parameters, create_model, list_models
+
+    variants = itertools.product(list_models(), (False, True), ("pool", "linear"))
+    rows = [
+        (*variant, count_parameters(create_model(variant[0], residual=variant[1], head=variant[2])))
+        for variant in variants
+    ]
+    show_rows("models", ("name", "residual", "head", "parameters"), rows, json)
+
+
+def recipes(
+    name: Annotated[str | None, shown("RECIPE", complete=names.recipes)] = None,
+    /,
+    *,
+    json: Flag = False,
+) -> None:
+    """List the recipes, or show every field of one.
+
+    Args:
+        name: A recipe: show it whole.
+        json: Print as JSON.
+    """
+    if name is not None:
+        shown_recipe = get_recipe(name)
+        print(shown_recipe.to_json()) if json else show_facts(_flat(asdict(shown_recipe)), json)
+        return
+    known = [(build(), (build.__doc__ or "").partition("\n")[0]) for _, build in sorted(RECIPES.items())]
+    rows = [(r.name, r.model, r.epochs, r.optimizer.name, r.protocol, about) for r, about in known]
+    show_rows("recipes", ("name", "model", "epochs", "optimizer", "protocol", "what it is"), rows, json)
+
+
+def _place(data_set: str) -> str:
+    from under10k.data import find_dataset
+
+    if data_set == "synthetic":
+        return "drawn when needed"
+    return str(find_dataset(data_set) or "to be downloaded")
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Write nested fields as `optimizer.lr`, the way the command line names them."""
+    flat: dict[str, Any] = {}
+    for name, item in value.items():
+        flat.update(_flat(item, f"{prefix}{name}.") if isinstance(item, dict) else {f"{prefix}{name}": str(item)})
+    return flat

@@ -1,0 +1,53 @@
+"""`under10k plot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from under10k.cli import names
+from under10k.cli.output import show
+from under10k.cli.parsing import Flag, shown
+from under10k.errors import UsageError
+
+DEFAULT = Path("curves.png")
+
+
+def plot(
+    *folders: Annotated[Path, shown("FOLDER", complete=names.runs_and_studies, required=True)],
+    out: Annotated[Path | None, shown("PICTURE", "-o", complete=names.files)] = None,
+    batches: Flag = False,
+) -> None:
+    """Draw the curves of runs over each other, or compare studies.
+
+    Of studies, the accuracy is drawn against their seconds.
+
+    Args:
+        folders: Run folders, or study folders.
+        out: Picture to write, in place of one that is there; by default curves.png, which must not be there yet.
+        batches: Draw the loss of every batch, and the learning rate, instead of epochs; of runs only.
+    """
+    if out is None and DEFAULT.exists():
+        raise UsageError(f"{DEFAULT} is there already: not written over. name the picture, with: -o PICTURE")
+    studies = [folder for folder in folders if (folder / "plan.json").is_file()]
+    if studies and len(studies) < len(folders):
+        raise UsageError(
+            "runs and studies together: they have nothing to share in one picture. plot one kind at a time"
+        )
+    if studies and batches:
+        raise UsageError(f"a study has no batches: {studies[0]}. give runs, such as those in {studies[0] / 'runs'}")
+
+    from under10k.files import require_file
+    from under10k.plots import save_batches, save_curves, save_tradeoff
+    from under10k.study import read_points
+    from under10k.terminal import literal
+
+    target = out or DEFAULT
+    require_file(target)
+    if studies:
+        save_tradeoff(read_points(studies), target)
+    else:
+        (save_batches if batches else save_curves)(folders, target)
+    kind = "study" if studies else "run"
+    kinds = kind if len(folders) == 1 else {"study": "studies", "run": "runs"}[kind]
+    show(f"{len(folders)} {kinds} drawn: {literal(str(target))}")

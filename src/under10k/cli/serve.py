@@ -1,0 +1,69 @@
+"""`under10k serve`."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+from under10k.cli import names
+from under10k.cli.output import complain, show
+from under10k.cli.parsing import shown
+from under10k.errors import missing_library
+
+
+def serve(
+    weights: Annotated[Path, shown("WEIGHTS", complete=names.weights)] = Path("robust"),
+    /,
+    *,
+    host: Annotated[str, shown("ADDRESS")] = "127.0.0.1",
+    port: Annotated[int, shown("PORT")] = 8000,
+    open: bool = True,
+) -> None:
+    """Serve a page to draw a digit on, and an API beside it.
+
+    POST a picture to /api/predict.
+
+    Args:
+        weights: A run folder, a weights file, or the name of bundled weights.
+        host: Address to listen on; 0.0.0.0 for everyone on the network.
+        port: Port to listen on; 0 takes any that is free.
+        open: Open the page in the browser, where there is one.
+    """
+    try:
+        from under10k.serve import create_app, listen, reader, run
+    except ImportError as error:
+        raise missing_library(error.name or "the server's library", "serve") from None
+    from under10k.export import build_page
+    from under10k.runs import load_weights
+
+    model, facts = load_weights(weights)
+    app = create_app(build_page(model, facts), reader(model), host=host)
+    listener = listen(host, port)
+    url = _announce(listener, host)
+    if open and has_browser():
+        webbrowser.open(url)
+    run(app, listener)
+
+
+def _announce(listener: socket.socket, host: str) -> str:
+    """Say where the server is, and whether others can reach it; return the page's address."""
+    address, port = listener.getsockname()[:2]
+    own = ipaddress.ip_address(address)
+    name = socket.gethostname() if own.is_unspecified else f"[{address}]" if own.version == 6 else address
+    if not own.is_loopback:
+        complain(f"listening on {host}: whoever reaches this machine can use it", "warning")
+    show(f"draw a digit: http://{name}:{port}/")
+    show("stop with Ctrl-C")
+    sys.stdout.flush()
+    return f"http://{name}:{port}/"
+
+
+def has_browser() -> bool:
+    """Tell whether someone sits at a screen: elsewhere, a browser made of text might take over the terminal."""
+    screen = sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    return sys.stdout.isatty() and bool(screen)

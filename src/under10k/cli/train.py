@@ -1,0 +1,79 @@
+"""`under10k train`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from under10k.cli import names
+from under10k.cli.fields import fields_as_options, read_one_of_each
+from under10k.cli.output import show_json
+from under10k.cli.parsing import DataName, Device, Flag, Folder, Quiet, shown
+from under10k.errors import UsageError
+from under10k.recipes import Recipe, get_recipe, override
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    Fields = dict[str, Any]
+else:
+    from pathlib import Path
+
+    Fields = fields_as_options()
+
+
+def train(
+    recipe: Annotated[str | None, shown("RECIPE", complete=names.recipes)] = None,
+    /,
+    *,
+    data: DataName = None,
+    device: Device = "auto",
+    out: Folder = None,
+    resume: Annotated[Path | None, shown("RUN", complete=names.runs)] = None,
+    tensorboard: Flag = False,
+    quiet: Quiet = False,
+    json: Flag = False,
+    fields: Fields = None,  # type: ignore[assignment]
+) -> None:
+    """Train a network; any field of a recipe is an option.
+
+    Args:
+        recipe: Recipe to train, by default the one called default; `under10k recipes` lists them.
+        data: A known name (`under10k datasets`), a folder of four IDX files, or auto: MNIST, else synthetic digits.
+        device: cpu, cuda or mps; auto takes the fastest there is.
+        out: Run folder to make; by default runs/RECIPE-sSEED.
+        resume: Run folder to continue instead.
+        tensorboard: Write TensorBoard event files too.
+        quiet: Print nothing but warnings and errors.
+        json: Print the result as JSON, and nothing else but warnings and errors.
+    """
+    if resume and (out or recipe):
+        raise _two_at_once(resume, out, recipe)
+    chosen = _choose(recipe, resume, fields)
+
+    from under10k.runs import recorded_data
+    from under10k.training import ConsoleReport, Report, TensorBoardReport, WarningReport
+    from under10k.training import train as run_training
+
+    reports: list[Report] = [WarningReport() if quiet or json else ConsoleReport()]
+    if tensorboard:
+        reports.append(TensorBoardReport())
+    given = data or recorded_data(resume)
+    result = run_training(chosen, given, resume or out, resume is not None, device=device, reports=reports)
+    if json:
+        show_json(result.to_dict())
+
+
+def _two_at_once(resume: Path, out: Path | None, recipe: str | None) -> UsageError:
+    if out:
+        return UsageError(f"--resume and --out together: {resume}, {out}. a run goes on where it is: leave out --out")
+    return UsageError(f"--resume and a recipe together: {recipe}. a run has its recipe: leave out {recipe}")
+
+
+def _choose(recipe: str | None, resume: Path | None, fields: dict[str, Any] | None) -> Recipe:
+    """Return the recipe to train: that of the run to resume, or the named one; with the fields that were given."""
+    changes = read_one_of_each(fields)
+    if resume is None:
+        return override(get_recipe(recipe or "default"), changes)
+    from under10k.runs import Run
+
+    return override(Run(resume).recipe(), changes)

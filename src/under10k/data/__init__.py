@@ -1,0 +1,58 @@
+"""Digits to train on and to test with: where they come from, their frame, and how they are deformed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from under10k.lazy import lazy_door
+
+if TYPE_CHECKING:
+    from under10k.data.augmentation import affine_grid, augment, resample
+    from under10k.data.catalogue import DATASETS
+    from under10k.data.datasets import Dataset, find_dataset, load_digits
+    from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, normalise, to_unit
+    from under10k.data.framing import BOX, frame
+    from under10k.data.synthetic import draw_digits
+
+__all__ = [
+    "BOX",
+    "CLASSES",
+    "DATASETS",
+    "Dataset",
+    "Digits",
+    "MEAN",
+    "SIDE",
+    "STD",
+    "affine_grid",
+    "augment",
+    "draw_digits",
+    "find_dataset",
+    "frame",
+    "load_digits",
+    "normalise",
+    "resample",
+    "to_unit",
+]
+
+__getattr__, __dir__ = lazy_door(
+    __name__,
+    {
+        "BOX": "framing",
+        "CLASSES": "digits",
+        "DATASETS": "catalogue",
+        "Dataset": "datasets",
+        "Digits": "digits",
+        "MEAN": "digits",
+        "SIDE": "digits",
+        "STD": "digits",
+        "affine_grid": "augmentation",
+        "augment": "augmentation",
+        "draw_digits": "synthetic",
+        "find_dataset": "datasets",
+        "frame": "framing",
+        "load_digits": "datasets",
+        "normalise": "digits",
+        "resample": "augmentation",
+        "to_unit": "digits",
+    },
+)

@@ -1,0 +1,129 @@
+"""Batched random deformations, computed on the images' own device."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from under10k.recipes import Augment
+
+
+def augment(images: Tensor, generator: Generator, amounts: Augment) -> Tensor:
+    """Deform each image by amounts of its own: its strokes first, then its shape and place, then what hides it.
+
+    `images` is float (B, 28, 28) in [0, 1] with a background of 0, and so is the result, on the same device;
+    `generator` lives there too and is the only source of chance. What each amount means: `Augment`.
+    """
+    if amounts.stroke_pixels:
+        images = _restroke(images, amounts.stroke_pixels, generator)
+    moves = (amounts.rotation_degrees, amounts.shift_pixels, amounts.scale, amounts.shear, amounts.elastic_pixels)
+    if any(moves):
+        images = _move(images, generator, *moves)
+    if amounts.cut_pixels:
+        images = _cut(images, amounts.cut_pixels, generator)
+    if amounts.noise:
+        images = _add_noise(images, amounts.noise, generator)
+    return images
+
+
+def _move(
+    images: Tensor,
+    generator: Generator,
+    rotation_degrees: float,
+    shift_pixels: float,
+    scale: float,
+    shear: float,
+    elastic_pixels: float,
+) -> Tensor:
+    draws = torch.rand(6, len(images), device=images.device, generator=generator) * 2 - 1
+    grid = affine_grid(
+        images,
+        angle=draws[0] * math.radians(rotation_degrees),
+        scale_x=1 + draws[1] * scale,
+        scale_y=1 + draws[2] * scale,
+        shear=draws[3] * shear,
+        shift_pixels=draws[4:] * shift_pixels,
+    )
+    if elastic_pixels:
+        grid = grid + _displacements(images, elastic_pixels, generator)
+    return resample(images, grid)
+
+
+def _restroke(images: Tensor, pixels: float, generator: Generator) -> Tensor:
+    """Make strokes wider or, as far as they have width, narrower."""
+    change = (torch.rand(len(images), 1, 1, device=images.device, generator=generator) * 2 - 1) * pixels
+    # the greatest of a pixel and its eight neighbours moves both edges of a stroke by a pixel, the least likewise
+    wider, narrower = _greatest_near(images), -_greatest_near(-images)
+    return torch.lerp(images, torch.where(change > 0, wider, narrower), change.abs() / 2)
+
+
+def _greatest_near(images: Tensor) -> Tensor:
+    """Return the greatest of each pixel and its eight neighbours: thirty times as fast as F.max_pool2d."""
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    rows = torch.maximum(torch.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    return torch.maximum(torch.maximum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
+
+
+def _cut(images: Tensor, pixels: float, generator: Generator) -> Tensor:
+    """Wipe out a strip along one side of each image: left, right, top or bottom."""
+    width = torch.rand(len(images), 1, device=images.device, generator=generator) * pixels
+    side = torch.randint(4, (len(images), 1), device=images.device, generator=generator)
+    from_left = torch.arange(images.shape[-1], device=images.device)
+    depth = torch.where(side % 2 == 0, from_left, from_left.flip(0))  # (B, 28)
+    kept = depth >= width
+    return images * torch.where(side[:, None] < 2, kept[:, None, :], kept[:, :, None])
+
+
+def _add_noise(images: Tensor, deviation: float, generator: Generator) -> Tensor:
+    share = torch.rand(len(images), 1, 1, device=images.device, generator=generator)
+    grain = torch.randn(images.shape, device=images.device, generator=generator)
+    return (images + grain * share * deviation).clamp_(0, 1)
+
+
+def affine_grid(
+    images: Tensor, *, angle: Tensor, scale_x: Tensor, scale_y: Tensor, shear: Tensor, shift_pixels: Tensor
+) -> Tensor:
+    """Return where each pixel of the result is taken from: (B, 28, 28, 2), -1..1 across the image.
+
+    One value for each image (B), two (2, B) for `shift_pixels`; `angle` is in radians, the scales are factors, `shear`
+    is in pixels sideways for each pixel of height.
+    """
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    shift = shift_pixels * 2 / images.shape[-1]
+    row_x = torch.stack((cos / scale_x, (shear * cos - sin) / scale_y, shift[0]), dim=1)
+    row_y = torch.stack((sin / scale_x, (shear * sin + cos) / scale_y, shift[1]), dim=1)
+    maps = torch.stack((row_x, row_y), dim=1)
+    # as F.affine_grid, which multiplies image by image, but in one product: five times as fast
+    grid = maps.flatten(0, 1) @ _centres(images.shape[-1], images.device)
+    return grid.view(len(images), 2, *images.shape[1:]).permute(0, 2, 3, 1)
+
+
+@functools.cache
+def _centres(size: int, device: torch.device) -> Tensor:
+    """Return x, y and 1 of each pixel's centre, row by row: (3, H * W), -1..1 across the image."""
+    steps = (torch.arange(size, device=device) * 2 + 1) / size - 1
+    return torch.stack((steps.repeat(size), steps.repeat_interleave(size), torch.ones(size * size, device=device)))
+
+
+def resample(images: Tensor, grid: Tensor) -> Tensor:
+    """Take each pixel of float (B, 28, 28) from where the grid says, between four others; outside there is 0."""
+    return F.grid_sample(images.unsqueeze(1), grid, padding_mode="zeros", align_corners=False).squeeze(1)
+
+
+def _displacements(images: Tensor, pixels: float, generator: Generator) -> Tensor:
+    """Draw fields (B, H, W, 2) in the units of the grid: a coarse random one, smoothly enlarged."""
+    size = images.shape[-1]
+    coarse = torch.randn(len(images), 2, 5, 5, device=images.device, generator=generator) * (pixels * 2 / size)
+    enlarge = _enlargement(5, size, images.device)
+    return (enlarge @ coarse @ enlarge.mT).permute(0, 2, 3, 1)
+
+
+@functools.cache
+def _enlargement(few: int, many: int, device: torch.device) -> Tensor:
+    """Return the matrix (many, few) of a bicubic enlargement: two products are ten times as fast as F.interpolate."""
+    units = torch.eye(few, device=device)[None, :, :, None]
+    return F.interpolate(units, size=(many, 1), mode="bicubic", align_corners=True)[0, :, :, 0].mT

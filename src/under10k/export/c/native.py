@@ -1,0 +1,76 @@
+"""C code built and called from here: what proves an export, and what times it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from under10k.data import CLASSES, SIDE
+from under10k.errors import Under10kError
+
+FLAGS = ("-std=c99", "-O3")
+
+
+def find_compiler() -> str | None:
+    """Return the path of a C compiler: `$CC`, cc or gcc; None where there is none."""
+    names = (os.environ.get("CC"), "cc", "gcc")
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+class NativeModel:
+    """An exported network, compiled and loaded into this process."""
+
+    def __init__(self, source: Path, name: str, logit: str, flags: Sequence[str] = FLAGS) -> None:
+        """Compile one .c file that defines `NAME_predict`, whose logits are of the C type `logit`.
+
+        Raises:
+            Under10kError: there is no compiler, or it fails, or what it makes cannot be loaded.
+        """
+        self._dtype = np.dtype(np.float32 if logit == "float" else np.int32)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows keeps what is loaded
+            library = Path(folder, "model.so")
+            compile_c([source], library, [*flags, "-shared", "-fPIC"])
+            try:
+                self._predict = getattr(ctypes.CDLL(str(library)), f"{name}_predict")
+            except OSError as error:
+                hint = "let CC compile for this machine, and TMPDIR be where programs may run"
+                raise Under10kError(f"cannot load what the C compiler made: {error}. {hint}") from None
+
+    def run(self, images: Tensor) -> NDArray[np.generic]:
+        """Run images one after the other: uint8 (N, 28, 28) -> logits float32 or int32 (N, 10)."""
+        pixels = images.contiguous().numpy()
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[1:] == (SIDE, SIDE)
+        logits = np.empty((len(pixels), CLASSES), self._dtype)
+        for image, row in zip(pixels, logits, strict=True):
+            digit = self._predict(ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(row.ctypes.data))
+            assert digit == row.argmax(), "the answer is the largest logit"
+        return logits
+
+
+def compile_c(sources: Sequence[Path], target: Path, flags: Sequence[str] = FLAGS) -> None:
+    """Compile and link C files.
+
+    Raises:
+        Under10kError: there is no compiler, or it fails; its first error is part of the message.
+    """
+    compiler = find_compiler()
+    if compiler is None:
+        raise Under10kError("no C compiler: neither cc nor gcc is found. install one, or name yours in CC")
+    command = [compiler, *flags, "-o", str(target), *map(str, sources), "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")  # noqa: S603
+    if done.returncode:
+        lines = done.stderr.splitlines()
+        told = next((line for line in lines if "error" in line), lines[0] if lines else "it says nothing")
+        raise Under10kError(
+            f"the C compiler fails: {compiler}, exit code {done.returncode}: {told}. try another: CC=gcc"
+        )

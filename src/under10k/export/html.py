@@ -1,0 +1,191 @@
+"""A page to draw a digit on, as one HTML file: the network runs in it, and nothing outside of it is needed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import torch
+from torch import nn
+
+from under10k.data import Dataset, to_unit
+from under10k.errors import UsageError
+from under10k.evaluation import predict_logits
+from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, flatten, run_plain
+from under10k.export.proof import Exported, Kind, compare, require_agreement
+from under10k.files import require_file, write_atomically
+from under10k.models import count_parameters
+from under10k.text import printable
+from under10k.version import __version__
+from under10k.weights import Facts
+
+SCRIPTS = (
+    "network.js",
+    "pixels.js",
+    "picture.js",
+    "ink.js",
+    "frame.js",
+    "judge.js",
+    "paper.js",
+    "views.js",
+    "page.js",
+)
+"""The page's program, in the order in which its parts build on each other."""
+
+
+_NETWORK = re.compile(r'<script type="application/json" id="network">(.*?)</script>', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page, and what its browser may be told to allow it."""
+
+    text: str
+    """HTML, with style, program and weights inside."""
+    policy: str
+    """Content Security Policy: its own style and program, known by their hashes, and nothing else."""
+
+
+def build_page(model: nn.Module, facts: Facts) -> Page:
+    """Write a trained network as a page; `facts` are those saved beside the weights.
+
+    Raises:
+        UsageError: the network has a part that no export knows.
+    """
+    source = resources.files("under10k.export") / "page"
+    style = (source / "page.css").read_text(encoding="utf-8")
+    script = '"use strict";\n' + "\n".join((source / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    words = {
+        "icon": "data:image/svg+xml," + quote((source / "icon.svg").read_text(encoding="utf-8")),
+        "network": _json([_write_layer(layer) for layer in flatten(model)]),
+        "origin": html.escape(_origin(facts)),
+        "parameters": f"{count_parameters(model):,}",
+        "policy": html.escape(policy),
+        "script": script,
+        "style": style,
+        "version": __version__,
+    }
+    template = Template((source / "page.html").read_text(encoding="utf-8"))
+    return Page(template.substitute(words), policy)
+
+
+def read_network(page: str) -> list[Layer]:
+    """Return the layers of the network in a page: what its program makes of them, in Python."""
+    found = _NETWORK.search(page)
+    assert found, "build_page puts it there"
+    return _read_layers(json.loads(found[1]))
+
+
+def export_html(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset) -> Exported:
+    """Write a trained network as a page, after checking the network in it on all test images.
+
+    Raises:
+        UsageError: the network cannot be exported, or `kind` is not `float`.
+        Under10kError: the check has failed; nothing is written.
+    """
+    require_html(out, kind)
+    text = build_page(model, facts).text
+    with torch.inference_mode():
+        logits = torch.cat(
+            [run_plain(read_network(text), to_unit(part)) for part in torch.split(dataset.test.images, 500)]
+        )
+    agreement = compare(logits, predict_logits(model, dataset.test.images), dataset.test.labels, dataset.name)
+    require_agreement(agreement)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, text)
+    return Exported(out, {out.name: len(text.encode())}, {"type": kind}, agreement)
+
+
+def require_html(out: Path, kind: Kind) -> None:
+    """Refuse what cannot become a page, before any work.
+
+    Raises:
+        UsageError: `kind` is not `float`, or `out` is a folder, a device or a pipe.
+        OSError: no file can be written there.
+    """
+    if kind != "float":
+        raise UsageError(f"{kind} in a page: its program computes in float. leave out --{kind}")
+    require_file(out)
+
+
+def _write_layer(layer: Layer) -> dict[str, Any]:
+    """Describe a layer as src/under10k/export/page/network.js reads it."""
+    match layer:
+        case Convolution():
+            return {
+                "kind": "convolution",
+                "shape": layer.weights.shape,
+                "padding": layer.padding,
+                "relu": layer.relu,
+                "weights": _encode(layer.weights),
+                "bias": _encode(layer.bias),
+            }
+        case Affine():
+            return {
+                "kind": "affine",
+                "relu": layer.relu,
+                "scale": _encode(layer.scale),
+                "offset": _encode(layer.offset),
+            }
+        case MaxPool():
+            return {"kind": "max pool", "side": layer.side}
+        case AveragePool():
+            return {"kind": "average pool", "side": layer.side}
+        case Skip():
+            return {"kind": "skip", "layers": [_write_layer(part) for part in layer.layers]}
+
+
+def _read_layers(layers: Iterable[Mapping[str, Any]]) -> list[Layer]:
+    return [_read_layer(layer) for layer in layers]
+
+
+def _read_layer(layer: Mapping[str, Any]) -> Layer:
+    match layer["kind"]:
+        case "convolution":
+            weights = _decode(layer["weights"]).reshape(layer["shape"])
+            return Convolution(weights, _decode(layer["bias"]), layer["padding"], layer["relu"])
+        case "affine":
+            return Affine(_decode(layer["scale"]), _decode(layer["offset"]), layer["relu"])
+        case "max pool":
+            return MaxPool(layer["side"])
+        case "average pool":
+            return AveragePool(layer["side"])
+        case _:
+            return Skip(tuple(_read_layers(layer["layers"])))
+
+
+def _encode(values: Array) -> str:
+    return base64.b64encode(values.astype("<f4").tobytes()).decode()
+
+
+def _decode(text: str) -> Array:
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float64)
+
+
+def _json(value: Any) -> str:
+    """Write JSON that may stand in a script element."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _origin(facts: Facts) -> str:
+    known = [f"{name} {value}" for name, value in (("recipe", facts.recipe), ("seed", facts.seed)) if value is not None]
+    return printable(f"Network {facts.model}, {', '.join([*known, f'under10k {__version__}'])}.")

@@ -1,0 +1,34 @@
+// What to think of an answer; src/under10k/pictures/prediction.py judges alike, and explains each number.
+
+const SURE_PROBABILITY = 0.8;
+const LIKELY_PROBABILITY = 0.35;
+const FILLED_RADIUS = 5.5;
+
+/**
+ * @param {number[]} probabilities of each digit
+ * @param {{levels: Uint8Array, alone: boolean}} found
+ * @returns {{digit: number, probabilities: number[], confident: boolean, words: string}}
+ */
+function judge(probabilities, { levels, alone }) {
+  const [digit, second] = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
+  const [best, next] = [probabilities[digit], probabilities[second]];
+  const warnings = [];
+  if (isFilled(levels)) warnings.push("perhaps no digit: a filled shape rather than strokes");
+  else if (best < LIKELY_PROBABILITY) warnings.push(`perhaps no digit: nothing is likelier than ${whole(best)}`);
+  else if (best < SURE_PROBABILITY) {
+    warnings.push(`unsure: ${digit} (${whole(best)}) or ${second} (${whole(next)})`);
+  }
+  if (!alone) warnings.push("other ink was left out: are there several digits?");
+  return { digit, probabilities, confident: !warnings.length, words: warnings.join("; ") || `${percent(best)} sure` };
+}
+
+/** @param {Uint8Array} levels of a frame @returns {boolean} whether no pen can have left it */
+function isFilled(levels) {
+  const ink = makeMask(makePixels(SIDE, SIDE), (index) => levels[index] >= 128);
+  return range(distanceTransform(widen(ink, 1)).values).most > FILLED_RADIUS;
+}
+
+/** @param {number} share @returns {string} */
+function whole(share) {
+  return `${Math.round(100 * share)}%`;
+}

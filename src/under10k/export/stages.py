@@ -1,0 +1,87 @@
+"""Plain layers grouped into the stages that C computes in one go, each from one buffer into another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from under10k.errors import UsageError
+from under10k.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, shape_after
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A convolution, or a pool, or a convolution with a pool, an affine layer or both behind it, in this order.
+
+    A pool with a convolution before it is computed along with it, so that the large maps between are never stored.
+    """
+
+    layers: tuple[Layer, ...]
+    """All that the stage computes, for `run_layers`."""
+    input: Shape
+    output: Shape
+    convolution: Convolution | None
+    pool: MaxPool | AveragePool | None
+    affine: Affine | None
+    skip: bool
+    """Whether the stage's input is added to what it computes."""
+
+    @property
+    def padding(self) -> int:
+        """Rows and columns of zeros that the stage wants around its input."""
+        return self.convolution.padding if self.convolution else 0
+
+
+@dataclass(frozen=True)
+class Network:
+    """Stages, one behind the other, and how a pixel becomes what the first takes."""
+
+    scale: float
+    offset: float
+    """A pixel p in 0..255 enters as scale * p + offset."""
+    stages: tuple[Stage, ...]
+
+
+def group(layers: Sequence[Layer]) -> Network:
+    """Group plain layers into stages.
+
+    Raises:
+        UsageError: they come in an order that no stage has.
+    """
+    rest = list(layers)
+    scale, offset = 1.0, 0.0
+    normalisation = _take(rest, Affine)
+    if normalisation:
+        scale, offset = float(normalisation.scale[0]), float(normalisation.offset[0])
+    stages: list[Stage] = []
+    while rest:
+        stages.append(_take_stage(rest, stages[-1].output if stages else INPUT))
+    if not stages or stages[-1].convolution is None or stages[-1].affine:
+        raise UsageError("cannot export to C: the network does not end in a convolution or a fully connected layer")
+    return Network(scale / 255, offset, tuple(stages))
+
+
+def _take_stage(rest: list[Layer], shape: Shape) -> Stage:
+    """Take as many layers from the front of `rest` as make one stage."""
+    first = rest[0]
+    source = list(first.layers) if isinstance(first, Skip) else rest
+    convolution = _take(source, Convolution)
+    pool = _take(source, MaxPool) or _take(source, AveragePool)
+    affine = _take(source, Affine) if convolution else None
+    layers: tuple[Layer, ...] = tuple(part for part in (convolution, pool, affine) if part)
+    fits = bool(convolution or pool)
+    if isinstance(first, Skip):
+        fits = convolution is not None and pool is None and not source
+        layers = (rest.pop(0),)
+    if not fits:
+        raise UsageError(f"cannot export to C: no stage begins with {first}. write one in under10k/export/stages.py")
+    return Stage(layers, shape, shape_after(layers, shape), convolution, pool, affine, isinstance(first, Skip))
+
+
+_Kind = TypeVar("_Kind")
+
+
+def _take(rest: list[Layer], kind: type[_Kind]) -> _Kind | None:
+    """Take a layer from the front if it is of that kind."""
+    return rest.pop(0) if rest and isinstance(rest[0], kind) else None  # type: ignore[return-value]

@@ -1,0 +1,282 @@
+"""Files that are either whole or absent: atomic writes, bounded reads, hashes and locks."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import filelock
+
+from under10k.errors import BusyError, Under10kError, UsageError
+
+_SCRATCH = ".under10k-"
+"""What the name of a scratch folder begins with."""
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader, or a crash at any moment, finds the old content or the new, never a part.
+
+    The content goes to a temporary file in the same folder, is forced to disk, and is renamed over `path`; the folder
+    is forced to disk last, without which the rename itself may be lost. Text is written as UTF-8. Where `path` is a
+    symbolic link, what it leads to is written.
+
+    Raises:
+        UsageError: `path` is a folder, a device or a pipe.
+        OSError: the disk is full or the folder not writable; no temporary file is left, and `path` is as it was, unless
+            only the last step, forcing the folder to disk, has failed.
+    """
+    with naming(path):
+        target = Path(os.path.realpath(path))
+        _require_file(target, path)
+        _replace(target, content.encode() if isinstance(content, str) else content)
+
+
+def _require_file(target: Path, path: Path) -> None:
+    if target.exists() and not target.is_file():  # root could rename a file over /dev/null
+        raise UsageError(f"no file to write to: {path} is a folder, a device or a pipe. give another name")
+
+
+def require_file(path: Path) -> None:
+    """Refuse a name that no file can be written to, before the work whose outcome it is to hold.
+
+    Folders that are missing on the way to it are taken as about to be made.
+
+    Raises:
+        UsageError: it is a folder, a device or a pipe.
+        OSError: its folder may not be written or is none, or the file system cannot take the name.
+    """
+    with naming(path):
+        target = Path(os.path.realpath(path))
+        _require_file(target, path)
+        _require_place(target)
+
+
+def require_folder(path: Path, *names: str) -> None:
+    """Refuse a name that no folder of files, of these names, can be written to, as `require_file` does for a file.
+
+    Raises:
+        UsageError: it is a file, a device or a pipe, or one of the files is none.
+        OSError: it, or the folder to make it in, may not be written, or the file system cannot take the name.
+    """
+    with naming(path):
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_dir():
+            raise UsageError(f"not a folder: {path}. give another name")
+        for name in names:
+            _require_file(target / name, path / name)
+        _require_place(target / "file")
+
+
+def _require_place(target: Path) -> None:
+    """Make sure that a file may come to be there, in a folder that is there or can be made."""
+    place, names = target.parent, [target.name]
+    while not place.exists():
+        names.append(place.name)
+        place = place.parent
+    for name in names:  # each on its own: behind a folder that is missing, no file system looks at a name
+        with suppress(FileNotFoundError):
+            (place / name).lstat()
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def open_ordinary(path: Path, most: int, refuse: type[Under10kError]) -> Iterator[BinaryIO]:
+    """Open an ordinary file of at most `most` bytes to read it, and wait for nothing, whatever stands there.
+
+    Raises:
+        refuse: it is a device or a pipe, or too large.
+        OSError: it is missing, a folder, or may not be read.
+    """
+    _require_ordinary(path, path.stat(), most, refuse)  # before it is opened, which for a device may do something
+    flags: int = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX has one, Windows one
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        _require_ordinary(path, os.fstat(file.fileno()), most, refuse)
+        yield file
+
+
+def _require_ordinary(path: Path, status: os.stat_result, most: int, refuse: type[Under10kError]) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise refuse(f"not a file: {path} is a device or a pipe. give an ordinary file")
+    if status.st_size > most:
+        raise refuse(f"file too large: {path} has {status.st_size:,} bytes. at most {most:,} are read")
+    if status.st_size == 0:  # as all that the kernel makes up when it is read, some of it without an end
+        raise refuse(f"empty file: {path} has no bytes. give another")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an `OSError` within name this path: that of an open file names none, that of a temporary file its own."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(
+        dir=path.parent, prefix=".", suffix=".tmp"
+    )  # short: `path` may have the longest name
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; these are meant to be shared
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+@contextmanager
+def writing_together(
+    folder: Path, *, stale: Iterable[str] = (), require: Callable[[], None] = lambda: None
+) -> Iterator[Path]:
+    """Write several files into a folder, all or none: what is put into the folder given here is moved there at the end.
+
+    A full disk shows before the first is moved, and then all stays as it was. `folder` is made where it is missing;
+    those who write into one take turns. Files that `stale` names are removed unless they are written anew. `require` is
+    called once nobody else is at work there, and may raise.
+
+    Raises:
+        UsageError: a folder, a device or a pipe stands where a file is to be.
+        OSError: the disk is full or the folder not writable.
+    """
+    is_new = not folder.exists()
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with taking_turns(folder):
+                require()
+                _sweep_scratch(folder)
+                with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as place:
+                    yield Path(place)
+                    _move_all(Path(place), folder, stale)
+        except BaseException:
+            if is_new:
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
+
+
+def _move_all(place: Path, folder: Path, stale: Iterable[str]) -> None:
+    files = sorted(place.iterdir())
+    for file in files:
+        _require_file(folder / file.name, folder / file.name)
+    for file in files:
+        file.replace(folder / file.name)
+    for name in set(stale) - {file.name for file in files}:
+        (folder / name).unlink(missing_ok=True)
+    sync_folder(folder)
+
+
+def _sweep_scratch(folder: Path) -> None:
+    """Remove what a process that was killed has left; without turns, as on Windows, another may still be at work."""
+    if sys.platform != "win32":
+        for leftover in folder.glob(f"{_SCRATCH}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def is_scratch(path: Path) -> bool:
+    """Tell whether `writing_together` has made this for a while: no content of its folder."""
+    return path.name.startswith(_SCRATCH)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically; NaN and infinities are refused, since JSON has none."""
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to disk (a no-op on Windows, which has no such call)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what writes that were killed midway have left in a folder."""
+    for leftover in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            leftover.unlink()
+
+
+def sha256(*chunks: bytes | memoryview) -> str:
+    """Return the SHA-256 of the chunks, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold a folder for this process alone; the lock goes with the process, also when it is killed.
+
+    Raises:
+        BusyError: another process holds it, and still does after `wait_seconds` (-1: wait for ever).
+    """
+    owner = folder / ".lock.pid"
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=wait_seconds):
+            with naming(owner):
+                owner.write_text(str(os.getpid()))
+            try:
+                yield
+            finally:
+                owner.unlink(missing_ok=True)
+    except filelock.Timeout:
+        pid = _read_owner(owner)
+        raise BusyError(
+            f"folder in use: {folder} is being written by process {pid}. wait for it to end, or choose another folder"
+        ) from None
+
+
+def _read_owner(path: Path) -> str:
+    """Return who holds a lock; it may be writing its name, or taking it away, at this moment."""
+    try:
+        return path.read_text(encoding="utf-8") or "unknown"
+    except OSError:
+        return "unknown"
+
+
+@contextmanager
+def taking_turns(folder: Path) -> Iterator[None]:
+    """Have other processes wait for as long as a folder is changed, without a lock file in it (a no-op on Windows)."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # is let go with the descriptor, also when the process is killed
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,71 @@
+"""Random numbers of a training's own: torch's global generator belongs to all threads of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.overrides import TorchFunctionMode
+
+from under10k.errors import UsageError
+
+_DRAWING = frozenset(
+    f"{name}{ending}"
+    for ending in ("", "_")
+    for name in (
+        *("rand", "randn", "randint", "randperm", "multinomial", "poisson", "uniform", "normal", "trunc_normal"),
+        *("random", "bernoulli", "exponential", "geometric", "cauchy", "log_normal", "orthogonal"),
+        *("kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal"),
+    )
+)
+"""Functions of torch that take a `generator`."""
+
+
+_WITHOUT_GENERATOR = frozenset(
+    (
+        *("rand_like", "randn_like", "randint_like", "rrelu", "gumbel_softmax", "fractional_max_pool2d"),
+        *("dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"),
+    )
+)
+
+
+class DrawingFrom(TorchFunctionMode):
+    """Have torch's functions, within a `with`, draw from one generator and leave the global one alone.
+
+    The numbers are those that the global generator gives under the same seed. It holds for the current thread only.
+
+    Raises:
+        UsageError: a network calls a function that takes no generator.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self._generator = generator
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        _types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call a function of torch, with the generator where it draws."""
+        kwargs, name = kwargs or {}, getattr(function, "__name__", "")
+        if name == "dropout":
+            return self._dropout(*args, **kwargs)
+        if name in _WITHOUT_GENERATOR:
+            raise UsageError(f"chance that no seed decides: the network calls {name}. use torch.nn.Dropout, or none")
+        if name in _DRAWING and kwargs.get("generator") is None:
+            kwargs = {**kwargs, "generator": self._generator}
+        return function(*args, **kwargs)
+
+    def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        """`F.dropout`, which takes no generator; on a CPU it gives the same numbers."""
+        if not training:
+            return input
+        noise = torch.empty_like(input).bernoulli_(1 - p, generator=self._generator)
+        if p < 1:
+            noise.div_(1 - p)
+        return input.mul_(noise) if inplace else input * noise

@@ -1,0 +1,144 @@
+"""A network as a table: shapes, parameters, arithmetic and receptive field of each layer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from under10k.data import SIDE
+from under10k.models.blocks import GlobalAveragePool
+from under10k.models.registry import count_parameters, evaluating
+from under10k.terminal import format_cell
+
+
+@dataclass
+class Layer:
+    """One row: a layer with weights or a pool, and the batch norm that belongs to it."""
+
+    name: str
+    kernel: str
+    """Width and height of the window, `+n` where the borders are padded by n."""
+    input: tuple[int, ...]
+    """Shape of one image's maps: (channels, height, width), or (features,)."""
+    output: tuple[int, ...]
+    weights: int
+    """Parameters of the layer itself, its bias among them where it has one."""
+    batch_norm: int
+    """Parameters of the batch norm behind it: scale and offset."""
+    macs: int
+    """Multiply-accumulates for one image; pools and batch norm are not counted."""
+    receptive_field: int
+    """Side, in input pixels, of the square that one output value depends on."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A network's layers and their totals."""
+
+    model: str
+    layers: list[Layer]
+
+    @property
+    def parameters(self) -> int:
+        """Everything the network learns."""
+        return sum(layer.weights + layer.batch_norm for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return sum(layer.macs for layer in self.layers)
+
+    def rows(self) -> list[tuple[str | int | None, ...]]:
+        """Return the table's cells, one row a layer and one for the totals; None where there is nothing to count."""
+        rows = [_cells(layer) for layer in self.layers]
+        weights, norms = (sum(getattr(layer, kind) for layer in self.layers) for kind in ("weights", "batch_norm"))
+        return [*rows, _cells(Layer(f"total {self.parameters:,}", "", (), (), weights, norms, self.macs, 0))]
+
+    def to_json(self) -> str:
+        """Return layers and totals as JSON text."""
+        layers = [asdict(layer) for layer in self.layers]
+        return json.dumps(
+            {"model": self.model, "parameters": self.parameters, "macs": self.macs, "layers": layers}, indent=2
+        )
+
+    def to_markdown(self) -> str:
+        """Return the table as Markdown."""
+        lines = ["| " + " | ".join(COLUMNS) + " |", "|---|---|---|---|---:|---:|---:|---:|"]
+        return "\n".join([*lines, *("| " + " | ".join(map(format_cell, row)) + " |" for row in self.rows())])
+
+
+COLUMNS = ("layer", "kernel", "input", "output", "weights", "norm", "MACs", "field")
+"""Heads of the table: `norm` counts batch norm's parameters, `field` is the receptive field in pixels."""
+
+
+def summarise(model: nn.Module, name: str = "") -> Summary:
+    """Run one blank image through a model, where it is, and note what each layer does.
+
+    The receptive field follows the longest way through the network; a residual connection does not change it.
+    """
+    tracer = _Tracer()
+    hooks = [part.register_forward_hook(tracer.note) for part in model.modules() if not list(part.children())]
+    like = next(model.parameters(), torch.empty(0))
+    try:
+        with torch.inference_mode(), evaluating(model):
+            model(torch.zeros(1, 1, SIDE, SIDE, device=like.device, dtype=like.dtype))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Summary(name, tracer.layers)
+
+
+class _Tracer:
+    """Collects a row from each layer as an image passes through it."""
+
+    def __init__(self) -> None:
+        self.layers: list[Layer] = []
+        self._field, self._stride = 1, 1
+
+    def note(self, part: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
+        """Take down one layer: a forward hook."""
+        if isinstance(part, nn.BatchNorm2d):
+            self.layers[-1].batch_norm = count_parameters(part)
+            return
+        described = self._describe(part, inputs[0])
+        if described is None:
+            return
+        name, kernel, stride, padding = described
+        self._field += (kernel - 1) * self._stride
+        self._stride *= stride
+        size = "" if isinstance(part, nn.Linear) else f"{kernel}x{kernel}" + (f" +{padding}" if padding else "")
+        macs = 0
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            macs = part.weight.numel() * (output[0, 0].numel() if output.dim() == 4 else 1)
+        shapes = tuple(inputs[0].shape[1:]), tuple(output.shape[1:])
+        self.layers.append(Layer(name, size, *shapes, count_parameters(part), 0, macs, min(self._field, SIDE)))
+
+    def _describe(self, part: nn.Module, x: Tensor) -> tuple[str, int, int, int] | None:
+        """Return name, window, stride and padding; None for what changes no shape and learns nothing."""
+        for kind, name in _WINDOWED.items():
+            if isinstance(part, kind):
+                return name, _side(part.kernel_size), _side(part.stride), _side(part.padding)
+        if isinstance(part, GlobalAveragePool):
+            return "global average pool", x.shape[-1], x.shape[-1], 0
+        if isinstance(part, nn.Linear):
+            before = self.layers[-1].output if self.layers else ()
+            return "fully connected", before[-1] if len(before) == 3 else 1, 1, 0
+        return None
+
+
+_WINDOWED: dict[type[Any], str] = {nn.Conv2d: "convolution", nn.MaxPool2d: "max pool", nn.AvgPool2d: "average pool"}
+
+
+def _cells(layer: Layer) -> tuple[str | int | None, ...]:
+    shapes = ("x".join(map(str, shape)) for shape in (layer.input, layer.output))
+    numbers = (layer.weights, layer.batch_norm, layer.macs, layer.receptive_field)
+    return (layer.name, layer.kernel, *shapes, *(number or None for number in numbers))
+
+
+def _side(value: Any) -> int:
+    return int(value[0] if isinstance(value, tuple) else value)

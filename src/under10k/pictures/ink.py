@@ -1,0 +1,181 @@
+"""Ink told from paper, light, faint lines and specks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from under10k.pictures.pixels import Grey
+
+Mask = NDArray[np.bool_]
+
+
+Box = tuple[int, int, int, int]
+"""Top, left, bottom, right, in pixels; the last two lie just outside."""
+
+
+EVEN, EVEN_SMALL = 0.85, 0.5
+"""Share of the pixels in paper's half of the range that have its brightness, where light and paper are even; in small
+pictures many pixels are part paper and part ink."""
+
+
+UNEVEN_WINDOWS = (1 / 16, 1 / 4)
+"""Sides of the windows in which an unevenly lit picture tells ink from paper, as shares of its larger side."""
+
+
+FAINTEST = 0.05
+"""Least darkness, as a share of the paper's brightness, that can be ink where there is no noise."""
+
+
+NOISE_DEVIATIONS = 3.0
+"""How many deviations of the paper's noise ink must be darker than paper."""
+
+
+OF_DARKEST, OF_DARKEST_EVEN = 0.45, 0.34
+"""Share of the darkest ink it hangs together with that a pixel must have: in a photo shadows and printed lines have
+less. In a drawing, where `_smooth` takes the mean of 3x3, a line one pixel thin has a third of full ink but two thirds
+where it bends: it has half of its darkest. What lies just beside a thick stroke has a third of that, and is paper."""
+
+
+MOST_PARTS = 1000
+"""Parts, those with the most outline, that are looked at: printed dots and noise can have tens of thousands."""
+
+
+EIGHT = np.ones((3, 3), dtype=bool)
+
+
+_SMALL = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Ink that hangs together."""
+
+    label: int
+    box: Box
+    outline: float
+    """Sum of the changes of darkness within it: its length times its contrast, whatever its thickness."""
+    darkest: float
+    """Its greatest darkness."""
+    at_edge: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A picture with its paper flattened, and the parts of its ink."""
+
+    darkness: Grey
+    smooth: Grey
+    labels: NDArray[Any]
+    parts: list[Part]
+    """Those with the most outline come first."""
+
+
+# --- paper and ink -------------------------------------------------------------------------------------------------
+
+
+def is_even(grey: Grey) -> bool:
+    """Tell whether most paper has one brightness, give or take a fiftieth: a drawing or a scan, not a photo."""
+    middle = (grey.min() + grey.max()) / 2
+    for half in (grey[grey >= middle], grey[grey < middle]):
+        counts = np.bincount(np.round(half * 100).astype(int), minlength=101)
+        commonest = np.convolve(counts, np.ones(5), "same").max()
+        if commonest > 0.3 * grey.size:
+            return bool(commonest > (EVEN if min(grey.shape) > _SMALL else EVEN_SMALL) * half.size)
+    return False
+
+
+def ink_is_light(grey: Grey, even: bool) -> bool:
+    """Tell whether ink is lighter than paper: it is the rarer of the two, so that it skews what is around it.
+
+    For each pixel its difference from the mean of a square around it; the sign of their skewness tells. Beyond its edge
+    a picture goes on as it ends, which is as paper even where a digit touches it.
+    """
+    windows = (1.0,) if even else UNEVEN_WINDOWS
+    return sum(_skewness(grey, int(max(grey.shape) * share) | 1) for share in windows) > 0
+
+
+def _skewness(grey: Grey, side: int) -> float:
+    mean = _box_mean(grey, side)
+    rest = _smooth((grey - mean) / np.sqrt(np.clip(mean * (1 - mean), 0, None) + 0.02))
+    square = rest * rest
+    return float((square * rest).mean(dtype=np.float64) / max(square.mean(dtype=np.float64) ** 1.5, 1e-12))
+
+
+def _darkness(paper_up: Grey, even: bool, side: int) -> tuple[Grey, Grey]:
+    """Return how much darker than its paper each pixel is, as a share of it, and the paper's brightness.
+
+    Paper is the commonest brightness where light is even; else what is left when all that is dark and narrower than
+    `side` is closed.
+    """
+    if even:
+        bright = paper_up[paper_up >= (paper_up.min() + paper_up.max()) / 2]
+        counts = np.bincount(np.round(bright * 255).astype(int), minlength=256)
+        level = np.float32(max(int(np.convolve(counts, np.ones(7), "same").argmax()), 1) / 255)
+        return np.asarray(1 - paper_up / level, dtype=np.float32), np.full_like(paper_up, level)
+    paper = np.maximum(_close(_smooth(paper_up), side), 0.01)
+    return np.asarray(1 - paper_up / paper, dtype=np.float32), paper
+
+
+def _close(grey: Grey, side: int) -> Grey:
+    """Fill dark places narrower than a square; over the edge the picture goes on as steeply as it came."""
+    margin = min(side // 2, min(grey.shape) - 1)
+    padded = np.pad(grey, margin, mode="reflect", reflect_type="odd")
+    size = (side, side)
+    closed = ndimage.minimum_filter(ndimage.maximum_filter(padded, size, mode="nearest"), size, mode="nearest")
+    return np.asarray(closed[margin : margin + grey.shape[0], margin : margin + grey.shape[1]])
+
+
+def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
+    darkness, paper = _darkness(paper_up, even, side)
+    smooth = _smooth(darkness)
+    if even:
+        base, noise = 0.0, 0.0
+    else:  # closing noisy paper makes it too bright; the darkness of most pixels tells by how much
+        least, base = np.quantile(smooth[::2, ::2], (0.05, 0.3)).tolist()
+        noise = (base - least) / 1.12  # these two quantiles of a normal distribution lie 1.12 deviations apart
+    faintest = max(FAINTEST, NOISE_DEVIATIONS * noise)
+    darkness, smooth = np.clip(darkness - base, 0, 1), smooth - np.float32(base)
+    dimness = np.maximum(1, np.median(paper[::2, ::2]) / paper)  # noise is a larger share of dim paper
+    labels, count = ndimage.label(smooth > faintest * dimness, EIGHT)
+    darkest = np.zeros(count + 1, dtype=np.float32)
+    darkest[1:] = ndimage.maximum(smooth, labels, np.arange(1, count + 1))
+    darkest[darkest < 1.5 * faintest] = np.inf
+    share = OF_DARKEST_EVEN if even else OF_DARKEST
+    labels, count = ndimage.label(smooth > share * darkest[labels], EIGHT) if count else (labels, 0)
+    return Scan(darkness, smooth, labels, _parts(smooth, labels, count))
+
+
+def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:
+    down, across = np.gradient(smooth) if min(smooth.shape) > 1 else (smooth, smooth)
+    outlines = ndimage.sum_labels(np.abs(down) + np.abs(across), labels, np.arange(1, count + 1))
+    darkest = ndimage.maximum(smooth, labels, np.arange(1, count + 1)) if count else []
+    height, width = labels.shape
+    parts = []
+    for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        at_edge = rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width
+        box = (rows.start, columns.start, rows.stop, columns.stop)
+        parts.append(Part(label, box, float(outlines[label - 1]), float(darkest[label - 1]), at_edge))
+    return sorted(parts, key=lambda part: -part.outline)[:MOST_PARTS]
+
+
+def _smooth(grey: Grey) -> Grey:
+    """Mean over 3x3 pixels; of a picture so small that strokes are hardly wider, the picture itself."""
+    return _box_mean(grey, 3) if min(grey.shape) > _SMALL else grey
+
+
+def _box_mean(grey: Grey, side: int) -> Grey:
+    return np.asarray(ndimage.uniform_filter(grey, side, mode="nearest"))
+
+
+def stroke_width(shape: Mask) -> float:
+    """Return the mean width of a drawing's strokes, in pixels; the shape must not touch the picture's edge.
+
+    The distances from the points of a stroke to its edge have a quarter of its width as their mean.
+    """
+    depth = ndimage.distance_transform_edt(shape)[shape] - 0.5
+    return max(1.0, 4 * float(np.mean(depth))) if depth.size else 0.0

@@ -1,0 +1,338 @@
+"""A training on disk: its folder, its checkpoints, and the one door to weights."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import stat
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from under10k.errors import ModelError, Under10kError, UsageError
+from under10k.files import naming, sweep_temporaries, write_atomically, write_json
+from under10k.recipes import Recipe
+from under10k.runs.records import Batch, Epoch, Result
+from under10k.typed import build
+from under10k.weights import load_tensors, save_tensors, save_weights
+
+KEPT_CHECKPOINTS = 2
+
+
+MOST_BYTES = 64 * 2**20
+"""The largest text of a run folder that is read: some million batches."""
+
+
+_LONGEST_LINE = 200
+"""Bytes that a line of `batches.csv` may have: far more than five numbers take."""
+
+
+class Run:
+    """A run folder. `training` writes it; everything else only reads it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model_file = folder / "model.safetensors"
+        self.curves_file = folder / "curves.png"
+        self._recipe_file = folder / "recipe.json"
+        self._environment_file = folder / "environment.json"
+        self._metrics_file = folder / "metrics.jsonl"
+        self._batches_file = folder / "batches.csv"
+        self._result_file = folder / "result.json"
+        self._checkpoints = folder / "checkpoint"
+
+    @staticmethod
+    def is_run(folder: Path) -> bool:
+        """Tell whether a training has begun in the folder."""
+        return (folder / "recipe.json").is_file()
+
+    def refuse_links(self) -> None:
+        """Refuse a folder with a link in it: writing to what it leads to could destroy anything.
+
+        Raises:
+            ModelError: there is one.
+        """
+        for path in (self._checkpoints, *self.folder.glob("*"), *self._checkpoints.glob("*")):
+            if path.is_symlink():
+                raise ModelError(f"a link in a run folder: {path}. put what it leads to in its place")
+
+    def begin(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
+        """Record what is about to be trained; the recipe last, since it marks the folder as a run."""
+        self._checkpoints.mkdir(exist_ok=True)
+        write_json(self._environment_file, environment)
+        write_atomically(self._recipe_file, recipe.to_json() + "\n")
+
+    def sweep_unbegun(self) -> None:
+        """Remove what a training killed in `begin` has left, so that it can begin again; all else is kept."""
+        sweep_temporaries(self.folder)
+        names = {entry.name for entry in self.folder.iterdir() if not entry.name.startswith(".lock")}
+        if names <= {self._environment_file.name, self._checkpoints.name} and not any(self._checkpoints.glob("*")):
+            self._environment_file.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                self._checkpoints.rmdir()
+
+    def recipe(self) -> Recipe:
+        """Return the run's recipe.
+
+        Raises:
+            ModelError: the folder holds no run, or its recipe is damaged.
+        """
+        try:
+            return Recipe.from_json(self._read(self._recipe_file))
+        except UsageError as error:
+            raise ModelError(
+                f"cannot read the recipe: {self._recipe_file} ({error}). "
+                "use the under10k that wrote it, restore it from a copy, or train again"
+            ) from None
+
+    def environment(self) -> dict[str, Any]:
+        """Return under what the run was begun."""
+        return self._read_object(self._environment_file)
+
+    def result(self) -> Result | None:
+        """Return what the run came to; None while it is not finished."""
+        if not self._result_file.exists():
+            return None
+        value = self._read_object(self._result_file)
+        try:
+            return build(Result, value, "result", ignore_unknown=True)
+        except UsageError:
+            raise ModelError(
+                f"damaged result: {self._result_file}. remove it, then: {resume_command(self.folder)}"
+            ) from None
+
+    def data(self) -> dict[str, str]:
+        """Return `name` and `sha256` of the data that the run was begun on; the name is a known one or a folder."""
+        try:
+            data = self.environment()["data"]
+            return {key: str(data[key]) for key in ("name", "sha256")}
+        except (KeyError, TypeError):
+            raise ModelError(f"damaged file: {self._environment_file} names no data. train again") from None
+
+    def history(self) -> list[Epoch]:
+        """Return the epochs so far, up to a line that a killed process left half-written.
+
+        Raises:
+            ModelError: a line that is whole is no epoch.
+        """
+        epochs = []
+        for number, line in enumerate(self._read(self._metrics_file).splitlines(), start=1):
+            try:
+                written = json.loads(line)
+            except (ValueError, RecursionError):
+                break
+            try:
+                epochs.append(build(Epoch, written, "epoch", ignore_unknown=True))
+            except UsageError as error:
+                raise ModelError(
+                    f"cannot read the metrics: {self._metrics_file}, line {number} ({error}). "
+                    "use the under10k that wrote it, or train again"
+                ) from None
+        return epochs
+
+    def write_history(self, epochs: list[Epoch]) -> None:
+        """Replace all of `metrics.jsonl`."""
+        write_atomically(self._metrics_file, "".join(map(_metrics_line, epochs)))
+
+    def append_epoch(self, epoch: Epoch) -> None:
+        """Add one line to `metrics.jsonl`, flushed, so that it can be followed while the run goes on."""
+        with naming(self._metrics_file), self._metrics_file.open("a", encoding="utf-8") as file:
+            file.write(_metrics_line(epoch))
+            file.flush()
+
+    def batches(self) -> list[Batch]:
+        """Return the steps so far, up to the last checkpoint.
+
+        Raises:
+            ModelError: the run was trained by a under10k that recorded none, or a line is no batch.
+        """
+        if self.is_run(self.folder) and not self._batches_file.exists():
+            raise ModelError(f"no batches: {self.folder} is of a under10k that recorded none. train it again")
+        head, *lines = self._read(self._batches_file).splitlines(keepends=True) or [""]
+        if lines and not lines[-1].endswith("\n"):
+            del lines[-1]  # a killed process left it half-written
+        if head != _BATCHES_HEAD:
+            raise ModelError(f"damaged file: {self._batches_file} does not begin with {_BATCHES_HEAD.strip()}")
+        return [self._parse_batch(line, number) for number, line in enumerate(lines, start=2)]
+
+    def _parse_batch(self, line: str, number: int) -> Batch:
+        try:
+            epoch, step, *values = line.split(",")
+            loss, accuracy, rate = map(float, values)
+            if not math.isfinite(loss + accuracy + rate):
+                raise ValueError("not finite")
+            return Batch(int(epoch), int(step), loss, accuracy, rate)
+        except ValueError:
+            raise ModelError(
+                f"damaged file: {self._batches_file}, line {number} is no batch. restore it from a copy, or train again"
+            ) from None
+
+    def write_batches(self, kept: int, batches: Sequence[Batch]) -> None:
+        """Cut `batches.csv` down to the first `kept` batches, then add some.
+
+        Raises:
+            ModelError: there are not so many.
+        """
+        if kept:
+            self._cut_batches(kept)
+        else:
+            write_atomically(self._batches_file, _BATCHES_HEAD.encode())
+        self.append_batches(batches)
+
+    def _cut_batches(self, kept: int) -> None:
+        damaged = ModelError(
+            f"damaged file: {self._batches_file} does not hold the {kept:,} batches so far. "
+            "restore it from a copy, or train anew"
+        )
+        if not self._batches_file.is_file():
+            raise damaged
+        with naming(self._batches_file), self._batches_file.open("r+b") as file:
+            lines = (file.readline(_LONGEST_LINE) for _ in range(kept))
+            if file.readline(_LONGEST_LINE) != _BATCHES_HEAD.encode() or not all(
+                line.endswith(b"\n") for line in lines
+            ):
+                raise damaged
+            file.truncate(file.tell())
+
+    def append_batches(self, batches: Sequence[Batch]) -> None:
+        """Add lines to `batches.csv`, forced to disk: the next checkpoint relies on them."""
+        with naming(self._batches_file), self._batches_file.open("a", newline="") as file:
+            file.writelines(
+                f"{b.epoch},{b.step},{b.loss:.9g},{b.accuracy:.9g},{b.learning_rate:.9g}\n" for b in batches
+            )
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write_result(self, result: Result) -> None:
+        """Write `result.json`, which marks the run as finished."""
+        write_json(self._result_file, result.to_dict())
+
+    def save_checkpoint(self, epoch: int, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Save the state of a training, then drop all but the last two; the best weights so far are part of each."""
+        save_tensors(self._checkpoints / f"epoch-{epoch:06}-step-{step:08}.safetensors", "checkpoint", tensors, facts)
+        for old in self._checkpoint_files()[KEPT_CHECKPOINTS:]:
+            old.unlink()
+
+    def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return the newest checkpoint that is whole, or None where none was written yet.
+
+        Raises:
+            ModelError: there are checkpoints, but none can be used; it names the newest one's fault.
+        """
+        sweep_temporaries(self.folder)
+        sweep_temporaries(self._checkpoints)
+        fault: ModelError | None = None
+        for path in self._checkpoint_files():
+            try:
+                return load_tensors(path, "checkpoint")
+            except ModelError as error:
+                fault = fault or error
+        if fault:
+            raise fault
+        return None
+
+    def save_model(self, model: nn.Module, facts: Mapping[str, Any]) -> None:
+        """Write the run's weights."""
+        save_weights(self.model_file, model, facts)
+
+    def _checkpoint_files(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self._checkpoints.glob("epoch-*.safetensors"), reverse=True)
+
+    def _read(self, path: Path) -> str:
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                raise ModelError(f"not a file: {path} is a device or a pipe. give a run's folder")
+            if status.st_size > MOST_BYTES:
+                raise ModelError(
+                    f"file too large: {path} has {status.st_size:,} bytes. at most {MOST_BYTES:,} are read"
+                )
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise no_run(self.folder, path.name) from None
+        except NotADirectoryError:
+            raise ModelError(f"not a run folder: {self.folder} is a file. give a run's folder") from None
+        except OSError as error:
+            raise ModelError(
+                f"cannot read: {path} ({error.strerror}). give a run's folder, and see that it is readable"
+            ) from None
+        except UnicodeDecodeError:
+            raise ModelError(f"damaged file: {path} is no text. train again") from None
+
+    def _read_object(self, path: Path) -> dict[str, Any]:
+        try:
+            value = json.loads(self._read(path))
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"damaged file: {path} ({error}). train again") from None
+        if not isinstance(value, dict):
+            raise ModelError(f"damaged file: {path} holds no JSON object. train again")
+        return value
+
+
+def no_run(folder: Path, missing: str) -> ModelError:
+    if not folder.exists():
+        return ModelError(f"no such run folder: {folder}. check its name")
+    if (folder / "plan.json").exists():
+        return ModelError(f"a study, not a run: {folder}. give one of its runs, in {folder / 'runs'}")
+    return ModelError(f"not a run folder: {folder} has no {missing}. give a run's folder")
+
+
+_BATCHES_HEAD = ",".join(Batch._fields) + "\n"
+
+
+def _metrics_line(epoch: Epoch) -> str:
+    return json.dumps(asdict(epoch), allow_nan=False) + "\n"
+
+
+def create_run_folder(recipe: Recipe, folder: Path | None) -> Path:
+    """Make the folder of a new run: the one asked for, or the first free `runs/<recipe>-s<seed>`.
+
+    Raises:
+        Under10kError: it cannot be made or written.
+    """
+    try:
+        if folder is None:
+            return _next_free(Path("runs"), f"{recipe.name}-s{recipe.seed}")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Under10kError(
+            f"cannot make a run folder: {folder or 'runs'} ({error.strerror}). choose another --out"
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise Under10kError(f"cannot write to the run folder: {folder}. choose another --out")
+    return folder
+
+
+def check_unused(folder: Path) -> None:
+    """Refuse a folder that exists and holds anything but a lock.
+
+    Raises:
+        UsageError: it does; if that is a run, it says how to go on with it.
+    """
+    if folder.is_dir() and any(not entry.name.startswith(".lock") for entry in folder.iterdir()):
+        remedy = f"continue it with: {resume_command(folder)}; or" if Run.is_run(folder) else "please"
+        raise UsageError(f"run folder not empty: {folder}. {remedy} choose another --out")
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command that goes on with a run, ready to be pasted into a shell."""
+    return f"under10k train --resume {shlex.quote(str(folder))}"
+
+
+def _next_free(parent: Path, name: str) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1

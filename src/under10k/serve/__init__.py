@@ -1,0 +1,28 @@
+"""The page and the API over HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from under10k.lazy import lazy_door
+
+if TYPE_CHECKING:
+    from under10k.serve.app import create_app, reader
+    from under10k.serve.server import listen, run
+
+__all__ = [
+    "create_app",
+    "listen",
+    "reader",
+    "run",
+]
+
+__getattr__, __dir__ = lazy_door(
+    __name__,
+    {
+        "create_app": "app",
+        "listen": "server",
+        "reader": "app",
+        "run": "server",
+    },
+)

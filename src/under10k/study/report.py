@@ -1,0 +1,229 @@
+"""What a person sees of a study while it goes on and at its end."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from under10k.evaluation import FEWEST_PAIRS
+from under10k.study.engines import Outcome
+from under10k.study.scores import Comparison, Row, score
+from under10k.terminal import Bar, Part, build_table, literal, open_console
+from under10k.text import printable
+
+if TYPE_CHECKING:
+    from under10k.study.results import Study
+
+
+SCORE_NOTES = {
+    "watched": "test accuracy of the best epoch, which the test set chose: biased upward",
+    "held-out": "validation accuracy after the last epoch",
+    "fixed": "test accuracy of the last weights, the test set read once",
+}
+
+
+class StudyReport:
+    """Prints a line a run and tables at the end, with a live progress bar where the output is a terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or open_console()
+        self._bar = Bar(self.console)
+        self._slots = 0
+
+    def begin(self, folder: Path) -> None:
+        """Say which study goes on, before anything that takes time."""
+        self.say(f"study [bold]{literal(str(folder))}[/]")
+
+    def start(self, study: Study, note: str, slots: int) -> None:
+        """Say what is studied on what, and show the bar; `slots` runs go on at a time, none where all are finished."""
+        plan, done = study.plan, len(study.outcomes)
+        self.say_note(note)
+        size = f"{_count(len(plan.variants), 'recipe')} x {_count(plan.seeds, 'seed')}"
+        share = f"{_count(plan.threads, 'thread')} a run" + (f", {slots} at a time" if slots else "")
+        self.say(f"{size}, data [bold]{literal(plan.data['name'])}[/]; {share}")
+        if done:
+            self.say(f"{done} of {study.planned} runs are finished already")
+        self._slots = slots
+        self._move(study)
+
+    def outcome(self, outcome: Outcome, study: Study) -> None:
+        """Say what has become of a run."""
+        self.say_note(outcome.note)
+        self.say(f"{_line(outcome)} ({len(study.outcomes)} of {study.planned})")
+        self._move(study)
+
+    def finish(self, study: Study, note: str) -> None:
+        """Take the bar away and print what the study comes to."""
+        self.close()
+        for part in describe_study(study):
+            self.say(part)
+        self.say(f"\nfiles: {literal(str(study.folder))}")
+        self.say_note(note)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.clear()
+
+    def say_note(self, note: str) -> None:
+        """Print what nobody should miss."""
+        if note:
+            self.say(f"[bold yellow]{literal(note)}[/]")
+
+    def say(self, what: str | Table) -> None:
+        """Print; where the output is gone, a closed pipe or a full disk, go on in silence."""
+        self._bar.clear()
+        try:
+            self.console.print(what, soft_wrap=isinstance(what, str))
+        except OSError:
+            self.console = Console(file=io.StringIO())
+
+    def _move(self, study: Study) -> None:
+        if not self._slots:
+            return
+        ended, failed = len(study.outcomes), len(study.failures)
+        running = min(self._slots, study.planned - ended)
+        description = f"{ended}/{study.planned} runs, {running} running" + (f", {failed} failed" if failed else "")
+        self._bar.draw(ended / study.planned, Part(description), Part(self._estimate(study), rank=1))
+
+    def _estimate(self, study: Study) -> str:
+        """Say how long the rest will take, by the mean of the runs so far."""
+        seconds = [outcome.result.seconds["total"] for outcome in study.outcomes.values() if outcome.result]
+        if not seconds:
+            return ""
+        left = statistics.fmean(seconds) * (study.planned - len(study.outcomes)) / self._slots
+        return f"about {_duration(left)} left"
+
+
+class WarningStudyReport(StudyReport):
+    """Prints, on standard error, what nobody should miss, and nothing else."""
+
+    def say(self, what: str | Table) -> None:
+        """Print nothing."""
+
+    def say_note(self, note: str) -> None:
+        """Print what nobody should miss."""
+        if note:
+            print(f"warning: {printable(note)}", file=sys.stderr)
+
+    def _move(self, study: Study) -> None:
+        """Show no bar."""
+
+
+def _line(outcome: Outcome) -> str:
+    run = f"{literal(outcome.job.variant)} s{outcome.job.recipe.seed}"
+    if outcome.result is None:
+        return f"{run}: [bold red]failed[/]: {literal(outcome.error)}"
+    return f"{run}: {score(outcome.result):.2%} in {outcome.result.seconds['total']:.0f} s"
+
+
+def describe_study(study: Study) -> Iterator[str | Table]:
+    """Yield what a study comes to, tables and lines, readable on 80 columns."""
+    rows = study.rows
+    for protocol in dict.fromkeys(row.protocol for row in rows):
+        yield _accuracy_table(protocol, [row for row in rows if row.protocol == protocol])
+    yield _effort_table(rows)
+    compared = [comparison for comparison in study.comparisons if comparison.difference is not None]
+    if compared:
+        yield _comparison_table(compared)
+    yield from _remarks(study)
+
+
+def _accuracy_table(protocol: str, rows: Sequence[Row]) -> Table:
+    cells = [
+        (
+            row.variant,
+            str(row.n) if row.n == row.runs else f"{row.n}/{row.runs}",
+            _percent(row.mean, 3),
+            _percent(row.deviation, 3),
+            f"{_percent(row.interval_95[0], 3)} to {_percent(row.interval_95[1], 3)}" if row.interval_95 else "",
+            _percent(row.best, 2),
+            _percent(row.worst, 2),
+        )
+        for row in rows
+    ]
+    columns = ("recipe", "n", "mean", "std dev", "95 % interval", "best", "worst")
+    title = f"\n{rows[0].scored} accuracy, %, protocol {protocol}"
+    return build_table(title, columns, cells, wrap_first=True)
+
+
+def _effort_table(rows: Sequence[Row]) -> Table:
+    columns = ["recipe", "parameters", "seconds a run"]
+    cells: list[list[object]] = [[row.variant, row.parameters, _tenths(row.mean_seconds)] for row in rows]
+    if any(row.target_accuracy is not None for row in rows):
+        columns += ["target %", "median epoch"]
+        for row, cell in zip(rows, cells, strict=True):
+            cell += [_percent(row.target_accuracy, 2), _target_epoch(row)]
+    return build_table("\nwhat it takes", columns, cells, wrap_first=True)
+
+
+def _target_epoch(row: Row) -> str:
+    if row.target_accuracy is None or not row.n:
+        return ""
+    epoch = "none" if row.median_target_epoch is None else f"{row.median_target_epoch:g}"
+    return f"{epoch} ({row.reached} of {row.n})"
+
+
+def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    cells = [
+        (
+            found.variant,
+            found.pairs,
+            f"{100 * (found.difference or 0):+.3f}",
+            f"{100 * found.interval_95[0]:+.3f} to {100 * found.interval_95[1]:+.3f}" if found.interval_95 else "",
+            "" if found.p is None else "< 0.001" if found.p < 0.001 else f"{found.p:.3f}",
+        )
+        for found in comparisons
+    ]
+    title = "\ndifference to the first, in points, paired by seed"
+    return build_table(title, ("recipe", "pairs", "difference", "95 % interval", "p"), cells, wrap_first=True)
+
+
+def _remarks(study: Study) -> Iterator[str]:
+    yield ""
+    for protocol in dict.fromkeys(row.protocol for row in study.rows):
+        yield f"{protocol}: {SCORE_NOTES[protocol]}"
+    if any(row.target_accuracy is not None for row in study.rows):
+        yield "median epoch: of reaching the target, as so many runs did; one that did not counts as later than any"
+    for row in study.rows:
+        if row.best_minus_last is not None:
+            gain = f"{100 * row.best_minus_last:+.3f} points"
+            yield f"{literal(row.variant)}: keeping the best epoch instead of the last makes {gain} of the mean"
+    for row in study.rows:
+        if row.n > 1 and row.interval_95 is None:
+            yield f"{literal(row.variant)}: no interval: all {row.n} runs have the same score"
+    for comparison in study.comparisons:
+        if comparison.pairs and comparison.p is None:
+            alike = comparison.pairs > 1 and comparison.interval_95 is None
+            reason = "all pairs differ alike" if alike else f"a test takes {FEWEST_PAIRS} pairs"
+            yield f"{literal(comparison.variant)}: no p: {reason}"
+        if comparison.reason:
+            yield f"{literal(comparison.variant)}: not compared with the first: {comparison.reason}"
+    for outcome in study.failures:
+        run = f"{literal(outcome.job.variant)} seed {outcome.job.recipe.seed}"
+        yield f"[bold red]failed[/]: {run}: {literal(outcome.error)}"
+
+
+def _percent(share: float | None, digits: int) -> str:
+    return "" if share is None else f"{100 * share:.{digits}f}"
+
+
+def _tenths(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:,.1f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,247 @@
+"""A study folder: its plan, its finished runs, and what they come to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from under10k.errors import ModelError
+from under10k.files import write_atomically, write_json
+from under10k.recipes import Protocol
+from under10k.runs import Result, Run, load_model
+from under10k.study.engines import Job, Outcome, set_aside
+from under10k.study.plan import Plan, parameters_of
+from under10k.study.scores import Comparison, Row, compare, score, summarise_runs
+from under10k.typed import Typed
+from under10k.version import __version__
+
+
+class Study:
+    """A study folder: its plan, and what has become of its runs so far."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder, self.plan = folder, plan
+        self.outcomes: dict[tuple[str, int], Outcome] = {}
+        """By variant and seed."""
+        self._parameters = {label: parameters_of(recipe) for label, recipe in plan.variants.items()}
+
+    @property
+    def planned(self) -> int:
+        """How many runs the study has."""
+        return len(self.plan.variants) * self.plan.seeds
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The runs that failed."""
+        return [outcome for outcome in self.outcomes.values() if outcome.result is None]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The table: what the finished runs of each variant come to."""
+        failed = [outcome.job.variant for outcome in self.failures]
+        return [
+            summarise_runs(
+                label, recipe, self._parameters[label], self.plan.seeds, failed.count(label), self.results(label)
+            )
+            for label, recipe in self.plan.variants.items()
+        ]
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """Every other variant against the first, paired by seed."""
+        reference, *others = self.plan.variants
+        return [compare(reference, self.results(reference), other, self.results(other)) for other in others]
+
+    def results(self, variant: str) -> dict[int, Result]:
+        """Return the finished runs of a variant by their seeds."""
+        found = ((seed, self.outcomes.get((variant, seed))) for seed in range(self.plan.seeds))
+        return {seed: outcome.result for seed, outcome in found if outcome and outcome.result}
+
+    def jobs(self, device: str = "auto") -> list[Job]:
+        """Return every run, seed after seed, so that a table on the way compares like with like."""
+        return [
+            Job(label, replace(recipe, seed=seed), self.folder / "runs" / f"{_file_name(label)}-s{seed}", device)
+            for seed in range(self.plan.seeds)
+            for label, recipe in self.plan.variants.items()
+        ]
+
+    def add(self, outcome: Outcome) -> None:
+        """Take in what has become of a run."""
+        self.outcomes[outcome.job.variant, outcome.job.recipe.seed] = outcome
+
+    def take_finished(self) -> Iterator[str]:
+        """Take in the runs that are finished on disk; set aside what is damaged, and yield a sentence about it."""
+        versions: Counter[str] = Counter()
+        for job in self.jobs():
+            try:
+                result = _read_finished(job, self.plan.data["sha256"])
+            except ModelError as error:
+                yield set_aside(job.folder, str(error))
+            else:
+                if result:
+                    self.add(Outcome(job, result))
+                    versions[str(Run(job.folder).environment().get("under10k", "unknown"))] += 1
+        del versions[__version__]
+        for version, count in sorted(versions.items()):
+            yield f"kept as they are: {count} finished runs of under10k {version}. to compare within one, begin anew"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plan, runs, rows and comparisons as plain values, for JSON."""
+        return {
+            "plan": asdict(self.plan),
+            "rows": [asdict(row) for row in self.rows],
+            "comparisons": [asdict(comparison) for comparison in self.comparisons],
+            "runs": [_describe(self.outcomes[key]) for key in self._ended()],
+        }
+
+    def save_plan(self) -> None:
+        """Write `plan.json`, which makes the folder a study's."""
+        write_json(self.folder / "plan.json", asdict(self.plan))
+
+    def save(self) -> None:
+        """Write `study.json`, so that the study can be watched."""
+        write_json(self.folder / "study.json", self.to_dict())
+
+    def save_all(self) -> None:
+        """Write `study.json`, `study.csv` and the pictures."""
+        self.save()
+        text = io.StringIO()
+        table = csv.DictWriter(text, _CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+        table.writeheader()
+        for key in self._ended():
+            described = _describe(self.outcomes[key])
+            table.writerow({**(described["result"] or {}), **described})
+        write_atomically(self.folder / "study.csv", text.getvalue())
+        panels = _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
+        if panels:
+            from under10k.plots import (
+                save_strip,
+                save_tradeoff,
+            )  # imported here: half a second that no run need wait for
+
+            save_strip(panels, self.folder / "study.png")
+            save_tradeoff(panels, self.folder / "tradeoff.png")
+
+    def _ended(self) -> Iterator[tuple[str, int]]:
+        """Variant and seed of the runs that have ended, in the order of the table."""
+        every = itertools.product(self.plan.variants, range(self.plan.seeds))
+        return (key for key in every if key in self.outcomes)
+
+
+def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Return seconds and score of each finished run of several studies: by kind of score, then by variant.
+
+    Raises:
+        ModelError: a folder holds no study, a damaged one, or one without a finished run.
+    """
+    points: list[_Point] = []
+    for folder in studies:
+        found = _read_runs(folder)
+        if not any(point.is_finished for point in found):
+            raise ModelError(
+                f"no study to read: no run of {folder} is finished. "
+                f"go on with it: under10k study --out {shlex.quote(str(folder))}"
+            )
+        points += found
+    return _gather_points(points)
+
+
+def _read_runs(folder: Path) -> list[_Point]:
+    path = folder / "study.json"
+    if not path.exists() and (folder / "plan.json").is_file():
+        return []  # it has just begun
+    try:
+        return [_to_point(run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = getattr(error, "strerror", error)
+        raise ModelError(f"no study to read: {path} ({reason}). give a study's folder") from None
+
+
+@dataclass(frozen=True)
+class _Point(Typed):
+    """What the pictures show of a run, as `study.json` has it."""
+
+    variant: str
+    protocol: Protocol
+    score: float | None
+    seconds: float | None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is anything of it to show."""
+        return self.score is not None and self.seconds is not None
+
+
+def _to_point(run: Mapping[str, Any]) -> _Point:
+    return _Point(run["variant"], run["protocol"], run["score"], run["seconds"])
+
+
+def _gather_points(points: Iterable[_Point]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for point in points:
+        if point.score is not None and point.seconds is not None:  # it is finished
+            scored = "validation" if point.protocol == "held-out" else "test"
+            panel = panels.setdefault(f"{scored} accuracy (%), protocol {point.protocol}", {})
+            panel.setdefault(point.variant, []).append((point.seconds, point.score))
+    return panels
+
+
+_CSV_COLUMNS = (
+    "variant",
+    "seed",
+    "protocol",
+    "score",
+    "test_accuracy",
+    "validation_accuracy",
+    "last_accuracy",
+    "test_loss",
+    "epochs",
+    "kept_epoch",
+    "target_epoch",
+    "parameters",
+    "seconds",
+    "error",
+)
+
+
+def _describe(outcome: Outcome) -> dict[str, Any]:
+    result = outcome.result
+    return {
+        "variant": outcome.job.variant,
+        "seed": outcome.job.recipe.seed,
+        "protocol": outcome.job.recipe.protocol,
+        "score": score(result) if result else None,
+        "seconds": result.seconds["total"] if result else None,
+        "error": outcome.error or None,
+        "result": result.to_dict() if result else None,
+    }
+
+
+def _read_finished(job: Job, data_sha256: str) -> Result | None:
+    """Return the result of a finished run; None where it is not finished.
+
+    Raises:
+        ModelError: it is damaged, or not the run that is wanted.
+    """
+    run = Run(job.folder)
+    result = run.result()
+    if result is None:
+        return None
+    score(result)
+    if run.recipe() != job.recipe or run.data()["sha256"] != data_sha256:
+        raise ModelError(f"another run: {job.folder} has another recipe or other data than the study")
+    load_model(job.folder)
+    return result
+
+
+def _file_name(label: str) -> str:
+    return re.sub(r"[^\w.=+-]+", "-", label)

@@ -1,0 +1,195 @@
+"""Studies: recipes under many seeds, each run trained once, in a folder that can be resumed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from under10k.data import Dataset, load_digits
+from under10k.errors import StoppedError, Under10kError, UsageError, unknown_name
+from under10k.files import locked, sweep_temporaries
+from under10k.machine import pick_device
+from under10k.recipes import Recipe
+from under10k.study.cluster import RayEngine, check_installed
+from under10k.study.engines import Engine, ProcessEngine, SerialEngine
+from under10k.study.plan import SEEDS, Plan, expand, read_plan, recipe_of
+from under10k.study.report import StudyReport
+from under10k.study.results import Study
+from under10k.training import StopSignals
+
+_ENGINES = ("processes", "ray", "serial")
+
+
+def run_study(
+    recipes: Sequence[str | Recipe] = (),
+    seeds: int | None = None,
+    data: str | Path | Dataset | None = None,
+    folder: str | Path | None = None,
+    *,
+    overrides: Mapping[str, Sequence[Any]] | None = None,
+    device: str = "auto",
+    engine: str = "processes",
+    workers: int | None = None,
+    threads: int | None = None,
+    address: str | None = None,
+    report: StudyReport | None = None,
+) -> Study:
+    """Train every recipe, in every combination of overridden fields, under every seed, and return what came of it.
+
+    Everything is kept in `folder`, by default `studies/<recipes>`. What is finished there is not trained again: the
+    study goes on, and grows by what is new. `seeds`, 20 by default, counts from seed 0; `overrides` maps fields, named
+    as on the command line, to their values. `engine` is `processes` on this machine, `serial` in this process, or `ray`
+    on the cluster at `address`; `workers` runs are trained at a time, each on `threads` threads. A run that fails is
+    among the study's `failures`, and is tried again the next time.
+
+    Raises:
+        UsageError: a recipe, field, value, engine or device that is not there, or a folder of another study.
+        DataError: the data is missing or damaged.
+        ModelError: the folder's plan is damaged.
+        StoppedError: SIGINT or SIGTERM arrived; what was under way is saved.
+        BusyError: another process goes on with the study.
+    """
+    means = Means(engine, device, workers, threads, address)
+    variants = expand(recipes, overrides or {})
+    place = Path(folder) if folder else Path("studies") / "-".join(recipe_of(given).name for given in recipes)
+    report = report or StudyReport()
+    known = read_plan(place)
+    if not variants and known is None:
+        raise UsageError(
+            f"nothing to study: no recipe was given, and {place} holds none. write: under10k study default"
+        )
+    _refuse_foreign(place)
+    if (place / ".lock").exists():  # refuse one in use before the data are read, which takes its time
+        with locked(place):
+            pass
+    report.begin(place)
+    named = data or (known.data["name"] if known else "auto")
+    dataset = named if isinstance(named, Dataset) else load_digits(named)
+    wanted = Plan(
+        variants,
+        seeds if seeds is not None else (known.seeds if known else SEEDS),
+        means.choose_threads(known),
+        {"name": dataset.name, "sha256": dataset.sha256()},
+    )
+    _make_folder(place)
+    with locked(place):
+        known = read_plan(place)
+        study = Study(place, known.grown(wanted, place) if known else wanted)
+        _train_missing(study, dataset, means, report)
+    return study
+
+
+def _train_missing(study: Study, dataset: Dataset, means: Means, report: StudyReport) -> None:
+    """Train what is not finished, and write and show what the whole comes to."""
+    sweep_temporaries(study.folder)
+    for note in study.take_finished():
+        report.say_note(note)
+    study.save_plan()
+    jobs = [job for job in study.jobs(means.run_device) if (job.variant, job.recipe.seed) not in study.outcomes]
+    engine = means.create_engine(study.plan.threads) if jobs else None
+    try:
+        with StopSignals() as signals:  # from before anything is shown: whoever sees it may stop it
+            report.start(study, dataset.note, engine.slots if engine else 0)
+            if engine:
+                with closing(engine.run(jobs, dataset, signals)) as outcomes:
+                    for outcome in outcomes:
+                        study.add(outcome)
+                        study.save()
+                        report.outcome(outcome, study)
+        if signals.received and len(study.outcomes) < study.planned:
+            raise StoppedError(
+                f"stopped: {len(study.outcomes)} of {study.planned} runs have ended. "
+                f"resume with: {means.resume_command(study.folder)}",
+                signals.received,
+            )
+        study.save_all()
+        report.finish(study, dataset.note)
+    finally:
+        report.close()
+
+
+@dataclass(frozen=True)
+class Means:
+    """Where and how the runs of a study are trained, whatever they are."""
+
+    engine: str = "processes"
+    device: str = "auto"
+    workers: int | None = None
+    """Runs at a time; None for as many as the cores have room for."""
+    threads: int | None = None
+    """Threads a run."""
+    address: str | None = None
+    """Of a Ray cluster; None starts one on this machine."""
+
+    def __post_init__(self) -> None:
+        if self.engine not in _ENGINES:
+            raise unknown_name("engine", self.engine, _ENGINES)
+        for name, count in ("workers", self.workers), ("threads", self.threads):
+            if count is not None and not 1 <= count <= 1024:
+                raise UsageError(f"{name} out of range: {count}. give at least 1 and at most 1,024")
+        if self.address and self.engine != "ray":
+            raise UsageError(f"--address without Ray: {self.address}. give --engine ray")
+        if self.address and self.workers:
+            raise UsageError(f"--workers with --address: {self.workers}. a cluster trains as many as it has room for")
+        if self.engine == "ray":
+            check_installed()
+        else:
+            pick_device(self.device)
+
+    @property
+    def run_device(self) -> str:
+        """The device of each run; a Ray task has a GPU only where it was asked for."""
+        return "cpu" if self.engine == "ray" and self.device == "auto" else self.device
+
+    def choose_threads(self, known: Plan | None) -> int:
+        """Return the threads of each run: those asked for, else those that the study was begun with."""
+        if self.threads or known:
+            return self.threads or (known.threads if known else 1)
+        return torch.get_num_threads() if self.engine == "serial" else 1
+
+    def create_engine(self, threads: int) -> Engine:
+        """Start the engine, for runs of `threads` threads each."""
+        if self.engine == "serial":
+            return SerialEngine(threads)
+        gpu = self.device.startswith("cuda") if self.engine == "ray" else pick_device(self.device).type != "cpu"
+        workers = self.workers or (1 if gpu else max(1, _cores() // threads))
+        if self.engine == "processes":
+            return ProcessEngine(workers, threads)
+        return RayEngine(workers, threads, self.address, gpu)
+
+    def resume_command(self, folder: Path) -> str:
+        """Return the command that goes on with a study, ready to be pasted into a shell."""
+        options = [f"--{name} {value}" for name, value in asdict(self).items() if value != getattr(Means, name)]
+        return " ".join(["under10k study --out", shlex.quote(str(folder)), *options])
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a study; refuse one that holds anything else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Under10kError(f"cannot make a study folder: {folder} ({error.strerror}). choose another --out") from None
+    _refuse_foreign(folder)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that is there and holds anything but a study."""
+    try:
+        found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
+        foreign = [] if read_plan(folder) else found  # in this order: another study may be beginning here
+    except OSError as error:
+        raise Under10kError(f"cannot make a study folder: {folder} ({error.strerror}). choose another --out") from None
+    if foreign:
+        raise UsageError(f"not a study folder: {folder} holds {foreign[0].name}. choose another --out")

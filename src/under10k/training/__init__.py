@@ -1,0 +1,16 @@
+"""Training: from a recipe and data to weights and a result, resumable at every step."""
+
+from under10k.training.report import PROTOCOL_NOTES, ConsoleReport, Report, TensorBoardReport, WarningReport
+from under10k.training.signals import StopSignals
+from under10k.training.trainer import Trainer, train
+
+__all__ = [
+    "ConsoleReport",
+    "PROTOCOL_NOTES",
+    "Report",
+    "StopSignals",
+    "TensorBoardReport",
+    "Trainer",
+    "WarningReport",
+    "train",
+]

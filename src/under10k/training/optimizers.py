@@ -1,0 +1,103 @@
+"""How weights move: SGD as functions, and the running average of the weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.sgd import sgd
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from under10k.recipes import Recipe
+
+
+class Average:
+    """An exponential moving average of a model's parameters and batch-norm statistics, as a model of its own.
+
+    `torch.optim.swa_utils.AveragedModel` with what can be prepared done once: fourteen times as fast, which for a
+    network of this size is 3 % of a step.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        """Start from a copy; `decay` is the share of the old average in the new one, a fraction."""
+        self.model = copy.deepcopy(model)
+        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._averaged, self._current = map(list, zip(*floats, strict=True))
+        self._blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def update(self, *, first: bool) -> None:
+        """Take in the model's weights as they are now; the first time, in place of the untrained ones."""
+        if first:
+            for averaged, current in zip(self._averaged, self._current, strict=True):
+                averaged.copy_(current)
+        else:
+            self._blend(self._averaged, self._current, None)
+        for averaged, current in self._counts:
+            averaged.copy_(current)
+
+
+class SGD:
+    """`torch.optim.SGD` by its functional form, with as much of its interface as a training needs.
+
+    The update is PyTorch's own, to the last bit. But to make any `torch.optim.Optimizer` imports PyTorch's compiler,
+    which takes longer than a tenth of a whole training here.
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], *, lr: float, momentum: float, nesterov: bool, weight_decay: float
+    ) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": lr}]
+        self._momentum, self._nesterov, self._weight_decay = momentum, nesterov, weight_decay
+        self._buffers: list[Tensor | None] = [None] * len(self.param_groups[0]["params"])
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.param_groups[0]["params"]:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move the weights by their gradients; a parameter without one stays."""
+        (group,) = self.param_groups
+        moved = [number for number, parameter in enumerate(group["params"]) if parameter.grad is not None]
+        buffers = [self._buffers[number] for number in moved]
+        sgd(
+            [group["params"][number] for number in moved],
+            [group["params"][number].grad for number in moved],
+            buffers,
+            foreach=True,
+            lr=group["lr"],
+            momentum=self._momentum,
+            nesterov=self._nesterov,
+            weight_decay=self._weight_decay,
+            dampening=0.0,
+            maximize=False,
+        )
+        for number, buffer in zip(moved, buffers, strict=True):
+            self._buffers[number] = buffer
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the momentum, in the form of `torch.optim.SGD`."""
+        state = {n: {"momentum_buffer": buffer} for n, buffer in enumerate(self._buffers) if buffer is not None}
+        return {"state": state, "param_groups": []}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a saved momentum, which is copied to the weights' device and memory layout."""
+        for number, state in state_dict["state"].items():
+            buffer = torch.empty_like(self.param_groups[0]["params"][number])
+            self._buffers[number] = buffer.copy_(state["momentum_buffer"])
+
+
+def create_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer | SGD:
+    given = recipe.optimizer
+    common: dict[str, Any] = {"lr": given.lr, "weight_decay": given.weight_decay}
+    if given.name == "sgd":
+        return SGD(model.parameters(), momentum=given.momentum, nesterov=given.nesterov, **common)
+    kind = torch.optim.AdamW if given.name == "adamw" else torch.optim.Adam
+    return kind(model.parameters(), betas=(given.momentum, 0.999), foreach=True, **common)

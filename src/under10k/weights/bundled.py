@@ -1,0 +1,56 @@
+"""The trained weights that come along: NAME.safetensors in this folder, and beside each its card, NAME.md.
+
+And what every weights file says of itself, these and others'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from under10k.errors import unknown_name
+from under10k.typed import Between, Typed
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Options(Typed):
+    """The options of an architecture."""
+
+    dropout: Annotated[float, Between(0, 0.99)] = 0.0
+    residual: bool = False
+    head: Literal["pool", "linear"] = "pool"
+
+
+@dataclass(frozen=True)
+class Facts(Typed):
+    """What a weights file says of its network; anyone may have written it."""
+
+    model: str
+    """What `create_model` takes."""
+    options: Options = field(default_factory=Options)
+    recipe: str | None = None
+    """Name of the recipe that it was trained by."""
+    seed: int | None = None
+    protocol: str | None = None
+    """How its test accuracy came about; `under10k.recipes.Protocol`."""
+    data_sha256: str | None = None
+    """`Dataset.sha256` of what it was trained on."""
+
+
+def list_weights() -> list[str]:
+    """Return the names that `under10k.load_model` takes in place of a path, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def find_weights(name: str) -> Path:
+    """Return the file of the weights of this name.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if name not in list_weights():
+        raise unknown_name("weights", name, list_weights())
+    return FOLDER / f"{name}.safetensors"

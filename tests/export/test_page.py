@@ -1,0 +1,514 @@
+"""The page in a real browser: what is drawn or dropped is read as Python reads it, with nothing but the file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from browsers import ONE, SEVEN, Points, answer, draw, draw_with_a_finger, give_files, on_screen, settle
+from random_networks import VARIANTS, random_network
+from under10k.data.datasets import Dataset
+from under10k.data.digits import read_idx
+from under10k.data.synthetic import draw_digits
+from under10k.errors import UsageError
+from under10k.evaluation.metrics import predict_logits
+from under10k.export.html import build_page, export_html, read_network
+from under10k.export.plain import flatten
+from under10k.models.registry import list_models
+from under10k.weights.bundled import Facts
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+MODEL = random_network("early")
+NOTHING = "\N{EN DASH}"
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+in_a_browser = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("page") / "digits.html"
+    file.write_text(build_page(MODEL, Facts("early")).text)
+    return file
+
+
+OpenPage = Callable[..., "Page"]
+
+
+@pytest.fixture
+def open_page(chromium: Browser, page_file: Path) -> Iterator[OpenPage]:
+    """Open the page from its file, without a network; whatever the browser complains about fails the test."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_it(address: str = page_file.as_uri(), **options: Any) -> Page:
+        context = chromium.new_context(offline=address.startswith("file:"), **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url) if request.url != address else None)
+        page.goto(address)
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def picture(strokes: list[Points], side: int = 300, kind: str = "PNG") -> bytes:
+    """Draw strokes into a picture file."""
+    image = Image.new("RGB", (side, side), "white")
+    for stroke in strokes:
+        ImageDraw.Draw(image).line([(side * x, side * y) for x, y in stroke], "black", side // 15, "curve")
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def shown_frame(page: Page) -> torch.Tensor:
+    """Return the frame that the page has put on its canvas."""
+    pixels = page.evaluate("[...frameView.image.data]")
+    return torch.tensor(pixels, dtype=torch.uint8).view(28, 28, 4)[..., 0]
+
+
+def read_by_python(page: Page) -> str:
+    return str(int(predict_logits(MODEL, shown_frame(page)[None]).argmax()))
+
+
+def shares(page: Page) -> list[float]:
+    return [float(text.rstrip(" %")) for text in page.locator("#bars .share").all_inner_texts() if text]
+
+
+# --- the file ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "residual", "head"), VARIANTS)
+def test_a_page_is_small_and_refers_to_nothing_outside(name: str, residual: bool, head: str) -> None:
+    page = build_page(random_network(name, residual=residual, head=head), Facts(name)).text
+    assert len(page.encode()) < 300_000
+    assert set(re.findall(r"\w+://[^\s\"'<>%)]+", page)) <= {"http://www.w3.org/2000/svg"}
+    assert set(re.findall(r"(?:src|href)=[\"']?(\w+:)", page)) == {"data:"}
+    for door in ("fetch(", "XMLHttpRequest", "WebSocket", "EventSource", "sendBeacon", "import(", "@import", "url("):
+        assert door not in page
+
+
+def test_names_in_a_weights_file_are_text_and_never_markup() -> None:
+    page = build_page(MODEL, Facts("<img src=x onerror=alert(1)>", recipe="</script><b>$style")).text
+    assert "<img" not in page
+    assert page.count("</script>") == 2
+    assert "&lt;/script&gt;&lt;b&gt;$style" in page
+
+
+def test_an_export_is_checked_and_written(dataset: Dataset, tmp_path: Path) -> None:
+    found = export_html(MODEL, Facts("early"), tmp_path / "new" / "digits.html", "float", dataset)
+    assert found.sizes == {"digits.html": (tmp_path / "new" / "digits.html").stat().st_size}
+    assert found.agreement
+    assert (found.agreement.images, found.agreement.differing) == (len(dataset.test), 0)
+    assert 0 < found.agreement.largest_difference < 1e-4
+
+
+def test_a_page_computes_in_float_alone(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="leave out --int8"):
+        export_html(MODEL, Facts("early"), tmp_path / "digits.html", "int8", dataset)
+
+
+@pytest.mark.parametrize(("name", "residual", "head"), VARIANTS)
+def test_the_weights_in_a_page_are_the_networks_as_float32(name: str, residual: bool, head: str) -> None:
+    layers = flatten(random_network(name, residual=residual, head=head))
+    page = build_page(random_network(name, residual=residual, head=head), Facts(name)).text
+    assert list(map(_rounded, read_network(page))) == list(map(_rounded, layers))
+
+
+def _rounded(layer: Any) -> str:
+    """Write a layer with its numbers as float32."""
+    values = {name: getattr(value, "astype", lambda _, value=value: value)("f4") for name, value in vars(layer).items()}
+    if "layers" in values:
+        values["layers"] = list(map(_rounded, values["layers"]))
+    return str({name: getattr(value, "tolist", lambda value=value: value)() for name, value in values.items()})
+
+
+# --- the network in the page -------------------------------------------------------------------------------------
+
+
+def run_in_page(page: Page, images: torch.Tensor, network: Any = None) -> torch.Tensor:
+    """Run the page's network, or another, on images: uint8 (N, 28, 28) -> logits (N, 10)."""
+    program = """([network, text]) => {
+        const chosen = network ? readLayers(network) : layers;
+        const pixels = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+        return Array.from({ length: pixels.length / 784 }, (_, index) =>
+            [...runNetwork(chosen, pixels.subarray(784 * index, 784 * (index + 1))).at(-1).values]);
+    }"""
+    pixels = base64.b64encode(images.numpy().tobytes()).decode()
+    return torch.tensor(page.evaluate(program, [network, pixels]), dtype=torch.float64)
+
+
+def network_in(page: str) -> Any:
+    return json.loads(page.partition('id="network">')[2].partition("</script>")[0])
+
+
+@in_a_browser
+def test_the_logits_are_pytorchs_on_1000_test_images(open_page: OpenPage, mnist_folder: Path) -> None:
+    images = torch.from_numpy(read_idx(mnist_folder / "t10k-images-idx3-ubyte.gz")[:1000])
+    difference = run_in_page(open_page(), images) - predict_logits(MODEL, images)
+    assert difference.abs().max() < 1e-4
+
+
+@in_a_browser
+def test_every_network_runs_in_the_page_as_in_pytorch(open_page: OpenPage) -> None:
+    page = open_page()
+    images = draw_digits(10, seed=3).images
+    for name, residual, head in VARIANTS:
+        model = random_network(name, residual=residual, head=head)
+        network = network_in(build_page(model, Facts(name)).text)
+        expected = predict_logits(model, images)
+        found = run_in_page(page, images, network)
+        assert (found - expected).abs().max() < 1e-5 * expected.abs().max().clamp(min=1), (name, residual, head)
+
+
+@in_a_browser
+@pytest.mark.parametrize("name", list_models())
+def test_what_the_layers_of_every_network_make_is_shown(name: str, open_page: OpenPage, tmp_path: Path) -> None:
+    file = tmp_path / "digits.html"
+    file.write_text(build_page(random_network(name, residual=True), Facts(name)).text)
+    page = open_page(file.as_uri())
+    blank = page.locator("#layers").screenshot()
+    draw(page, SEVEN)
+    assert answer(page) in list("0123456789")
+    assert page.locator("#layers").screenshot() != blank
+    assert page.locator("#layers > li").last.inner_text().split()[-10:] == list("0123456789")
+
+
+# --- drawing -----------------------------------------------------------------------------------------------------
+
+
+@in_a_browser
+def test_an_empty_page_asks_for_a_digit_and_answers_nothing(open_page: OpenPage) -> None:
+    page = open_page()
+    assert answer(page) == NOTHING
+    assert shares(page) == []
+    assert page.is_visible("#hint")
+    assert page.is_disabled("#undo")
+    assert page.is_disabled("#clear")
+    assert shown_frame(page).max() == 0
+
+
+@in_a_browser
+def test_what_is_rehearsed_before_the_first_stroke_takes_every_way_through_the_program(open_page: OpenPage) -> None:
+    page = open_page()
+    steps = page.evaluate(
+        """() => {
+            const steps = new Set();
+            for (const name of ["redraw", "countRoomy", "runNetwork", "judge"]) {
+                const real = globalThis[name];
+                globalThis[name] = (...given) => {
+                    steps.add(name === "redraw" ? `redraw ${given[2] > 0 ? "out" : "in"}wards` : name);
+                    return real(...given);
+                };
+            }
+            rehearse(2);
+            rehearse(1);
+            return [...steps];
+        }"""
+    )
+    assert sorted(steps) == ["countRoomy", "judge", "redraw inwards", "redraw outwards", "runNetwork"]
+    assert answer(page) == NOTHING
+
+
+@in_a_browser
+def test_a_drawing_is_answered_with_each_stroke_undone_and_cleared(open_page: OpenPage) -> None:
+    page = open_page()
+    frames = []
+    for stroke in (*SEVEN, [(0.3, 0.5), (0.7, 0.5)]):
+        draw(page, [stroke])
+        assert answer(page) == read_by_python(page)
+        assert sum(shares(page)) == pytest.approx(100, abs=0.5)
+        assert page.is_hidden("#hint")
+        frames.append(shown_frame(page))
+    assert not torch.equal(*frames)
+    page.click("#undo")
+    settle(page)
+    assert torch.equal(shown_frame(page), frames[0])
+    page.click("#clear")
+    assert answer(page) == NOTHING
+    assert shown_frame(page).max() == 0
+    page.click("#undo")
+    settle(page)
+    assert torch.equal(shown_frame(page), frames[0]), "clearing can be undone, too"
+
+
+@in_a_browser
+def test_the_answer_is_there_while_the_pen_is_still_down(open_page: OpenPage) -> None:
+    page = open_page()
+    page.mouse.move(*on_screen(page, (0.5, 0.2)))
+    page.mouse.down()
+    seen = set()
+    for y in (0.3, 0.5, 0.8):
+        page.mouse.move(*on_screen(page, (0.5, y)))
+        assert answer(page) == read_by_python(page)
+        seen.add(shown_frame(page).numpy().tobytes())
+    assert len(seen) > 1
+
+
+@in_a_browser
+def test_a_click_and_a_double_click_leave_dots(open_page: OpenPage) -> None:
+    page = open_page()
+    page.mouse.click(*on_screen(page, (0.5, 0.5)))
+    assert answer(page) == read_by_python(page)
+    page.mouse.dblclick(*on_screen(page, (0.5, 0.7)))
+    assert answer(page) == read_by_python(page)
+    assert page.evaluate("paper.steps.length") == 3
+    assert page.evaluate("String(getSelection())") == ""
+
+
+@in_a_browser
+def test_only_the_first_button_and_one_pointer_draw(open_page: OpenPage) -> None:
+    page = open_page()
+    page.mouse.click(*on_screen(page, (0.5, 0.5)), button="right")
+    assert page.evaluate("paper.steps.length") == 0
+    page.evaluate(
+        """() => {
+            paper.canvas.setPointerCapture = () => {};
+            const send = (type, pointerId, clientX) =>
+                paper.canvas.dispatchEvent(new PointerEvent(`pointer${type}`, { pointerId, clientX, clientY: 300 }));
+            send("down", 1, 200);
+            send("down", 2, 300);
+            send("move", 2, 400);
+            send("cancel", 1, 0);
+        }"""
+    )
+    assert page.evaluate("paper.steps.map((step) => step.points.length)") == [1]
+    assert page.evaluate("paper.drawing") is None
+
+
+@in_a_browser
+def test_a_wider_pen_leaves_a_wider_line(open_page: OpenPage) -> None:
+    page = open_page()
+    ink = []
+    for width in (3, 15):
+        page.locator("#width").fill(str(width))
+        draw(page, ONE)
+        settle(page)
+        ink.append(int(shown_frame(page).sum()))
+        page.click("#clear")
+    assert ink[0] < ink[1]
+
+
+@in_a_browser
+def test_the_drawing_keeps_its_shape_when_the_window_changes(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, SEVEN)
+    settle(page)
+    before = shown_frame(page)
+    page.set_viewport_size({"width": 500, "height": 700})
+    settle(page)
+    assert torch.equal(shown_frame(page), before)
+    side = page.evaluate("[paper.canvas.width, Math.round(paper.canvas.clientWidth * devicePixelRatio)]")
+    assert side[0] == side[1]
+    inked = "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((level) => level > 0)"
+    assert page.locator("#paper").evaluate(inked)
+
+
+@in_a_browser
+def test_a_finger_draws_on_a_phone_and_the_page_stays_where_it_is(open_page: OpenPage) -> None:
+    page = open_page(**PHONE)
+    draw_with_a_finger(page, SEVEN)
+    assert answer(page) == read_by_python(page)
+    assert page.evaluate("paper.steps.length") == 1
+    assert page.evaluate("scrollY") == 0
+
+
+@in_a_browser
+def test_a_digit_can_be_drawn_by_keys_alone(open_page: OpenPage) -> None:
+    page = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "paper"
+    page.keyboard.press("Space")
+    for _ in range(5):
+        page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowLeft")
+    assert answer(page) == read_by_python(page)
+    assert page.evaluate("paper.steps.map((step) => step.points.length)") == [6]
+    page.keyboard.press("Control+z")
+    assert answer(page) == NOTHING
+    page.keyboard.press("Space")
+    page.keyboard.press("Delete")
+    assert answer(page) == NOTHING
+
+
+# --- pictures ----------------------------------------------------------------------------------------------------
+
+
+@in_a_browser
+@pytest.mark.parametrize(
+    ("way", "kind"), [("drop", "PNG"), ("drop", "JPEG"), ("paste", "WEBP"), ("choose", "GIF"), ("choose", "BMP")]
+)
+def test_a_picture_is_read_however_it_comes(way: str, kind: str, open_page: OpenPage) -> None:
+    page = open_page()
+    content = picture(SEVEN, kind=kind)
+    if way == "choose":
+        with page.expect_file_chooser() as chooser:
+            page.click("#open")
+        chooser.value.set_files({"name": "seven", "mimeType": "", "buffer": content})
+    else:
+        give_files(page, way, ("seven", content))
+    page.wait_for_selector("#undo:enabled")
+    assert answer(page) == read_by_python(page)
+    assert shown_frame(page).max() > 100
+    draw(page, ONE)
+    settle(page)
+    assert page.evaluate("paper.content().length") == 1, "a stroke begins a new drawing"
+    page.click("#undo")
+    settle(page)
+    assert page.evaluate("paper.content().kind") == "picture"
+
+
+@in_a_browser
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "Not a picture: x. Give a PNG"),
+        (b"hello", "Not a picture: x. Give a PNG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><rect width='9' height='9'/></svg>", "Not a picture: x."),
+        (picture(SEVEN)[:400], "Not a picture: x."),
+        (picture([]), "No digit found"),
+    ],
+)
+def test_what_is_no_picture_of_a_digit_is_said_and_never_answered(
+    content: bytes, words: str, open_page: OpenPage
+) -> None:
+    page = open_page()
+    give_files(page, "drop", ("x", content))
+    page.wait_for_selector("#message:not(:empty)")
+    assert page.inner_text("#message").startswith(words)
+    assert answer(page) == NOTHING
+
+
+@in_a_browser
+def test_a_drag_without_files_is_told_what_is_wanted(open_page: OpenPage) -> None:
+    page = open_page()
+    give_files(page, "drop")
+    assert page.inner_text("#message").startswith("No picture there.")
+    draw(page, ONE)
+    settle(page)
+    assert page.inner_text("#message") == ""
+
+
+@in_a_browser
+def test_a_file_name_is_text_and_never_markup(open_page: OpenPage) -> None:
+    page = open_page()
+    name = "<img src=x onerror=document.title='gone'>"
+    give_files(page, "drop", (name, b"no picture"))
+    page.wait_for_selector("#message:not(:empty)")
+    assert name in page.inner_text("#message")
+    assert page.locator("#message *").count() == 0
+    assert page.title() == "Draw a digit: under10k"
+
+
+@in_a_browser
+def test_a_picture_that_is_decoded_too_late_is_dropped(open_page: OpenPage) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+            const decode = createImageBitmap;
+            const wait = new Promise((go) => (globalThis.goOn = go));
+            globalThis.createImageBitmap = (file) => wait.then(() => decode(file));
+        }"""
+    )
+    give_files(page, "drop", ("seven", picture(SEVEN)))
+    draw(page, ONE)
+    settle(page)
+    before = shown_frame(page)
+    page.evaluate("goOn()")
+    page.evaluate("() => new Promise((done) => setTimeout(done, 50))")
+    settle(page)
+    assert torch.equal(shown_frame(page), before)
+    assert page.evaluate("paper.steps.length") == 1
+
+
+# --- for everyone ------------------------------------------------------------------------------------------------
+
+
+@in_a_browser
+@pytest.mark.parametrize("options", [{}, PHONE, {"viewport": {"width": 320, "height": 568}}])
+def test_nothing_is_wider_than_the_screen_and_what_is_pressed_is_large_enough(
+    options: dict[str, Any], open_page: OpenPage
+) -> None:
+    page = open_page(**options)
+    draw(page, SEVEN)
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    for box in (button.bounding_box() for button in page.locator("button").all()):
+        assert box
+        assert min(box["width"], box["height"]) >= 44
+
+
+@in_a_browser
+def test_paper_answer_and_bars_have_names_and_the_answer_is_spoken(open_page: OpenPage) -> None:
+    page = open_page()
+    for role, name in (
+        ("application", "Paper to draw a digit on"),
+        ("button", "Undo"),
+        ("button", "Clear"),
+        ("button", "Picture"),
+        ("slider", "Pen width"),
+        ("list", "Probability of each digit"),
+        ("heading", "What its layers make of it"),
+    ):
+        assert page.get_by_role(role, name=name).count() == 1, name  # type: ignore[arg-type]
+    assert page.get_by_role("img").count() == 1 + page.locator("#layers > li").count()
+    draw(page, SEVEN)
+    page.locator("#spoken", has_text="Read as").wait_for(state="attached")
+    assert page.inner_text("#spoken").startswith(f"Read as {read_by_python(page)}, ")
+
+
+CONTRASTS = """() => {
+    const style = getComputedStyle(document.documentElement);
+    const linear = (level) => (level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4);
+    const luminance = (name) => {
+        const digits = style.getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi);
+        const [red, green, blue] = digits.map((pair) => linear(parseInt(pair, 16) / 255));
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    const contrast = (one, other) => {
+        const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+    };
+    const [texts, grounds] = [["--text", "--faint", "--accent"], ["--ground", "--panel"]];
+    return texts.flatMap((text) => grounds.map((ground) => contrast(text, ground)));
+}"""
+"""Contrast of each text with what it may stand on, as WCAG 2 defines it; 4.5 is enough for all sizes."""
+
+
+@in_a_browser
+def test_light_and_dark_are_told_apart_and_every_text_can_be_read_in_both(open_page: OpenPage) -> None:
+    grounds = set()
+    for scheme in ("light", "dark"):
+        page = open_page(color_scheme=scheme)
+        assert min(page.evaluate(CONTRASTS)) >= 4.5
+        grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert len(grounds) == 2
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") in grounds
+
+
+@in_a_browser
+def test_without_javascript_the_page_says_so(chromium: Browser, page_file: Path) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    assert page.get_by_text("switched off").is_visible()
+    context.close()

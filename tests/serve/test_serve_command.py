@@ -1,0 +1,119 @@
+"""`under10k serve`: where it listens, what it says, how it ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("h11")
+
+import httpx
+
+import under10k.cli
+from random_networks import random_network
+from under10k.cli.serve import has_browser
+from under10k.errors import missing_library
+from under10k.export.html import build_page
+from under10k.runs.weights import load_weights
+from under10k.serve.server import listen
+from under10k.weights.sealed import save_weights
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A weights file of a network with random weights."""
+    options = {"dropout": 0.02, "residual": False, "head": "pool"}
+    path = tmp_path / "model.safetensors"
+    save_weights(path, random_network("early"), {"model": "early", "options": options})
+    return path
+
+
+@contextmanager
+def serve(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run the command while the block runs, and give the address that it says."""
+    command = [sys.executable, "-m", "under10k", "serve", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            first = process.stdout.readline()
+            assert first.startswith("draw a digit: http://"), first
+            yield first.split()[-1], process
+        finally:
+            process.kill()
+
+
+def test_it_serves_the_very_page_that_export_writes_and_stops_when_asked(weights: Path) -> None:
+    page = build_page(*load_weights(weights)).text
+    with serve(str(weights), "--port", "0") as (address, process):
+        assert address.startswith("http://127.0.0.1:")
+        assert httpx.get(address).text == page
+        weights.write_bytes(b"replaced while the server runs")
+        assert httpx.get(address).text == page
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr
+        assert process.stderr.read() == ""
+
+
+def test_whoever_opens_it_to_the_network_is_warned(weights: Path) -> None:
+    with serve(str(weights), "--port", "0", "--host", "0.0.0.0") as (address, process):  # noqa: S104
+        assert httpx.get(f"{address}healthz").json()["status"] == "ok"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 143
+        assert process.stderr
+        assert process.stderr.read() == "warning: listening on 0.0.0.0: whoever reaches this machine can use it\n"
+
+
+def fails(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        under10k.cli.main(["serve", *arguments])
+    captured = capsys.readouterr()
+    assert (ended.value.code, captured.out, captured.err.count("\n")) == (code, "", 1)
+    return captured.err
+
+
+def test_a_port_in_use_is_an_error_of_one_line(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        line = fails(capsys, 1, str(weights), "--port", str(port))
+    reason = "Address already in use"
+    assert line == f"error: cannot listen: 127.0.0.1, port {port} ({reason}). give another --port or --host\n"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no weights"])
+def test_it_does_not_start_without_a_whole_model(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    assert fails(capsys, 4, str(path)).startswith("error: ")
+
+
+@pytest.mark.parametrize("library", ["fastapi", "h11"])
+def test_a_library_that_is_missing_is_named(
+    library: str, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("under10k.serve")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    line = fails(capsys, 2, str(weights))
+    assert line == f"error: {missing_library(library, 'serve')}\n"
+
+
+def test_the_browser_is_opened_only_for_someone_at_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert not has_browser(), "the output is no terminal"
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert has_browser()
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert not has_browser()

@@ -1,0 +1,57 @@
+"""A rearranged network is the same network."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from under10k.models.registry import create_model, list_models
+from under10k.training.layout import rearrange
+
+VARIANTS = list(itertools.product(list_models(), (False, True), ("pool", "linear"), (0.0, 0.1)))
+
+
+def gradients(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
+    torch.manual_seed(1)
+    logits = model(images)
+    F.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
+    return logits.detach(), [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+
+
+@pytest.mark.parametrize(("name", "residual", "head", "dropout"), VARIANTS)
+def test_logits_gradients_and_names_stay_as_they_were(name: str, residual: bool, head: str, dropout: float) -> None:
+    torch.manual_seed(0)
+    model = create_model(name, residual=residual, head=head, dropout=dropout).double().train()
+    other = create_model(name, residual=residual, head=head, dropout=dropout).double().train()
+    other.load_state_dict(model.state_dict())
+    rearrange(other)
+    assert list(other.state_dict()) == list(model.state_dict())
+    images, labels = torch.randn(8, 1, 28, 28, dtype=torch.float64), torch.arange(8)
+    if dropout:  # dropout's random numbers fall on other places in another layout
+        model.eval()
+        other.eval()
+    logits, expected = gradients(model, images, labels)
+    other_logits, found = gradients(other, images, labels)
+    torch.testing.assert_close(other_logits, logits)
+    assert len(found) == len(expected) > 0
+    torch.testing.assert_close(found, expected)
+
+
+def test_early_has_channels_last_throughout() -> None:
+    parts = rearrange(create_model("early")).modules()
+    convolutions = [part for part in parts if isinstance(part, nn.Conv2d) and part.in_channels > 1]
+    assert len(convolutions) == 4
+    assert all(part.weight.is_contiguous(memory_format=torch.channels_last) for part in convolutions)
+
+
+def test_gap_keeps_its_first_block_in_the_default_layout_and_transition_all_of_itself() -> None:
+    convolutions = [part for part in rearrange(create_model("gap")).modules() if isinstance(part, nn.Conv2d)]
+    last = torch.channels_last
+    assert [part.weight.is_contiguous(memory_format=last) for part in convolutions[1:]] == [True] * 5
+    assert convolutions[0].weight.stride() == (9, 9, 3, 1)
+    convolutions = [part for part in rearrange(create_model("transition")).modules() if isinstance(part, nn.Conv2d)]
+    assert all(part.weight.is_contiguous() for part in convolutions)
