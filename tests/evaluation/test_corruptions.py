@@ -243,7 +243,8 @@ def test_blur_spreads_a_dot_to_that_deviation_and_keeps_its_ink(deviation: float
     assert float(ink(blurred)) == pytest.approx(float(ink(dot)), rel=0.02)
     spread = float((blurred * COLUMNS**2).sum() / blurred.sum() - (dot.double() * COLUMNS**2).sum() / dot.sum())
     assert math.sqrt(spread) == pytest.approx(deviation, rel=0.1)
-    assert torch.equal(blurred, blurred.mT)
+    # rows and columns are added up one after the other, so a value that falls on a half may round either way
+    assert (blurred - blurred.mT).abs().max() <= 1
 
 
 @pytest.mark.parametrize("deviation", [10.0, 30.0])

@@ -49,7 +49,9 @@ def test_each_network_scores_what_its_card_says(name: str, mnist_folder: Path) -
     card = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     stated = re.search(r"these weights \| (\d\d\.\d\d%)", card)
     assert stated is not None
-    assert f"{evaluate(load_model(name), load_digits(mnist_folder).test).accuracy:.2%}" == stated[1]
+    digits = load_digits(mnist_folder).test
+    # two logits that are all but equal may change places on another processor, and so an image or two
+    assert evaluate(load_model(name), digits).accuracy == pytest.approx(float(stated[1]) / 100, abs=2.5 / len(digits))
 
 
 @pytest.mark.parametrize("name", list_models())
