@@ -47,7 +47,7 @@ def test_each_card_is_of_the_very_file_beside_it(name: str) -> None:
 @of_each_weights
 def test_each_network_scores_what_its_card_says(name: str, mnist_folder: Path) -> None:
     card = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    stated = re.search(r"these weights \| (\d\d\.\d\d%)", card)
+    stated = re.search(r"these weights \| (\d\d\.\d\d)%", card)
     assert stated is not None
     digits = load_digits(mnist_folder).test
     # two logits that are all but equal may change places on another processor, and so an image or two
