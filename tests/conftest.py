@@ -94,6 +94,16 @@ def _one_thread() -> None:
     torch.set_num_threads(int(os.environ.get("TEST_THREADS", "1")))
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings and studies draw nothing, which is half the work of a short one; `monkeypatch.undo()` lets them.
+
+    Their pictures are what tests of plots and of the command line look at.
+    """
+    for name in ("save_curves", "save_strip", "save_tradeoff"):
+        monkeypatch.setattr(f"under10k.plots.{name}", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser; tests that ask for it are skipped where there is none.

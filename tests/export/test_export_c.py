@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import re
 import shutil
 import subprocess
@@ -184,13 +185,16 @@ def adversarial(count: int, seed: int) -> Digits:
     return Digits(images, torch.zeros(count, dtype=torch.int64))
 
 
+SANITIZED_SOON = [("early", True, "float"), *((name, False, "int8") for name in list_models())]
+"""Each network, both kinds of numbers and a shortcut, at least once: a build with sanitizers takes seconds."""
+
+
 @needs_make
-@pytest.mark.parametrize("kind", ["float", "int8"])
 @pytest.mark.parametrize(
-    ("name", "residual"),
+    ("name", "residual", "kind"),
     [
-        *((name, False) for name in list_models()),
-        *(pytest.param(name, True, marks=() if name == "early" else pytest.mark.slow) for name in list_models()),
+        pytest.param(*case, marks=() if case in SANITIZED_SOON else pytest.mark.slow)
+        for case in itertools.product(list_models(), (False, True), ("float", "int8"))
     ],
 )
 def test_no_picture_makes_the_sanitizers_complain(

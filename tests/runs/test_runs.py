@@ -28,6 +28,8 @@ from under10k.training.trainer import train
 from under10k.weights.bundled import Facts, Options
 from under10k.weights.sealed import load_tensors, save_tensors, save_weights
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def weights_file(tmp_path: Path) -> Path:

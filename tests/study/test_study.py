@@ -56,6 +56,8 @@ from under10k.study.study import Means, run_study
 from under10k.training.report import ConsoleReport, Report
 from under10k.training.trainer import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WAIT_SECONDS = 240.0
 
 
@@ -595,7 +597,7 @@ print(f"{len(study.outcomes)} run, {len(study.failures)} failed")
 """
 
 
-@pytest.mark.parametrize("given", ["a script", "standard input"])
+@pytest.mark.parametrize("given", ["a script", pytest.param("standard input", marks=pytest.mark.slow)])
 def test_a_study_needs_no_guard_in_the_script_that_calls_it(given: str, tmp_path: Path) -> None:
     (tmp_path / "my study.py").write_text(SCRIPT)
     called = subprocess.run(
@@ -827,7 +829,9 @@ def test_a_killed_study_leaves_no_worker_behind_and_goes_on_to_the_same_table(
     check_equals(tmp_path / "s", longer)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_stopped_study_saves_what_is_under_way_and_tells_how_to_go_on(
     number: int, code: int, data_folder: Path, tmp_path: Path
 ) -> None:

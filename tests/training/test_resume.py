@@ -21,14 +21,18 @@ from under10k.recipes import Recipe, get_recipe
 from under10k.runs.folder import Run
 from under10k.training.trainer import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 MOMENTS = 75
 """A few more than the short training has: its steps and its calls that change the disk, most around checkpoints."""
 
 RECIPE = small(epochs=3, dropout=0.1, protocol="watched", skip_easy=0.2)
 
-FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 KILLS = st.lists(st.integers(0, MOMENTS), min_size=1, max_size=5)
+
+FEW_KILLS = st.lists(st.integers(0, MOMENTS), min_size=1, max_size=3)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def check_kills(kills: list[int], digits: Path, folder: Path, expected: str) -> 
 
 @FEW
 @example(kills=[30, 30, 30, 30, 30])
-@given(kills=KILLS)
+@given(kills=FEW_KILLS)
 def test_a_training_killed_at_random_moments_ends_byte_identical(
     kills: list[int], digits: Path, uninterrupted: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

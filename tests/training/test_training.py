@@ -38,11 +38,16 @@ from under10k.training.signals import StopSignals
 from under10k.training.trainer import train
 from under10k.weights.sealed import load_tensors
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # --- what a run leaves behind --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_every_recipe_trains_and_leaves_a_whole_run_folder(name: str, dataset: Dataset, tmp_path: Path) -> None:
+def test_every_recipe_trains_and_leaves_a_whole_run_folder(
+    name: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # curves are drawn
     recipe = replace(get_recipe(name), epochs=1, batch_size=128)
     result = train(recipe, dataset, tmp_path / "run", reports=[])
     names = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")}
@@ -372,10 +377,10 @@ def uninterrupted(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     return [(weights(folder), batches(folder), Run(folder).history()) for folder in folders]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     which=st.integers(0, len(RESUMED) - 1),
-    points=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 6)), min_size=1, max_size=5),
+    points=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 6)), min_size=1, max_size=3),
 )
 def test_a_run_killed_anywhere_and_resumed_ends_byte_identical(
     which: int,
@@ -419,7 +424,7 @@ train(Recipe.from_json(recipe), data, run, os.path.exists(run), reports=[])
 """
 
 
-@pytest.mark.parametrize(("when", "count"), [("replace", 1), ("replace", 2), ("fsync", 9), ("fsync", 12)])
+@pytest.mark.parametrize(("when", "count"), [("replace", 2), ("fsync", 9)])
 def test_sigkill_inside_a_checkpoint_write_leaves_the_one_before(
     when: str, count: int, data_folder: Path, tmp_path: Path
 ) -> None:
@@ -525,7 +530,10 @@ def test_a_finished_run_is_not_taken_for_one_of_another_recipe(dataset: Dataset,
         train(small(epochs=2), dataset, tmp_path / "run", resume=True, reports=[])
 
 
-def test_curves_that_a_kill_has_cost_are_drawn_on_resuming(dataset: Dataset, tmp_path: Path) -> None:
+def test_curves_that_a_kill_has_cost_are_drawn_on_resuming(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # curves are drawn
     train(small(epochs=1), dataset, tmp_path / "run", reports=[])
     curves, leftover = (tmp_path / "run" / name for name in ("curves.png", ".curves.png.half.tmp"))
     curves.rename(leftover)
