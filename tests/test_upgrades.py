@@ -24,7 +24,7 @@ from under10k.study.plan import read_plan
 from under10k.study.report import StudyReport
 from under10k.study.results import read_points
 from under10k.study.study import run_study
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 RECIPE = small(epochs=2, batch_size=192)
 

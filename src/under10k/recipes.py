@@ -128,6 +128,14 @@ class Recipe(Typed):
                 "choose --protocol held-out or watched, or drop target_accuracy and patience_epochs"
             )
 
+    def model_options(self) -> dict[str, Any]:
+        """Return what `create_model` takes besides the name of the model."""
+        return {"dropout": self.dropout, "residual": self.residual, "head": self.head}
+
+    def flat(self) -> dict[str, Any]:
+        """Return every field by its name on the command line, such as `optimizer.lr`."""
+        return dict(_flatten(dataclasses.asdict(self)))
+
     def to_json(self) -> str:
         """Return the recipe as JSON text, which `from_json` reads back into an equal recipe."""
         return json.dumps(dataclasses.asdict(self), indent=2)
@@ -283,14 +291,14 @@ def override(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
         for part in parts:
             place = place.get(part) if isinstance(place, dict) else None
         if not isinstance(place, dict) or isinstance(place.get(last, {}), dict):
-            raise unknown_name("recipe field", name, _field_names(changed))
+            raise unknown_name("recipe field", name, recipe.flat())
         place[last] = value
     return Recipe(**changed)
 
 
-def _field_names(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _flatten(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in fields.items():
         if isinstance(value, dict):
-            yield from _field_names(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield prefix + name
+            yield prefix + name, value

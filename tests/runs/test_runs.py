@@ -24,7 +24,7 @@ from under10k.machine import find_commit
 from under10k.models.registry import create_model, list_models
 from under10k.runs.folder import Run, check_unused
 from under10k.runs.weights import load_model, load_weights
-from under10k.training.trainer import train
+from under10k.training.start import train
 from under10k.weights.bundled import Facts, Options
 from under10k.weights.sealed import load_tensors, save_tensors, save_weights
 

@@ -35,7 +35,7 @@ from under10k.runs.records import Batch, Epoch, Position, Result
 from under10k.runs.weights import load_model
 from under10k.training.report import Report
 from under10k.training.signals import StopSignals
-from under10k.training.trainer import train
+from under10k.training.start import train
 from under10k.weights.sealed import load_tensors
 
 # --- what a run leaves behind --------------------------------------------------------------------------------------
@@ -404,7 +404,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from under10k.recipes import Recipe
-from under10k.training.trainer import StopSignals, train
+from under10k.training.start import StopSignals, train
 when, count, data, run, recipe = sys.argv[1:]
 real, seen = getattr(os, when), 0
 def deadly(*arguments, **named):
@@ -477,7 +477,8 @@ def stopped_run(dataset: Dataset, tmp_path: Path) -> Path:
         ("seed", {"seed": 1}),
         ("epochs", {"epochs": 3}),
         ("model", {"model": "transition"}),
-        ("optimizer", {"optimizer": Optimizer("sgd", lr=0.1)}),
+        (r"optimizer\.lr", {"optimizer": replace(small().optimizer, lr=0.1)}),
+        (r"augment\.noise", {"augment": replace(small().augment, noise=0.1)}),
         ("protocol", {"protocol": "watched"}),
     ],
 )
@@ -515,7 +516,7 @@ def test_a_killed_run_is_not_written_over(stopped_run: Path, dataset: Dataset) -
 def test_a_recipe_edited_after_the_run_began_is_not_resumed(edit: str, stopped_run: Path, dataset: Dataset) -> None:
     path = stopped_run / "recipe.json"
     path.write_text(edit if edit.startswith("{") else re.sub('"lr": [0-9.]+', edit, path.read_text()))
-    with pytest.raises(ModelError, match=r"(epochs|optimizer) was"):
+    with pytest.raises(ModelError, match=r"(epochs|optimizer\.lr) was"):
         train(Run(stopped_run).recipe(), dataset, stopped_run, resume=True, reports=[])
 
 
@@ -663,7 +664,7 @@ def test_a_sealed_checkpoint_of_nonsense_is_refused(spoil: Any, stopped_run: Pat
     tensors, facts = load_tensors(path, "checkpoint")
     spoil(tensors, facts)
     path.write_bytes(seal("checkpoint", tensors, facts))
-    with pytest.raises(ModelError, match="no checkpoint to go on from"):
+    with pytest.raises(ModelError, match="no checkpoint to resume from"):
         train(Run(stopped_run).recipe(), dataset, stopped_run, resume=True, reports=[])
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from under10k.data.catalogue import DATASETS, KnownSet
 from under10k.data.digits import Digits, read_digits
 from under10k.data.download import download
+from under10k.data.identity import DataIdentity
 from under10k.data.places import find_files, four_files, holds, verify
 from under10k.errors import DataError, Under10kError, UsageError, unknown_name
 from under10k.files import sha256
@@ -39,6 +40,10 @@ class Dataset:
     def sha256(self) -> str:
         """Return one SHA-256 for all four arrays: that of the two halves' `Digits.sha256`, one after the other."""
         return sha256(self.train.sha256().encode(), self.test.sha256().encode())
+
+    def identity(self) -> DataIdentity:
+        """Return what a run's records say of the data."""
+        return DataIdentity(self.name, self.sha256(), self.note, len(self.train), len(self.test))
 
 
 def load_digits(name_or_folder: str | Path = "auto") -> Dataset:

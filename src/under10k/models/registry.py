@@ -14,7 +14,6 @@ from under10k.errors import UsageError, unknown_name
 from under10k.models.early import early
 from under10k.models.gap import gap
 from under10k.models.transition import transition
-from under10k.recipes import Recipe
 from under10k.weights import find_weights, load_tensors, restore
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"early": early, "gap": gap, "transition": transition}
@@ -29,6 +28,16 @@ def list_models() -> list[str]:
     return sorted(MODELS)
 
 
+def require_model(name: str) -> None:
+    """Check that there is a network of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS)
+
+
 def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
     """Build a network by name, with fresh weights drawn from torch's global generator, or with those that come along.
 
@@ -38,8 +47,7 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
     Raises:
         UsageError: the name, or an option of it, is not known; or no weights of such a network come along.
     """
-    if name not in MODELS:
-        raise unknown_name("model", name, MODELS)
+    require_model(name)
     known = inspect.signature(MODELS[name]).parameters
     for option in options:
         if option not in known:
@@ -79,8 +87,3 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def count_parameters(model: nn.Module) -> int:
     """Return how many numbers the model learns."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def model_options(recipe: Recipe) -> dict[str, Any]:
-    """Return what `create_model` is given for a recipe: the one place where a model's options leave the recipe."""
-    return {"dropout": recipe.dropout, "residual": recipe.residual, "head": recipe.head}

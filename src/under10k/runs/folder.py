@@ -15,12 +15,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from under10k.data import DataIdentity
 from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.files import naming, sweep_temporaries, write_atomically, write_json
 from under10k.recipes import Recipe
 from under10k.runs.records import Batch, Epoch, Result
 from under10k.typed import build
-from under10k.weights import load_tensors, save_tensors, save_weights
+from under10k.weights import Facts, load_tensors, save_tensors, save_weights
 
 KEPT_CHECKPOINTS = 2
 
@@ -62,10 +63,10 @@ class Run:
             if path.is_symlink():
                 raise ModelError(f"a link in a run folder: {path}. put what it leads to in its place")
 
-    def begin(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
+    def begin(self, recipe: Recipe, data: DataIdentity, environment: Mapping[str, Any]) -> None:
         """Record what is about to be trained; the recipe last, since it marks the folder as a run."""
         self._checkpoints.mkdir(exist_ok=True)
-        write_json(self._environment_file, environment)
+        write_json(self._environment_file, {**environment, "data": asdict(data)})
         write_atomically(self._recipe_file, recipe.to_json() + "\n")
 
     def sweep_unbegun(self) -> None:
@@ -107,13 +108,16 @@ class Run:
                 f"damaged result: {self._result_file}. remove it, then: {resume_command(self.folder)}"
             ) from None
 
-    def data(self) -> dict[str, str]:
-        """Return `name` and `sha256` of the data that the run was begun on; the name is a known one or a folder."""
+    def data(self) -> DataIdentity:
+        """Return which data the run was begun on.
+
+        Raises:
+            ModelError: its record is missing or damaged.
+        """
         try:
-            data = self.environment()["data"]
-            return {key: str(data[key]) for key in ("name", "sha256")}
-        except (KeyError, TypeError):
-            raise ModelError(f"damaged file: {self._environment_file} names no data. train again") from None
+            return build(DataIdentity, self.environment().get("data"), "data", ignore_unknown=True)
+        except UsageError as error:
+            raise ModelError(f"damaged file: {self._environment_file} names no data ({error}). train again") from None
 
     def history(self) -> list[Epoch]:
         """Return the epochs so far, up to a line that a killed process left half-written.
@@ -237,9 +241,9 @@ class Run:
             raise fault
         return None
 
-    def save_model(self, model: nn.Module, facts: Mapping[str, Any]) -> None:
+    def save_model(self, model: nn.Module, facts: Facts) -> None:
         """Write the run's weights."""
-        save_weights(self.model_file, model, facts)
+        save_weights(self.model_file, model, asdict(facts))
 
     def _checkpoint_files(self) -> list[Path]:
         """Newest first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from under10k.data import DataIdentity
 from under10k.recipes import Protocol
 from under10k.typed import Typed
 
@@ -79,8 +80,7 @@ class Result(Typed):
     calibration_error: float
     seconds: dict[str, float]
     """`load`, `train`, `evaluate`, `total`."""
-    data: dict[str, str]
-    """`name` and `sha256`."""
+    data: DataIdentity
     device: str
     run_dir: str
 

@@ -47,7 +47,7 @@ class StudyReport:
         self.say_note(note)
         size = f"{_count(len(plan.variants), 'recipe')} x {_count(plan.seeds, 'seed')}"
         share = f"{_count(plan.threads, 'thread')} a run" + (f", {slots} at a time" if slots else "")
-        self.say(f"{size}, data [bold]{literal(plan.data['name'])}[/]; {share}")
+        self.say(f"{size}, data [bold]{literal(plan.data.name)}[/]; {share}")
         if done:
             self.say(f"{done} of {study.planned} runs are finished already")
         self._slots = slots

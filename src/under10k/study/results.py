@@ -83,7 +83,7 @@ class Study:
         versions: Counter[str] = Counter()
         for job in self.jobs():
             try:
-                result = _read_finished(job, self.plan.data["sha256"])
+                result = _read_finished(job, self.plan.data.sha256)
             except ModelError as error:
                 yield set_aside(job.folder, str(error))
             else:
@@ -237,7 +237,7 @@ def _read_finished(job: Job, data_sha256: str) -> Result | None:
     if result is None:
         return None
     score(result)
-    if run.recipe() != job.recipe or run.data()["sha256"] != data_sha256:
+    if run.recipe() != job.recipe or run.data().sha256 != data_sha256:
         raise ModelError(f"another run: {job.folder} has another recipe or other data than the study")
     load_model(job.folder)
     return result

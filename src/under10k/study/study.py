@@ -56,7 +56,7 @@ def run_study(
         StoppedError: SIGINT or SIGTERM arrived; what was under way is saved.
         BusyError: another process goes on with the study.
     """
-    means = Means(engine, device, workers, threads, address)
+    execution = Execution(engine, device, workers, threads, address)
     variants = expand(recipes, overrides or {})
     place = Path(folder) if folder else Path("studies") / "-".join(recipe_of(given).name for given in recipes)
     report = report or StudyReport()
@@ -70,30 +70,30 @@ def run_study(
         with locked(place):
             pass
     report.begin(place)
-    named = data or (known.data["name"] if known else "auto")
+    named = data or (known.data.name if known else "auto")
     dataset = named if isinstance(named, Dataset) else load_digits(named)
     wanted = Plan(
         variants,
         seeds if seeds is not None else (known.seeds if known else SEEDS),
-        means.choose_threads(known),
-        {"name": dataset.name, "sha256": dataset.sha256()},
+        execution.choose_threads(known),
+        dataset.identity(),
     )
     _make_folder(place)
     with locked(place):
         known = read_plan(place)
         study = Study(place, known.grown(wanted, place) if known else wanted)
-        _train_missing(study, dataset, means, report)
+        _train_missing(study, dataset, execution, report)
     return study
 
 
-def _train_missing(study: Study, dataset: Dataset, means: Means, report: StudyReport) -> None:
+def _train_missing(study: Study, dataset: Dataset, execution: Execution, report: StudyReport) -> None:
     """Train what is not finished, and write and show what the whole comes to."""
     sweep_temporaries(study.folder)
     for note in study.take_finished():
         report.say_note(note)
     study.save_plan()
-    jobs = [job for job in study.jobs(means.run_device) if (job.variant, job.recipe.seed) not in study.outcomes]
-    engine = means.create_engine(study.plan.threads) if jobs else None
+    jobs = [job for job in study.jobs(execution.run_device) if (job.variant, job.recipe.seed) not in study.outcomes]
+    engine = execution.create_engine(study.plan.threads) if jobs else None
     try:
         with StopSignals() as signals:  # from before anything is shown: whoever sees it may stop it
             report.start(study, dataset.note, engine.slots if engine else 0)
@@ -106,7 +106,7 @@ def _train_missing(study: Study, dataset: Dataset, means: Means, report: StudyRe
         if signals.received and len(study.outcomes) < study.planned:
             raise StoppedError(
                 f"stopped: {len(study.outcomes)} of {study.planned} runs have ended. "
-                f"resume with: {means.resume_command(study.folder)}",
+                f"resume with: {execution.resume_command(study.folder)}",
                 signals.received,
             )
         study.save_all()
@@ -116,8 +116,8 @@ def _train_missing(study: Study, dataset: Dataset, means: Means, report: StudyRe
 
 
 @dataclass(frozen=True)
-class Means:
-    """Where and how the runs of a study are trained, whatever they are."""
+class Execution:
+    """Engine, device, workers and threads of a study."""
 
     engine: str = "processes"
     device: str = "auto"
@@ -166,7 +166,7 @@ class Means:
 
     def resume_command(self, folder: Path) -> str:
         """Return the command that goes on with a study, ready to be pasted into a shell."""
-        options = [f"--{name} {value}" for name, value in asdict(self).items() if value != getattr(Means, name)]
+        options = [f"--{name} {value}" for name, value in asdict(self).items() if value != getattr(Execution, name)]
         return " ".join(["under10k study --out", shlex.quote(str(folder)), *options])
 
 
