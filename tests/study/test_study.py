@@ -52,7 +52,7 @@ from under10k.study.engines import Job, Outcome, run_one
 from under10k.study.plan import Plan, expand, read_plan
 from under10k.study.report import StudyReport
 from under10k.study.results import Study, read_points
-from under10k.study.scores import compare, score, summarise_runs
+from under10k.study.scores import compare_runs, score, summarise_runs
 from under10k.study.study import Execution, run_study
 from under10k.training.report import ConsoleReport, Report
 from under10k.training.start import train
@@ -230,7 +230,7 @@ def test_a_watched_row_tells_what_keeping_the_best_epoch_adds() -> None:
 def test_a_comparison_pairs_the_seeds_that_both_have_finished() -> None:
     ours = {seed: finished(seed, 0.99) for seed in (0, 1, 2, 3)}
     theirs = {seed: finished(seed, 0.99 + seed / 1000) for seed in (1, 2, 3, 4)}
-    found = compare("a", ours, "b", theirs)
+    found = compare_runs("a", ours, "b", theirs)
     assert found.pairs == 3
     assert found.difference == pytest.approx(0.002)
     # deviation 0.001, error 0.001 / sqrt(3), t = sqrt(12); t for 2 degrees of freedom is 4.302653
@@ -260,9 +260,9 @@ def test_a_difference_that_cannot_be_tested_has_no_p_and_the_report_says_why(
 
 
 def test_scores_of_different_protocols_are_never_compared() -> None:
-    found = compare("a", {0: finished(0, 0.99)}, "b", {0: finished(0, 0.99, protocol="watched")})
+    found = compare_runs("a", {0: finished(0, 0.99)}, "b", {0: finished(0, 0.99, protocol="watched")})
     assert (found.difference, found.p, found.reason) == (None, None, "protocol watched, against fixed")
-    assert compare("a", {}, "b", {0: finished(0, 0.99)}).reason == "no seed is finished for both"
+    assert compare_runs("a", {}, "b", {0: finished(0, 0.99)}).reason == "no seed is finished for both"
 
 
 # --- the folder ----------------------------------------------------------------------------------------------------
@@ -703,7 +703,7 @@ def test_a_study_without_a_finished_run_is_not_drawn_and_it_is_said_so(
     failed = {"variant": "a", "protocol": "fixed", "score": None, "seconds": None, "error": "diverged"}
     if state != "just begun":
         (tmp_path / "study.json").write_text(json.dumps({"runs": [failed] if state == "all failed" else []}))
-    with pytest.raises(ModelError, match=f"no run of {tmp_path} is finished. go on with it: under10k study --out"):
+    with pytest.raises(ModelError, match=f"no run of {tmp_path} is finished. resume it: under10k study --out"):
         read_points([undisturbed.folder, tmp_path])
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from under10k.files import locked, write_atomically
 from under10k.recipes import RECIPES, Optimizer, Recipe, get_recipe
 from under10k.runs.folder import Run
 from under10k.runs.records import Batch, Epoch, Position, Result
-from under10k.runs.weights import load_model
+from under10k.runs.weights import load_model, load_weights
 from under10k.training.report import Report
 from under10k.training.signals import StopSignals
 from under10k.training.start import train
@@ -72,6 +72,18 @@ def test_the_record_names_versions_processor_threads_and_data(dataset: Dataset, 
     assert environment["threads"] == torch.get_num_threads()
     assert environment["data"]["sha256"] == dataset.sha256()
     assert {"python", "numpy", "processor", "git_commit", "under10k", "platform"} <= environment.keys()
+
+
+def test_every_record_of_a_run_names_the_same_data(dataset: Dataset, tmp_path: Path) -> None:
+    noted = replace(dataset, note="not what you think")
+    result = train(small(epochs=1), noted, tmp_path / "run", reports=[])
+    found = noted.identity()
+    assert (found.sha256, found.note, found.train, found.test) == (noted.sha256(), noted.note, 384, len(noted.test))
+    assert result.data == Run(tmp_path / "run").data() == found
+    checkpoint = Run(tmp_path / "run").load_checkpoint()
+    assert checkpoint
+    assert checkpoint[1]["data"] == asdict(found)
+    assert load_weights(tmp_path / "run")[1].data_sha256 == found.sha256
 
 
 def test_the_loaded_model_scores_what_the_result_says(dataset: Dataset, tmp_path: Path) -> None:

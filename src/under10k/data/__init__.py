@@ -1,4 +1,4 @@
-"""Digits to train on and to test with: where they come from, their frame, and how they are deformed."""
+"""Digits to train on and to test with: their sources, their frame, and how they are deformed."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {"early": early, "gap": gap, "tran
 
 
 PARAMETER_LIMIT = 10_000
-"""What the project is named for: each network, in each variant, has fewer parameters than this."""
+"""The project's name: each network, in each variant, has fewer parameters than this."""
 
 
 def list_models() -> list[str]:
@@ -39,13 +39,13 @@ def require_model(name: str) -> None:
 
 
 def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
-    """Build a network by name, with fresh weights drawn from torch's global generator, or with those that come along.
+    """Build a network by name, with fresh weights drawn from torch's global generator, or the bundled ones.
 
     Options are the architecture's own; all networks here take `dropout` (a rate in 0..1), `residual` (bool) and
     `head` ("pool" or "linear"). The model takes normalised float32 (B, 1, 28, 28) and returns logits float32 (B, 10).
 
     Raises:
-        UsageError: the name, or an option of it, is not known; or no weights of such a network come along.
+        UsageError: the name, or an option of it, is not known; or there are no bundled weights of such a network.
     """
     require_model(name)
     known = inspect.signature(MODELS[name]).parameters
@@ -74,7 +74,7 @@ def _load_pretrained(model: nn.Module, name: str, options: Mapping[str, Any]) ->
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode for a while, then each of its parts back into its own mode."""
+    """Put a model into evaluation mode, then each of its parts back into its own mode."""
     before = [(part, part.training) for part in model.modules()]
     try:
         model.eval()

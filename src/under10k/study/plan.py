@@ -1,4 +1,4 @@
-"""What a study is of: recipes, in every combination of overridden fields, and seeds."""
+"""The plan of a study: recipes, in every combination of overridden fields, and seeds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from under10k.recipes import Recipe, get_recipe, override
 from under10k.typed import Between, Typed, build
 
 SEEDS = 20
-"""Seeds of a study, where none are asked for."""
+"""Seeds of a study by default."""
 
 
 @dataclass(frozen=True)
 class Plan(Typed):
-    """What a study is of: `plan.json`."""
+    """Recipes, seeds, threads and data of a study: `plan.json`."""
 
     variants: dict[str, Recipe]
     """Recipes by their labels; the first is what the others are compared with."""
@@ -34,10 +34,10 @@ class Plan(Typed):
     data: DataIdentity
 
     def grown(self, wanted: Plan, folder: Path) -> Plan:
-        """Return a plan of all that is in this one, of the study in `folder`, and in what is wanted now.
+        """Return the plan of the study in `folder`, this one, with what is wanted now added.
 
         Raises:
-            UsageError: they are of different data or thread counts, or have different recipes of one name.
+            UsageError: they have different data or thread counts, or different recipes of one name.
         """
         changes = [
             (f"{label} was another recipe", "give this one another name")
@@ -100,7 +100,7 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
 
 
 def _write_value(value: Any) -> str:
-    """Write a value for a label: 1 and 1.0 alike, since a field takes both for the same."""
+    """Write a value for a label: 1 and 1.0 alike, since they are the same to a field."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value).removesuffix(".0")
 
 
@@ -110,6 +110,6 @@ def recipe_of(given: str | Recipe) -> Recipe:
 
 
 def parameters_of(recipe: Recipe) -> int:
-    """Return how many numbers a recipe's network learns; `UsageError` where there is no such model."""
+    """Return how many parameters a recipe's network has; `UsageError` where there is no such model."""
     with DrawingFrom(torch.Generator()):  # the caller's chance is kept
         return count_parameters(create_model(recipe.model, **recipe.model_options()))

@@ -83,7 +83,7 @@ class Trainer:
             self._finish_epoch()
 
     def begin(self, resume: bool) -> None:
-        """Open the run folder: record a new run, or return to where a stopped one stands."""
+        """Open the run folder: record a new run, or resume a stopped one."""
         self.data_identity = self.data.identity()
         environment = describe_environment(self.device)
         if resume:
@@ -148,7 +148,7 @@ class Trainer:
         return result
 
     def _split(self) -> tuple[Digits, ScoredSet | None, Digits | None]:
-        """Return the images to train on, and the name and the images of the set that is scored on the way."""
+        """Return the images to train on, and name and images of the set that is scored after each epoch."""
         if self.recipe.protocol == "fixed":
             return self.data.train.to(self.device), None, None
         if self.recipe.protocol == "watched":
@@ -157,7 +157,7 @@ class Trainer:
         return self.data.train[:cut].to(self.device), "validation", self.data.train[cut:].to(self.device)
 
     def _enough(self) -> bool:
-        """Whether the target is reached or patience at its end."""
+        """Tell whether the target is reached or patience has run out."""
         recipe, at = self.recipe, self.state.at
         if recipe.target_accuracy is not None and at.best_accuracy >= recipe.target_accuracy:
             return True
@@ -170,13 +170,13 @@ class Trainer:
         return next((e.epoch for e in self.state.at.history if e.accuracy is not None and e.accuracy >= target), None)
 
     def _order(self) -> Tensor:
-        """In which order the epoch takes the images: a pure function of seed, epoch and the losses at its beginning."""
+        """Return the epoch's order of images: a pure function of seed, epoch and the losses at its beginning."""
         epoch = self.state.at.epoch
         order = shuffle(len(self.images), self.recipe.seed, epoch).to(self.device)
         return skip_easy(order, self.state.losses_before, self.recipe.skip_easy) if epoch > 0 else order
 
     def _seed_step(self) -> None:
-        """Make all chance of a step, dropout's and the augmentation's, a pure function of seed, epoch and step."""
+        """Make all random numbers of a step a pure function of seed, epoch and step."""
         chance = mix_seed("step", self.recipe.seed, self.state.at.epoch, self.state.at.step)
         self.generator.manual_seed(chance)
         self.drops.manual_seed(chance)
@@ -207,7 +207,7 @@ class Trainer:
         self.clock = now
 
     def _finish_epoch(self) -> None:
-        """Score the epoch where the protocol says so, keep what is best, save, and record."""
+        """Score the epoch where the protocol says so, keep the best weights, save, and record."""
         state, at = self.state, self.state.at
         rate = learning_rate(self.recipe, at.total_steps - 1, self.steps)
         steps = steps_of(self.recipe, len(self.images), at.epoch)
@@ -236,7 +236,7 @@ class Trainer:
             report.epoch(epoch, at.best_epoch == at.epoch)
 
     def _score(self, digits: Digits) -> Metrics:
-        """Score the weights as they stand; stop where the last update, which no later loss has judged, broke them."""
+        """Score the current weights; stop if the last update, which no later loss has judged, broke them."""
         metrics = evaluate(self.state.scored, digits)
         if not math.isfinite(metrics.loss):
             self._diverge(f"loss {metrics.loss} on the images it is scored on", self.state.at.step)

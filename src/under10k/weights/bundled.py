@@ -1,6 +1,6 @@
-"""The trained weights that come along: NAME.safetensors in this folder, and beside each its card, NAME.md.
+"""The bundled weights: NAME.safetensors in this folder, and beside each its card, NAME.md.
 
-And what every weights file says of itself, these and others'.
+And what every weights file, bundled or not, says of itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Facts(Typed):
     """Name of the recipe that it was trained by."""
     seed: int | None = None
     protocol: str | None = None
-    """How its test accuracy came about; `under10k.recipes.Protocol`."""
+    """How its test accuracy was measured; `under10k.recipes.Protocol`."""
     data_sha256: str | None = None
     """`Dataset.sha256` of what it was trained on."""
 
