@@ -20,6 +20,14 @@ training images, a fixed number of epochs, the last weights, the test set read o
 """
 
 
+Dropout = Annotated[float, Between(0, 0.99)]
+"""Share of activations dropped in training."""
+
+Head = Literal["pool", "linear"]
+"""How a network ends: `pool` averages its last maps (the documents' way), `linear` flattens them into a fully
+connected layer, which still sees where on the map a feature is."""
+
+
 @dataclass(frozen=True)
 class Optimizer(Typed):
     """The rule by which a gradient changes the weights."""
@@ -85,11 +93,11 @@ class Recipe(Typed):
     """Name of the recipe, also in the name of its run folder."""
     model: str = "gap"
     """Architecture: a name that `under10k models` lists."""
-    dropout: Annotated[float, Between(0, 0.99)] = 0.0
+    dropout: Dropout = 0.0
     """Share of activations dropped in training."""
     residual: bool = False
     """Whether blocks add their input to their output."""
-    head: Literal["pool", "linear"] = "pool"
+    head: Head = "pool"
     """How the network ends: an average over its last maps, or a fully connected layer."""
     epochs: Annotated[int, Between(1, 100_000)] = 14
     """Passes over the training images; the most, where the run may stop early."""

@@ -665,7 +665,7 @@ def test_threads_are_given_back_and_stay_those_of_the_study(
         ({"device": "tpu"}, "unknown device"),
     ],
 )
-def test_means_that_are_not_there_are_refused(execution: dict[str, Any], hint: str) -> None:
+def test_an_engine_or_device_that_is_not_there_is_refused(execution: dict[str, Any], hint: str) -> None:
     with pytest.raises(UsageError, match=hint.replace("?", r"\?")):
         Execution(**execution)
 

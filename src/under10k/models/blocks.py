@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-Head = Literal["pool", "linear"]
-"""How a network ends: `pool` averages its last maps (the documents' way), `linear` flattens them into a fully
-connected layer, which still sees where on the map a feature lies."""
 
 
 def block(

@@ -6,7 +6,8 @@ from functools import partial
 
 from torch import nn
 
-from under10k.models.blocks import GlobalAveragePool, Head, bare, block, residual_if
+from under10k.models.blocks import GlobalAveragePool, bare, block, residual_if
+from under10k.recipes import Head
 
 
 def early(*, dropout: float = 0.02, residual: bool = False, head: Head = "pool") -> nn.Sequential:

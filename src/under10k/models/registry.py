@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from under10k.errors import UsageError, unknown_name
 from under10k.models.early import early
 from under10k.models.gap import gap
 from under10k.models.transition import transition
+from under10k.recipes import Head
 from under10k.weights import find_weights, load_tensors, restore
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"early": early, "gap": gap, "transition": transition}
@@ -55,8 +56,8 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
     dropout = options.get("dropout", 0.0)
     if not isinstance(dropout, float | int) or not 0 <= dropout < 1:
         raise UsageError(f"dropout out of range: {dropout}. give a rate from 0 up to, not including, 1")
-    if options.get("head", "pool") not in ("pool", "linear"):
-        raise unknown_name("head", options["head"], ("pool", "linear"))
+    if options.get("head", "pool") not in get_args(Head):
+        raise unknown_name("head", options["head"], get_args(Head))
     with torch.inference_mode(False):  # the caller's would keep the weights from ever being trained
         model = MODELS[name](**options).float()  # whatever torch's default type is
     if pretrained:

@@ -6,7 +6,8 @@ from functools import partial
 
 from torch import nn
 
-from under10k.models.blocks import Head, bare, block, residual_if
+from under10k.models.blocks import bare, block, residual_if
+from under10k.recipes import Head
 
 
 def transition(*, dropout: float = 0.02, residual: bool = False, head: Head = "pool") -> nn.Sequential:

@@ -210,8 +210,8 @@ class ProcessEngine:
 def spawn(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
     """Start a process with one end of a pipe and the arguments, and return it with the other end.
 
-    It never receives Ctrl-C, which a terminal sends to all: the driver ends it in order, by closing the pipe. It imports
-    what the arguments need and not the caller's script, which needs no `if __name__ == "__main__"`.
+    It never receives Ctrl-C, which a terminal sends to all: the driver ends it in order, by closing the pipe. It
+    imports what the arguments need and not the caller's script, which needs no `if __name__ == "__main__"`.
     """
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in the middle of their work
     ours, theirs = context.Pipe()
@@ -284,7 +284,7 @@ def _serve(pipe: Connection, threads: int) -> None:
 
 
 class _StopWhenAlone(Report):
-    """Stops a training, saved, once the driver's end of the pipe is closed, as when the driver is killed."""
+    """Stops a training, saved, once the driver's end of the pipe is closed, as by its death."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
 
 from under10k.errors import unknown_name
-from under10k.typed import Between, Typed
+from under10k.recipes import Dropout, Head
+from under10k.typed import Typed
 
 FOLDER = Path(__file__).parent
 
@@ -19,9 +19,9 @@ FOLDER = Path(__file__).parent
 class Options(Typed):
     """The options of an architecture."""
 
-    dropout: Annotated[float, Between(0, 0.99)] = 0.0
+    dropout: Dropout = 0.0
     residual: bool = False
-    head: Literal["pool", "linear"] = "pool"
+    head: Head = "pool"
 
 
 @dataclass(frozen=True)
