@@ -48,7 +48,7 @@ _DTYPES: dict[int, np.dtype] = {_UINT8: np.dtype(np.uint8), _INT32: np.dtype(">i
 class Digits:
     """A set of digit images, white on black, and what they show.
 
-    `images` is uint8 (N, 28, 28), `labels` is int64 (N) with values 0 to 9; both lie on the same device.
+    `images` is uint8 (N, 28, 28), `labels` is int64 (N) with values 0 to 9; both on the same device.
     """
 
     images: Tensor

@@ -56,7 +56,7 @@ FEWEST_PAIRS = 3
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How far one set of runs lies above another that had the same seeds."""
+    """How much better one set of runs is than another with the same seeds."""
 
     mean: Interval
     """Mean of the differences, with its 95 % interval."""

@@ -21,7 +21,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {"early": early, "gap": gap, "tran
 
 
 PARAMETER_LIMIT = 10_000
-"""The project's name: each network, in each variant, has fewer parameters than this."""
+"""The project is named for this: each network, in each variant, has fewer parameters."""
 
 
 def list_models() -> list[str]:
