@@ -92,7 +92,10 @@ class Study:
                     versions[str(Run(job.folder).environment().get("under10k", "unknown"))] += 1
         del versions[__version__]
         for version, count in sorted(versions.items()):
-            yield f"kept as they are: {count} finished runs of under10k {version}. to compare within one version, start a new study"
+            yield (
+                f"kept as they are: {count} finished runs of under10k {version}. "
+                "to compare within one version, start a new study"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plan, runs, rows and comparisons as plain values, for JSON."""
