@@ -103,16 +103,33 @@ class Trainer:
 
     def finish(self) -> Result:
         """Score the kept weights on the test set, write them and the result, and draw the curves."""
-        recipe, state, at = self.recipe, self.state, self.state.at
+        recipe, state = self.recipe, self.state
         if state.best:
             best = {name: tensor.to(self.device) for name, tensor in state.best.items()}
             restore(state.scored, best, "best weights")
         self._book_time("train")
-        metrics = self._score(self.data.test)
-        result = Result(
+        result = self._result(self._score(self.data.test))
+        facts = Facts(
+            model=recipe.model,
+            options=Options(**recipe.model_options()),
+            recipe=recipe.name,
+            seed=recipe.seed,
+            protocol=recipe.protocol,
+            data_sha256=self.data_identity.sha256,
+        )
+        self.run.save_model(state.scored, facts)
+        self.run.write_result(result)
+        draw_curves(self.run)
+        for report in self.reports:
+            report.finish(result)
+        return result
+
+    def _result(self, metrics: Metrics) -> Result:
+        recipe, at = self.recipe, self.state.at
+        return Result(
             recipe=recipe.name,
             model=recipe.model,
-            parameters=count_parameters(state.scored),
+            parameters=count_parameters(self.state.scored),
             protocol=recipe.protocol,
             seed=recipe.seed,
             epochs=at.epoch,
@@ -132,20 +149,6 @@ class Trainer:
             device=self.device.type,
             run_dir=str(self.run.folder),
         )
-        facts = Facts(
-            model=recipe.model,
-            options=Options(**recipe.model_options()),
-            recipe=recipe.name,
-            seed=recipe.seed,
-            protocol=recipe.protocol,
-            data_sha256=self.data_identity.sha256,
-        )
-        self.run.save_model(state.scored, facts)
-        self.run.write_result(result)
-        draw_curves(self.run)
-        for report in self.reports:
-            report.finish(result)
-        return result
 
     def _split(self) -> tuple[Digits, ScoredSet | None, Digits | None]:
         """Return the images to train on, and name and images of the set that is scored after each epoch."""
