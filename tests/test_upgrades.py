@@ -27,8 +27,6 @@ from under10k.study.results import read_points
 from under10k.study.study import run_study
 from under10k.training.start import train
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 RECIPE = small(epochs=2, batch_size=192)
 
 
