@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from under10k.lazy import lazy_door
 
 if TYPE_CHECKING:
+    from under10k.pictures.constants import reading_constants
     from under10k.pictures.picture import WORKING_SIDE, Picture, open_picture
     from under10k.pictures.prediction import OTHER_INK, Prediction, predict, predict_all, split_rows
 
@@ -18,6 +19,7 @@ __all__ = [
     "open_picture",
     "predict",
     "predict_all",
+    "reading_constants",
     "split_rows",
 ]
 
@@ -31,6 +33,7 @@ __getattr__, __dir__ = lazy_door(
         "open_picture": "picture",
         "predict": "prediction",
         "predict_all": "prediction",
+        "reading_constants": "constants",
         "split_rows": "prediction",
     },
 )

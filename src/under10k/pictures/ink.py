@@ -18,6 +18,23 @@ Box = tuple[int, int, int, int]
 """Top, left, bottom, right, in pixels; the last two lie just outside."""
 
 
+SMALL = 100
+"""Pixels of the smaller side up to which a picture is small: its strokes are hardly wider than a pixel."""
+
+
+SMOOTHING = 3
+"""Side of the square that noise is averaged over, in pixels; a small picture is taken as it is."""
+
+
+TONES, TONE_REACH = 100, 2
+"""Levels of brightness from 0 to 1 that are told apart in looking for even paper, and how many on either side of the
+commonest are paper too."""
+
+
+LEAST_PAPER = 0.3
+"""Share of a picture that even paper covers at least."""
+
+
 EVEN, EVEN_SMALL = 0.85, 0.5
 """Share of the pixels in paper's half of the range that have its brightness, where light and paper are even; in small
 pictures many pixels are part paper and part ink."""
@@ -27,12 +44,40 @@ UNEVEN_WINDOWS = (1 / 16, 1 / 4)
 """Sides of the windows in which an unevenly lit picture tells ink from paper, as shares of its larger side."""
 
 
+FLATNESS = 0.02
+"""Variance added to that of a window, so that noise on flat paper does not outweigh ink."""
+
+
+PAPER_REACH = 3
+"""Levels, of 255, on either side of the commonest that are even paper too."""
+
+
+DARKEST_PAPER = 0.01
+"""Brightness that uneven paper has at least."""
+
+
+NOISE_QUANTILES = (0.05, 0.3)
+"""Shares of the pixels of unevenly lit paper that are brighter than what its noise and its brightness are read from."""
+
+
+NOISE_SPAN = 1.12
+"""Deviations of a normal distribution between these two quantiles."""
+
+
+NOISE_STEP = 2
+"""Every so many-th row and column is enough to measure noise and brightness."""
+
+
 FAINTEST = 0.05
 """Least darkness, as a share of the paper's brightness, that can be ink where there is no noise."""
 
 
 NOISE_DEVIATIONS = 3.0
 """How many deviations of the paper's noise ink must be darker than paper."""
+
+
+SURELY_INK = 1.5
+"""How many times the faintest darkness that can be ink a part must reach somewhere."""
 
 
 OF_DARKEST, OF_DARKEST_EVEN = 0.45, 0.34
@@ -45,10 +90,16 @@ MOST_PARTS = 1000
 """Parts, those with the most outline, that are looked at: printed dots and noise can have tens of thousands."""
 
 
+DEPTHS = 4.0
+"""Width of a stroke as a multiple of the mean distance of its points from its edge."""
+
+
 EIGHT = np.ones((3, 3), dtype=bool)
+"""Neighbours that hang together: corners do, too."""
 
 
-_SMALL = 100
+TINY = 1e-12
+"""Keeps a division by zero away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +133,10 @@ def is_even(grey: Grey) -> bool:
     """Tell whether most paper has one brightness, give or take a fiftieth: a drawing or a scan, not a photo."""
     middle = (grey.min() + grey.max()) / 2
     for half in (grey[grey >= middle], grey[grey < middle]):
-        counts = np.bincount(np.round(half * 100).astype(int), minlength=101)
-        commonest = np.convolve(counts, np.ones(5), "same").max()
-        if commonest > 0.3 * grey.size:
-            return bool(commonest > (EVEN if min(grey.shape) > _SMALL else EVEN_SMALL) * half.size)
+        counts = np.bincount(np.round(half * TONES).astype(int), minlength=TONES + 1)
+        commonest = np.convolve(counts, np.ones(2 * TONE_REACH + 1), "same").max()
+        if commonest > LEAST_PAPER * grey.size:
+            return bool(commonest > (EVEN if min(grey.shape) > SMALL else EVEN_SMALL) * half.size)
     return False
 
 
@@ -101,9 +152,9 @@ def ink_is_light(grey: Grey, even: bool) -> bool:
 
 def _skewness(grey: Grey, side: int) -> float:
     mean = _box_mean(grey, side)
-    rest = _smooth((grey - mean) / np.sqrt(np.clip(mean * (1 - mean), 0, None) + 0.02))
+    rest = _smooth((grey - mean) / np.sqrt(np.clip(mean * (1 - mean), 0, None) + FLATNESS))
     square = rest * rest
-    return float((square * rest).mean(dtype=np.float64) / max(square.mean(dtype=np.float64) ** 1.5, 1e-12))
+    return float((square * rest).mean(dtype=np.float64) / max(square.mean(dtype=np.float64) ** 1.5, TINY))
 
 
 def _darkness(paper_up: Grey, even: bool, side: int) -> tuple[Grey, Grey]:
@@ -115,9 +166,9 @@ def _darkness(paper_up: Grey, even: bool, side: int) -> tuple[Grey, Grey]:
     if even:
         bright = paper_up[paper_up >= (paper_up.min() + paper_up.max()) / 2]
         counts = np.bincount(np.round(bright * 255).astype(int), minlength=256)
-        level = np.float32(max(int(np.convolve(counts, np.ones(7), "same").argmax()), 1) / 255)
+        level = np.float32(max(int(np.convolve(counts, np.ones(2 * PAPER_REACH + 1), "same").argmax()), 1) / 255)
         return np.asarray(1 - paper_up / level, dtype=np.float32), np.full_like(paper_up, level)
-    paper = np.maximum(_close(_smooth(paper_up), side), 0.01)
+    paper = np.maximum(_close(_smooth(paper_up), side), DARKEST_PAPER)
     return np.asarray(1 - paper_up / paper, dtype=np.float32), paper
 
 
@@ -136,15 +187,17 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
     if even:
         base, noise = 0.0, 0.0
     else:  # closing noisy paper makes it too bright; the darkness of most pixels tells by how much
-        least, base = np.quantile(smooth[::2, ::2], (0.05, 0.3)).tolist()
-        noise = (base - least) / 1.12  # these two quantiles of a normal distribution lie 1.12 deviations apart
+        least, base = np.quantile(smooth[::NOISE_STEP, ::NOISE_STEP], NOISE_QUANTILES).tolist()
+        noise = (base - least) / NOISE_SPAN
     faintest = max(FAINTEST, NOISE_DEVIATIONS * noise)
     darkness, smooth = np.clip(darkness - base, 0, 1), smooth - np.float32(base)
-    dimness = np.maximum(1, np.median(paper[::2, ::2]) / paper)  # noise is a larger share of dim paper
+    dimness = np.maximum(
+        1, np.median(paper[::NOISE_STEP, ::NOISE_STEP]) / paper
+    )  # noise is a larger share of dim paper
     labels, count = ndimage.label(smooth > faintest * dimness, EIGHT)
     darkest = np.zeros(count + 1, dtype=np.float32)
     darkest[1:] = ndimage.maximum(smooth, labels, np.arange(1, count + 1))
-    darkest[darkest < 1.5 * faintest] = np.inf
+    darkest[darkest < SURELY_INK * faintest] = np.inf
     share = OF_DARKEST_EVEN if even else OF_DARKEST
     labels, count = ndimage.label(smooth > share * darkest[labels], EIGHT) if count else (labels, 0)
     return Scan(darkness, smooth, labels, _parts(smooth, labels, count))
@@ -165,7 +218,7 @@ def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:
 
 def _smooth(grey: Grey) -> Grey:
     """Mean over 3x3 pixels; of a picture so small that strokes are hardly wider, the picture itself."""
-    return _box_mean(grey, 3) if min(grey.shape) > _SMALL else grey
+    return _box_mean(grey, SMOOTHING) if min(grey.shape) > SMALL else grey
 
 
 def _box_mean(grey: Grey, side: int) -> Grey:
@@ -173,9 +226,6 @@ def _box_mean(grey: Grey, side: int) -> Grey:
 
 
 def stroke_width(shape: Mask) -> float:
-    """Return the mean width of a drawing's strokes, in pixels; the shape must not touch the picture's edge.
-
-    The distances from the points of a stroke to its edge have a quarter of its width as their mean.
-    """
+    """Return the mean width of a drawing's strokes, in pixels; the shape must not touch the picture's edge."""
     depth = ndimage.distance_transform_edt(shape)[shape] - 0.5
-    return max(1.0, 4 * float(np.mean(depth))) if depth.size else 0.0
+    return max(1.0, DEPTHS * float(np.mean(depth))) if depth.size else 0.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from under10k.data import BOX
 from under10k.pictures.ink import EIGHT, Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
 from under10k.pictures.pixels import Grey
 
@@ -17,6 +18,22 @@ PAPER_WINDOW = 0.2
 
 PAPER_STROKES = 3.0
 """Side of the square in which it is looked for then, in widths of the strokes found."""
+
+
+NARROWEST_WINDOW = 9
+"""Pixels that the side of that second square has at least."""
+
+
+MUCH_NARROWER = 0.7
+"""Share of the first square's side below which a second scan is worth its time."""
+
+
+DARKEST_STROKES = 0.6
+"""Share of a digit's darkest ink above which its width is measured: what a shadow adds to it does not count."""
+
+
+OFF_CENTRE = 0.25
+"""How much less a part counts the farther from the middle of the picture it lies: half in a corner."""
 
 
 AT_THE_EDGE = 0.15
@@ -51,8 +68,24 @@ LEAST_BESIDE = 0.35
 """Size, as a share of the largest's, that each of several digits has at least."""
 
 
+HALO = 2
+"""Pixels around a digit's parts that are cut out with them: the faint edges of its strokes."""
+
+
+FULL_INK = 0.8
+"""Share of a digit's pixels that are lighter than what counts as full ink."""
+
+
+LEAST_INK = 1e-6
+"""Darkness that full ink has at least."""
+
+
 LARGEST_GAIN = 4.0
 """How much steeper a large digit's edges are made: as many times as its size is MNIST's 20 pixels, up to this."""
+
+
+RIVAL = 0.5
+"""Outline of another part, as a share of the digit's, from which on the digit is not alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +142,8 @@ def _scan_finely(paper_up: Grey, even: bool) -> Scan:
     if even or not scan.parts:
         return scan
     group = _gather(_main_part(scan, even), scan.parts, paper_up.shape, even)
-    narrower = max(int(PAPER_STROKES * _darkest_width(scan, group)) | 1, 9)
-    again = scan_ink(paper_up, even, narrower) if narrower < 0.7 * side else scan
+    narrower = max(int(PAPER_STROKES * _darkest_width(scan, group)) | 1, NARROWEST_WINDOW)
+    again = scan_ink(paper_up, even, narrower) if narrower < MUCH_NARROWER * side else scan
     return again if again.parts else scan
 
 
@@ -125,7 +158,7 @@ def _main_part(scan: Scan, even: bool) -> Part:
         top, left, bottom, right = part.box
         at_edge = part.at_edge and not even
         away = ((top + bottom) / height - 1) ** 2 + ((left + right) / width - 1) ** 2
-        return float(part.outline * part.darkest * (1 - away / 4) * (AT_THE_EDGE if at_edge else 1))
+        return float(part.outline * part.darkest * (1 - OFF_CENTRE * away) * (AT_THE_EDGE if at_edge else 1))
 
     return max(scan.parts, key=weight)
 
@@ -183,27 +216,27 @@ def _reading_order(digits: Sequence[list[Part]]) -> list[list[Part]]:
 def _cut(scan: Scan, group: Sequence[Part], light: bool) -> Found:
     """Cut a digit out, as ink from 0 to 1; the larger it is, the crisper its edges become."""
     top, left, bottom, right = _hull(group)
-    place = np.s_[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2]
+    place = np.s_[max(0, top - HALO) : bottom + HALO, max(0, left - HALO) : right + HALO]
     labels, darkness = scan.labels[place], scan.darkness[place]
     kept = np.isin(labels, [part.label for part in group])
-    near = ndimage.binary_dilation(kept, EIGHT, iterations=2) & (kept | (labels == 0))
-    full = max(float(np.quantile(darkness[kept], 0.8)), 1e-6)
+    near = ndimage.binary_dilation(kept, EIGHT, iterations=HALO) & (kept | (labels == 0))
+    full = max(float(np.quantile(darkness[kept], FULL_INK)), LEAST_INK)
     ink = np.where(near, np.clip(darkness / full, 0, 1), 0)
-    gain = min(max(_size((top, left, bottom, right)) / 20, 1.0), LARGEST_GAIN)
+    gain = min(max(_size((top, left, bottom, right)) / BOX, 1.0), LARGEST_GAIN)
     outline = sum(part.outline for part in group)
     others = next((part.outline for part in scan.parts if part not in group and not part.at_edge), 0.0)
     return Found(
         np.clip((ink - 0.5) * gain + 0.5, 0, 1).astype(np.float32),
         (top, left, bottom, right),
         light,
-        2 * others < outline,
+        others < RIVAL * outline,
     )
 
 
 def _darkest_width(scan: Scan, group: Sequence[Part]) -> float:
-    """Return the mean width of the darkest strokes of a digit, in pixels: what a shadow adds to it does not count."""
+    """Return the mean width of the darkest strokes of a digit, in pixels."""
     kept = np.isin(scan.labels, [part.label for part in group])
-    dark = kept & (scan.smooth > 0.6 * max(part.darkest for part in group))
+    dark = kept & (scan.smooth > DARKEST_STROKES * max(part.darkest for part in group))
     top, left, bottom, right = _hull(group)
     return stroke_width(np.pad(dark[top:bottom, left:right], 1))
 

@@ -58,7 +58,7 @@ WORKING_SIDE = 640
 """Pixels of the larger side that a picture is brought down to before anything is looked for in it."""
 
 
-LUMINANCE = np.array((0.299, 0.587, 0.114), dtype=np.float32)
+LUMINANCE = (0.299, 0.587, 0.114)
 """What red, green and blue add to brightness (ITU-R BT.601)."""
 
 

@@ -34,8 +34,15 @@ LIKELY_PROBABILITY = 0.35
 """Probability below which a picture may hold no digit at all."""
 
 
+FILLED_LEVEL = 128
+"""Grey level of the frame, of 255, from which on a pixel is ink where the radius of ink is measured."""
+
+
 FILLED_RADIUS = 5.5
 """Radius of ink, in pixels of the frame, that no pen leaves but a filled shape; 1 of 2,000 of MNIST's digits has it."""
+
+
+FILLED = "perhaps no digit: a filled shape rather than strokes"
 
 
 BLANK = "no digit found: nothing in the picture looks like ink"
@@ -157,9 +164,9 @@ def _judge(
     best, next_best = probabilities[first], probabilities[second]
     confident = best >= SURE_PROBABILITY
     warnings = list(picture.notes)
-    if ndimage.distance_transform_edt(np.pad(image, 1) >= 128).max() > FILLED_RADIUS:
+    if ndimage.distance_transform_edt(np.pad(image, 1) >= FILLED_LEVEL).max() > FILLED_RADIUS:
         confident = False
-        warnings.insert(0, "perhaps no digit: a filled shape rather than strokes")
+        warnings.insert(0, FILLED)
     elif best < LIKELY_PROBABILITY:
         warnings.insert(0, f"perhaps no digit: nothing is likelier than {best:.0%}")
     elif not confident:

@@ -29,6 +29,14 @@ SMALLEST = 0.4
 """Radius of the smallest hole that counts, in pixels of the 20-pixel box."""
 
 
+MARGIN = 2
+"""Paper around the strokes while they are redrawn, in pixels of the 20-pixel box."""
+
+
+MOVE_SHARES = (1.0, 0.75, 0.5, 0.25)
+"""Shares of the way that edges are moved, the first that leaves the strokes' build as it is; else they stay."""
+
+
 def adjust_strokes(ink: Grey) -> Grey:
     """Bring strokes that are too thin or too thick for MNIST to its width: float32 (H, W) in [0, 1] -> the same.
 
@@ -42,7 +50,7 @@ def adjust_strokes(ink: Grey) -> Grey:
     scale = max(1.0, min(BOX * FINENESS / size, LARGEST / max(ink.shape)))
     unit = scale * size / BOX
     height, width = (round(scale * side) for side in ink.shape)
-    shape = np.pad(resize(ink, max(1, height), max(1, width)) > HALF, int(2 * unit))
+    shape = np.pad(resize(ink, max(1, height), max(1, width)) > HALF, int(MARGIN * unit))
     thickness = stroke_width(shape) / unit
     wanted = min(max(thickness, THINNEST), THICKEST)
     if wanted == thickness:
@@ -57,7 +65,7 @@ def _redraw(shape: Mask, unit: float, outwards: float) -> Grey:
     distance = np.where(shape, inside - 0.5, 0.5 - outside)
     least = SMALLEST * unit
     holes, parts = _count(~shape, least), _count(shape, 0)
-    for share in (1.0, 0.75, 0.5, 0.25, 0.0):
+    for share in (*MOVE_SHARES, 0.0):
         moved = distance + share * outwards
         kept = holes == 1 or _count(moved <= 0, least) >= holes  # the paper around it is one, and always has room
         if kept and (outwards > 0 or _count(moved > 0, 0) == parts):

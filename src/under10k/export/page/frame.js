@@ -1,14 +1,5 @@
 // The frame: a digit's ink brought to the size, the place and the stroke width that MNIST's digits have.
-// src/under10k/pictures/strokes.py and src/under10k/data/framing.py do the same in Python, and explain each number.
-
-const SIDE = 28;
-const BOX = 20;
-const THRESHOLD = 0.02;
-const [THINNEST, THICKEST] = [1.8, 4.3];
-const FINENESS = 6;
-const LARGEST = 640;
-const HALF = 0.501;
-const SMALLEST = 0.4;
+// src/under10k/pictures/strokes.py and src/under10k/data/framing.py do the same in Python.
 
 /**
  * Bring the digit in a picture into MNIST's frame.
@@ -40,7 +31,7 @@ function adjustStrokes(ink) {
   const thickness = strokeWidth(inside) / unit;
   const wanted = Math.min(Math.max(thickness, THINNEST), THICKEST);
   if (wanted === thickness) return ink;
-  return redraw(widen(inside, Math.floor(2 * unit) - 1), unit, (unit * (wanted - thickness)) / 2);
+  return redraw(widen(inside, Math.floor(MARGIN * unit) - 1), unit, (unit * (wanted - thickness)) / 2);
 }
 
 /**
@@ -69,7 +60,7 @@ function redraw(inside, unit, outwards) {
   };
   /** @param {number} share @returns {Pixels} */
   const move = (share) => add(distance, share * outwards);
-  const share = [1, 0.75, 0.5, 0.25].find((each) => isKept(move(each))) ?? 0;
+  const share = MOVE_SHARES.find((each) => isKept(move(each))) ?? 0;
   return clampAll(add(move(share), 0.5));
 }
 
@@ -136,8 +127,8 @@ function placeLine({ low, high, mass }, scale) {
     held += mass[place];
     moment += mass[place] * (place + 0.5);
   }
-  const centred = Math.max(Math.ceil(SIDE / 2 - (moment / held - low) * scale - 1e-3), 0);
-  const start = Math.min(centred, Math.floor(SIDE - (high - low) * scale + 1e-3));
+  const centred = Math.max(Math.ceil(SIDE / 2 - (moment / held - low) * scale - SLACK), 0);
+  const start = Math.min(centred, Math.floor(SIDE - (high - low) * scale + SLACK));
   /** @param {number} edge @returns {number} */
   const source = (edge) => Math.min(Math.max(low + (edge - start) / scale, low), high);
   return (line, placed) => {

@@ -1,11 +1,4 @@
-// Pictures as the browser decodes them, in grey. src/under10k/pictures/picture.py does the same in Python, and explains each number.
-
-const MAXIMUM_SIDE = 10000;
-const MAXIMUM_PIXELS = 50000000;
-const WORKING_SIDE = 640;
-const LUMINANCE = [0.299, 0.587, 0.114];
-const MORE_CONTRAST = 1.3;
-const ONE_TONE = 0.1;
+// Pictures as the browser decodes them, in grey. src/under10k/pictures/picture.py does the same in Python.
 
 /** @param {number} width @param {number} height @returns {HTMLCanvasElement} */
 function makeCanvas(width, height) {
@@ -30,7 +23,8 @@ async function decode(file) {
   });
   const larger = Math.max(bitmap.width, bitmap.height);
   if (larger > MAXIMUM_SIDE || bitmap.width * bitmap.height > MAXIMUM_PIXELS) {
-    throw new Error(`Picture too large: ${file.name}. Give at most 10,000 pixels a side, 50 million in all.`);
+    const [side, all] = [MAXIMUM_SIDE, MAXIMUM_PIXELS].map((most) => most.toLocaleString("en"));
+    throw new Error(`Picture too large: ${file.name}. Give at most ${side} pixels a side, ${all} in all.`);
   }
   const block = Math.max(1, Math.floor(larger / (2 * WORKING_SIDE)));
   const image = makeCanvas(Math.ceil(bitmap.width / block), Math.ceil(bitmap.height / block));

@@ -18,7 +18,7 @@ class Bars {
   /** @param {HTMLElement} list */
   constructor(list) {
     /** @type {Array<{item: HTMLElement, fill: HTMLElement, share: HTMLElement}>} */
-    this.rows = Array.from({ length: 10 }, (_, digit) => {
+    this.rows = Array.from({ length: CLASSES }, (_, digit) => {
       const [item, track] = [element("li"), element("span", "track")];
       const [fill, share] = [element("span", "fill"), element("span", "share")];
       track.append(fill);
@@ -93,7 +93,7 @@ class Layers {
     this.palette = readPalette(getComputedStyle(list));
     /** @type {Maps[] | null} */
     this.outputs = null;
-    const shapes = runNetwork(layers, new Float64Array(28 * 28));
+    const shapes = runNetwork(layers, new Float64Array(SIDE * SIDE));
     this.rows = groupLayers(layers).map((group) => this.addRow(group, shapes[group.last], group.last === layers.length - 1));
     this.show(null);
   }
