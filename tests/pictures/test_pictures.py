@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from under10k.errors import Under10kError
-from under10k.pictures.picture import FORMATS, WORKING_SIDE, open_picture
+from under10k.pictures.grey import WORKING_SIDE
+from under10k.pictures.picture import FORMATS, open_picture
 
 PIXELS = np.full((60, 50), 255, dtype=np.uint8)
 PIXELS[10:40, 20:26] = 0

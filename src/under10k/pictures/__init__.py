@@ -8,7 +8,8 @@ from under10k.lazy import lazy_door
 
 if TYPE_CHECKING:
     from under10k.pictures.constants import reading_constants
-    from under10k.pictures.picture import WORKING_SIDE, Picture, open_picture
+    from under10k.pictures.grey import WORKING_SIDE
+    from under10k.pictures.picture import Picture, open_picture
     from under10k.pictures.prediction import OTHER_INK, Prediction, predict, predict_all, split_rows
 
 __all__ = [
@@ -29,7 +30,7 @@ __getattr__, __dir__ = lazy_door(
         "OTHER_INK": "prediction",
         "Picture": "picture",
         "Prediction": "prediction",
-        "WORKING_SIDE": "picture",
+        "WORKING_SIDE": "grey",
         "open_picture": "picture",
         "predict": "prediction",
         "predict_all": "prediction",

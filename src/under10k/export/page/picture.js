@@ -1,4 +1,4 @@
-// Pictures as the browser decodes them, in grey. src/under10k/pictures/picture.py does the same in Python.
+// Pictures as the browser decodes them, in grey. src/under10k/pictures/grey.py does the same in Python.
 
 /** @param {number} width @param {number} height @returns {HTMLCanvasElement} */
 function makeCanvas(width, height) {
@@ -35,7 +35,7 @@ async function decode(file) {
 }
 
 /**
- * Take brightness, or that of red, green and blue which shows the picture much better.
+ * Return brightness, or the one of red, green and blue that shows the picture much better.
  * @param {ImageData} image @returns {Pixels} 0 is black, 1 white; its larger side at most the working side
  */
 function toGrey(image) {
