@@ -347,6 +347,12 @@ def peak_megabytes(code: str) -> int:
     return int(done.stdout.split()[-1]) // 1024
 
 
+def test_a_picture_is_opened_without_torch_and_scipy() -> None:
+    code = "import sys; from under10k.pictures import open_picture; print({'torch', 'scipy'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 @functools.cache
 def idle_megabytes() -> int:
     return peak_megabytes("import under10k.pictures.picture")

@@ -45,14 +45,13 @@ class Scaling:
 
 
 @dataclass(frozen=True, eq=False)
-class IntegerStage:
-    """One stage in integers; a stage without a convolution only pools, and keeps its input's scale.
+class IntegerStage(Stage):
+    """A stage and its integers; without a convolution it only pools, and keeps its input's scale.
 
-    With `sum` the sum of products and bias, cut off at 0 if the convolution has a ReLU, and pooled: the result is
+    Let `sum` be the sum of products and bias, cut off at 0 if the convolution has a ReLU, then pooled. The result is
     `(sum * multiplier + skip_multiplier * input + addend) >> shift`, kept within 0 and 255.
     """
 
-    stage: Stage
     border: int
     """What stands around the input where the convolution is padded."""
     weights: NDArray[np.int8]
@@ -98,7 +97,7 @@ def _fit(maps: Tensor) -> Scaling:
 def _pool(stage: Stage, scaling: Scaling) -> IntegerStage:
     none = np.zeros(0)
     return IntegerStage(
-        stage,
+        **vars(stage),
         border=scaling.border,
         weights=none.astype(np.int8),
         bias=none.astype(np.int32),
@@ -128,7 +127,7 @@ def _quantise_stage(stage: Stage, before: Scaling, after: Scaling, is_last: bool
     addend = np.rint((added if is_last else added + 0.5) * 2.0**shift)
     addend[: stage.input[0]] -= round(skip_factor * 2**shift) * before.border
     integer = IntegerStage(
-        stage,
+        **vars(stage),
         border=before.border,
         weights=weights.astype(np.int8),
         bias=bias.astype(np.int32),
@@ -164,17 +163,16 @@ def run_int8(stages: list[IntegerStage], images: Tensor, batch_size: int = 500) 
     return np.concatenate(parts)
 
 
-def _run_stage(integer: IntegerStage, maps: Tensor) -> Tensor:
+def _run_stage(stage: IntegerStage, maps: Tensor) -> Tensor:
     """Run one stage on whole numbers held as floats."""
-    stage = integer.stage
     side = stage.pool.side if stage.pool else 1
     if stage.convolution is None:
         if isinstance(stage.pool, MaxPool):
             return F.max_pool2d(maps, side)
         return ((_window_sums(maps, side) + side * side // 2) / side**2).floor()
-    padded = F.pad(maps, [stage.padding] * 4, value=integer.border)
-    kind = _exact_kind(integer)
-    weights, bias = (torch.from_numpy(values).to(kind) for values in (integer.weights, integer.bias))
+    padded = F.pad(maps, [stage.padding] * 4, value=stage.border)
+    kind = _exact_kind(stage)
+    weights, bias = (torch.from_numpy(values).to(kind) for values in (stage.weights, stage.bias))
     sums = F.conv2d(padded.to(kind), weights, bias).double()
     if stage.convolution.relu:
         sums = sums.relu()
@@ -182,7 +180,7 @@ def _run_stage(integer: IntegerStage, maps: Tensor) -> Tensor:
         sums = F.max_pool2d(sums, side)
     elif isinstance(stage.pool, AveragePool):
         sums = _window_sums(sums, side)
-    return _rescale(integer, sums, padded)
+    return _rescale(stage, sums, padded)
 
 
 def _exact_kind(integer: IntegerStage) -> torch.dtype:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from under10k.errors import Under10kError
-from under10k.pictures.parts import LEAST_RANGE
-from under10k.pictures.pixels import Grey
+from under10k.pictures.pixels import LEAST_RANGE, Grey
 
 WORKING_SIDE = 640
 """Pixels of the larger side that a picture is shrunk to before anything is looked for in it."""

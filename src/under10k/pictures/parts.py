@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from under10k.data import BOX
 from under10k.pictures.ink import EIGHT, Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
-from under10k.pictures.pixels import Grey
+from under10k.pictures.pixels import LEAST_RANGE, Grey
 
 PAPER_WINDOW = 0.2
 """Side of the square in which paper is looked for first, as a share of the larger side: more than a stroke's width."""
@@ -54,10 +54,6 @@ REACH, REACH_EVEN, REACH_UNEVEN = 0.25, 0.1, 0.04
 
 FRAGMENT = 0.6
 """Height, as a share of the tallest part's, below which a part of several digits is a piece of one."""
-
-
-LEAST_RANGE = 0.02
-"""Brightness between the darkest and the lightest pixel below which a picture is blank."""
 
 
 SMALLEST_DIGIT = 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -22,7 +21,7 @@ from under10k.export.int8 import LOGIT_BITS, IntegerStage, quantise, run_int8
 from under10k.export.plain import flatten
 from under10k.export.proof import CALIBRATION, TOLERANCE, Agreement, Exported, Kind, compare, require_agreement
 from under10k.export.stages import group
-from under10k.files import is_scratch, naming, require_folder, write_atomically, writing_together
+from under10k.files import is_scratch, require_folder, write_atomically, writing_together
 from under10k.models import count_parameters
 from under10k.version import __version__
 from under10k.weights import Facts
@@ -58,11 +57,8 @@ class CFolder:
         Raises:
             Under10kError: there is no C compiler, or it fails.
         """
-        with tempfile.TemporaryDirectory() as place:
-            for file in (f"{self.name}.h", f"{self.name}.c"):
-                with naming(Path(place, file)):
-                    Path(place, file).write_text(self.files[file], encoding="utf-8")
-            return NativeModel(Path(place, f"{self.name}.c"), self.name, self.source.logit)
+        files = {file: self.files[file] for file in (f"{self.name}.h", f"{self.name}.c")}
+        return NativeModel(files, self.name, self.source.logit)
 
 
 def build_c(
