@@ -201,7 +201,7 @@ def _decode(text: str) -> Array:
 
 
 def _json(value: Any) -> str:
-    """Write JSON that may stand in a script element."""
+    """Write JSON that is safe inside a script element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 

@@ -21,7 +21,7 @@ from under10k.export.proof import TOLERANCE
 from under10k.pictures import Prediction, predict
 
 OLDEST_NODE = 18
-"""First version of Node that knows all the page's JavaScript."""
+"""Oldest version of Node that runs the page's JavaScript."""
 
 
 SECONDS = 60
@@ -29,7 +29,7 @@ SECONDS = 60
 
 
 LEAST_ALIKE = 0.9
-"""Share of pictures that the page reads as Python does, at least: rounding can move a pixel across a threshold."""
+"""Least share of pictures that the page must read as Python does: rounding can move a pixel across a threshold."""
 
 
 PIXEL_TOLERANCE = 1

@@ -1,4 +1,4 @@
-"""From a picture of any kind to the digits in it."""
+"""The digits in a picture of any kind."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ FLAGS = ("-std=c99", "-O3")
 
 
 def find_compiler() -> str | None:
-    """Return the path of a C compiler: `$CC`, cc or gcc; None where there is none."""
+    """Return the path of a C compiler: `$CC`, cc or gcc; None if there is none."""
     names = (os.environ.get("CC"), "cc", "gcc")
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
@@ -50,7 +50,7 @@ class NativeModel:
                 raise Under10kError(f"cannot load what the C compiler made: {error}. {hint}") from None
 
     def run(self, images: Tensor) -> NDArray[np.generic]:
-        """Run images one after the other: uint8 (N, 28, 28) -> logits float32 or int32 (N, 10)."""
+        """Run images one by one: uint8 (N, 28, 28) -> logits float32 or int32 (N, 10)."""
         pixels = images.contiguous().numpy()
         assert pixels.dtype == np.uint8
         assert pixels.shape[1:] == (SIDE, SIDE)
@@ -65,7 +65,7 @@ def compile_c(sources: Sequence[Path], target: Path, flags: Sequence[str] = FLAG
     """Compile and link C files.
 
     Raises:
-        Under10kError: there is no compiler, or it fails; its first error is part of the message.
+        Under10kError: there is no compiler, or it fails; the message quotes its first error.
     """
     compiler = find_compiler()
     if compiler is None:

@@ -27,22 +27,22 @@ class Source:
     logit: str
     """Type of a logit."""
     weight_bytes: int
-    """All that convolutions multiply with."""
+    """The factors of convolutions."""
     other_bytes: int
     """The other constants: biases, scales."""
     ram_bytes: int
-    """The buffer; the stack holds some hundred bytes besides."""
+    """The buffer; the stack takes a few hundred bytes more."""
 
 
 def write_float(network: Network, name: str) -> Source:
-    """Write a network in float, as a function `NAME_predict`."""
+    """Write a network in float as a function `NAME_predict`."""
     pixel = f"(float){_PIXEL} * {literal(network.scale)} + {literal(network.offset)}"
     source = _write(Float(name), network.stages, pixel)
     return replace(source, code=_WIDEST + source.code)
 
 
 def write_int8(stages: Sequence[IntegerStage], name: str) -> Source:
-    """Write a quantised network in integers, as a function `NAME_predict`."""
+    """Write a quantised network in integers as a function `NAME_predict`."""
     return _write(Int8(name), stages, _PIXEL)
 
 
@@ -140,7 +140,7 @@ static void stage_{kind.label(stage)}(const {kind.value} *{kind.apart}in, {kind.
 
 
 def _sums(kind: Arithmetic[S], stage: S, before: Maps, after: Maps) -> str:
-    """Write the function that computes neighbouring sums: stored one behind the other, or joined in one pool."""
+    """Write the function that computes neighbouring sums: stored one after the other, or joined in one pool."""
     convolution, lanes, (rows, columns) = stage.convolution, kind.lanes(stage), kind.abreast(stage)
     assert convolution is not None
     _, inputs, height, width = convolution.weights.shape
@@ -176,7 +176,7 @@ def _sums(kind: Arithmetic[S], stage: S, before: Maps, after: Maps) -> str:
 
 
 def _join(kind: Arithmetic[S], stage: S) -> str:
-    """Write the function that joins one position in a pool, where no convolution is computed along with it."""
+    """Write the function that joins one position in a pool that has no convolution before it."""
     return f"""\
 static void sums_{kind.label(stage)}(const {kind.value} *UNDER10K_RESTRICT in, {kind.total} *UNDER10K_RESTRICT sums)
 {{
@@ -246,7 +246,7 @@ for (int y = 0; y < {height}; y++)
 
 
 def _place(kind: Arithmetic[S], stage: S, after: Maps, count: int) -> str:
-    """Declare where sums are put: straight into the output if nothing is to be done with them."""
+    """Declare where sums go: straight into the output if nothing else is done with them."""
     return f"{kind.total} sums[{count}];" if kind.finish(stage) else f"{kind.total} *sums = out + {after.at('y', 'x')};"
 
 
@@ -288,7 +288,7 @@ def _table(kind: str, name: str, values: NDArray[np.generic]) -> str:
 
 
 def braces(values: NDArray[np.generic]) -> str:
-    """Write an array as C initialises one."""
+    """Write an array as an initialiser in C."""
     if values.ndim > 1:
         return "{\n" + ",\n".join(map(braces, values)) + "}"
     return "{" + "\n".join(wrap(", ".join(map(literal, values)), 118)) + "}"
