@@ -1,5 +1,6 @@
-// A digit's ink: told from paper, light, faint lines and specks. src/under10k/pictures/ink.py and parts.py do the same in
-// Python; all constants, here and in the other files, are Python's, written into the page when it is built.
+// A digit's ink, told from paper, shadows, faint lines and specks. src/under10k/pictures/ink.py and parts.py do the same in
+// Python. All constants that are named but not declared, here and in the other files, are Python's: the build writes them
+// into the page.
 
 /**
  * Pixels of a picture; the last two lie just outside.
@@ -7,7 +8,7 @@
  */
 
 /**
- * Ink that hangs together; its outline is the sum of the changes of darkness within it.
+ * Connected ink; its outline is the sum of the changes of darkness within it.
  * @typedef {{label: number, box: Box, outline: number, darkest: number, atEdge: boolean}} Part
  */
 
@@ -17,7 +18,7 @@
  */
 
 /**
- * A digit's ink, cut out: 0 is paper, 1 ink; and whether nothing else in the picture looks as much like a digit's parts.
+ * A digit's ink, cut out: 0 is paper, 1 ink; and whether no other ink in the picture is nearly as large.
  * @typedef {{ink: Pixels, alone: boolean}} Found
  */
 
@@ -38,7 +39,7 @@ function findDigit(grey) {
 
 // --- paper and ink ---
 
-/** @param {Pixels} grey @returns {boolean} whether most paper has one brightness: a drawing or a scan, not a photo */
+/** @param {Pixels} grey @returns {boolean} whether most paper has one brightness, as in a drawing or a scan, not a photo */
 function isEven({ height, width, values }) {
   const least = Math.min(height, width) > SMALL ? EVEN : EVEN_SMALL;
   const { middle } = range(values);
@@ -52,7 +53,7 @@ function isEven({ height, width, values }) {
 }
 
 /**
- * Count levels from 0 to 1 in bins, and return the sums of those around each.
+ * Count levels from 0 to 1 in bins, and return for each bin the sum of those around it.
  * @param {Float64Array} levels @param {number} steps from 0 to 1 @param {number} reach bins to either side
  * @returns {number[]}
  */
@@ -74,7 +75,7 @@ function odd(size) {
   return Math.floor(size) | 1;
 }
 
-/** @param {Pixels} grey @param {number} side @returns {number} of what differs from the mean of a square around it */
+/** @param {Pixels} grey @param {number} side @returns {number} of the differences from the mean of the square around each pixel */
 function skewness(grey, side) {
   const rest = boxMean(grey, side);
   const { values } = rest;
@@ -145,7 +146,7 @@ function scan(paperUp, even, side) {
 }
 
 /**
- * Find what is dark enough, as a share of the darkest point that it hangs together with.
+ * Find what is dark enough, as a share of the darkest point that it is connected with.
  * @param {Pixels} smooth @param {Pixels} paper @param {number} faintest @param {number} share
  * @returns {{count: number, labels: Pixels}}
  */
@@ -198,7 +199,7 @@ function mainPart({ labels: { height, width }, parts }, even) {
   return parts.reduce((best, part) => (weight(part) > weight(best) ? part : best));
 }
 
-/** @param {Scan} scan @param {boolean} even @returns {Part[]} the main part and all that lie near it, or near those that do */
+/** @param {Scan} scan @param {boolean} even @returns {Part[]} the main part, all parts near it, all near those, and so on */
 function gather(scan, even) {
   const main = mainPart(scan, even);
   const group = [main];
@@ -218,7 +219,7 @@ function gather(scan, even) {
   }
 }
 
-/** @param {Scan} scan @param {Part[]} group @returns {Pixels} ink; the larger it is, the crisper its edges become */
+/** @param {Scan} scan @param {Part[]} group @returns {Pixels} ink; the larger it is, the sharper its edges are made */
 function cut(scan, group) {
   const box = hull(group);
   const darkness = clampAll(around(scan.darkness, box, HALO));
@@ -274,7 +275,7 @@ function quantileWhere(mask, pixels, share) {
   return quantiles(valuesWhere(pixels.values, (index) => mask.values[index]), [share])[0];
 }
 
-/** @param {Pixels} pixels @param {Box} box @param {number} margin @returns {Pixels} the part within, as far as there is one */
+/** @param {Pixels} pixels @param {Box} box @param {number} margin @returns {Pixels} the part inside, as far as the picture goes */
 function around(pixels, { top, left, bottom, right }, margin) {
   const [lowest, rightmost] = [Math.min(bottom + margin, pixels.height), Math.min(right + margin, pixels.width)];
   return crop(pixels, Math.max(top - margin, 0), Math.max(left - margin, 0), lowest, rightmost);
@@ -295,7 +296,7 @@ function size({ top, left, bottom, right }) {
   return Math.max(bottom - top, right - left);
 }
 
-/** @param {Box} a @param {Box} b @returns {number} how far they lie apart, along the axis on which they do so the farther */
+/** @param {Box} a @param {Box} b @returns {number} how far they are apart, along the axis on which they are farther apart */
 function gap(a, b) {
   const down = Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom);
   const across = Math.max(a.left, b.left) - Math.min(a.right, b.right);

@@ -1,4 +1,4 @@
-// What to think of an answer; src/under10k/pictures/prediction.py does the same in Python.
+// How far to trust an answer. src/under10k/pictures/prediction.py does the same in Python.
 
 /**
  * @param {number[]} probabilities of each digit

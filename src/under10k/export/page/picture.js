@@ -1,4 +1,4 @@
-// Pictures as the browser decodes them, in grey. src/under10k/pictures/grey.py does the same in Python.
+// Pictures, decoded by the browser, in grey. src/under10k/pictures/grey.py does the same in Python.
 
 /** @param {number} width @param {number} height @returns {HTMLCanvasElement} */
 function makeCanvas(width, height) {
@@ -14,7 +14,7 @@ function contextOf(canvas, settings) {
 }
 
 /**
- * Decode a picture, upright, and shrink it to twice the working side where it is larger.
+ * Decode a picture, upright; if it is larger than twice the working side, shrink it to about that.
  * @param {File} file @returns {Promise<HTMLCanvasElement>}
  */
 async function decode(file) {
@@ -57,7 +57,8 @@ function luminance([red, green, blue]) {
 }
 
 /**
- * Fill what is transparent with the paper that is drawn, or with what is farthest from ink alone.
+ * Fill what is transparent with the drawn paper's colour, or, if only ink is drawn, with black or white, whichever is
+ * farther from it.
  * @param {ImageData} image @returns {Float64Array[]} red, green and blue, 0 to 1
  */
 function layOnPaper({ data }) {
