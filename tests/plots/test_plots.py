@@ -29,7 +29,7 @@ from under10k.plots import (
 )
 from under10k.plots.curves import _running_mean, _stack
 from under10k.recipes import Protocol
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 
 def is_picture(path: Path) -> bool:
