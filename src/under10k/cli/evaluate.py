@@ -75,9 +75,7 @@ def _show_metrics(found: Evaluation) -> None:
     from under10k.training import PROTOCOL_NOTES
 
     metrics, disputed, protocol = found.metrics, found.without_disputed, found.protocol
-    known = (
-        f"{protocol}: {PROTOCOL_NOTES[protocol]}" if protocol in PROTOCOL_NOTES else "none: trained on other data"
-    )
+    known = f"{protocol}: {PROTOCOL_NOTES[protocol]}" if protocol in PROTOCOL_NOTES else "none: trained on other data"
     facts = [("accuracy", _accuracy(metrics)), ("errors", f"{metrics.errors:,} of {len(metrics.labels):,}")]
     if disputed:
         set_aside = len(metrics.labels) - len(disputed.labels)

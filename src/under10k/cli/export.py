@@ -32,7 +32,7 @@ def export(
 
     Args:
         weights: A run folder, a weights file, or the name of bundled weights.
-        to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies; html: one page for a browser.
+        to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies; html: a web page.
         out: File or folder to write; by default model.onnx, model-c or model.html in the run folder, or beside the
             weights file and named after it; --int8 adds -int8 to the name.
         int8: Write 8-bit integers instead of float; not for html.

@@ -31,9 +31,7 @@ def plot(
         raise UsageError(f"already there: {DEFAULT}. name the picture to write with: -o PICTURE")
     studies = [folder for folder in folders if (folder / "plan.json").is_file()]
     if studies and len(studies) < len(folders):
-        raise UsageError(
-            "runs and studies together: they do not fit in one picture. plot one kind at a time"
-        )
+        raise UsageError("runs and studies together: they do not fit in one picture. plot one kind at a time")
     if studies and batches:
         raise UsageError(f"a study has no batches: {studies[0]}. give runs, such as those in {studies[0] / 'runs'}")
 

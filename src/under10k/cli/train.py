@@ -65,7 +65,9 @@ def train(
 
 def _two_at_once(resume: Path, out: Path | None, recipe: str | None) -> UsageError:
     if out:
-        return UsageError(f"--resume and --out together: {resume}, {out}. a run resumes in its own folder: leave out --out")
+        return UsageError(
+            f"--resume and --out together: {resume}, {out}. a run resumes in its own folder: leave out --out"
+        )
     return UsageError(f"--resume and a recipe together: {recipe}. a run keeps its recipe: leave out {recipe}")
 
 
