@@ -502,10 +502,10 @@ def test_a_run_broken_off_goes_on_where_it_stood(broken_off: Path, dataset: Data
 def test_a_run_that_failed_before_it_had_begun_just_begins_again(
     name: str, fault: BaseException, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(path: Path, content: bytes | str) -> None:
+    def write(path: Path, content: bytes | str, *, follow: bool) -> None:
         if path.name == name:
             raise fault
-        write_atomically(path, content)
+        write_atomically(path, content, follow=follow)
 
     for function in ("under10k.runs.folder.write_atomically", "under10k.files.write_atomically"):
         monkeypatch.setattr(function, write)

@@ -36,12 +36,12 @@ def evaluate(
         corruptions: Score it on shifted, turned, blurred, noisy and otherwise worse images too.
         json: Print all figures as JSON.
     """
-    from under10k.assessment import default_folder, evaluate_run, require_evaluation_folder
+    from under10k.assessment import evaluate_run, require_evaluation_folder
     from under10k.terminal import literal, track
 
     refused = False
     try:
-        require_evaluation_folder(out or default_folder(weights))
+        require_evaluation_folder(weights, out)
     except (OSError, UsageError):
         if out:
             raise

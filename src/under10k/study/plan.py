@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from under10k.errors import ModelError, UsageError
+from under10k.files import read_inside
 from under10k.models import DrawingFrom, count_parameters, create_model, model_options
 from under10k.recipes import Recipe, get_recipe, override
 
@@ -67,7 +68,7 @@ def read_plan(folder: Path) -> Plan | None:
     """
     path = folder / "plan.json"
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
+        plan = json.loads(read_inside(path))
         variants = {str(label): Recipe.from_json(json.dumps(recipe)) for label, recipe in plan["variants"].items()}
         if not variants:
             raise ValueError("it has no recipe")

@@ -30,6 +30,7 @@ from under10k.runs import (
     ScoredSet,
     check_unused,
     create_run_folder,
+    recorded_data,
     resume_command,
 )
 from under10k.training.layout import rearrange
@@ -52,8 +53,9 @@ def train(
 ) -> Result:
     """Train a recipe from its first step, or from where a stopped run stands, to its result.
 
-    `data` is a known name, a folder of four IDX files, or a `Dataset`; `run_dir` is where everything is written, by
-    default the first free `runs/<recipe>-s<seed>`; `resume` continues the run in `run_dir`. `reports` are told of each
+    `data` is a known name, a folder of four IDX files, or a `Dataset`; `auto` is the data that a resumed run was begun
+    on, else MNIST, else synthetic digits. `run_dir` is where everything is written, by default the first free
+    `runs/<recipe>-s<seed>`; `resume` continues the run in `run_dir`. `reports` are told of each
     step and epoch, by default one that prints; an empty list keeps quiet.
 
     Raises:
@@ -63,7 +65,7 @@ def train(
         ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count.
         DivergedError: loss or gradient ceased to be finite; the last checkpoint is kept.
         StoppedError: SIGINT, SIGTERM or SIGHUP arrived; the state is saved.
-        BusyError: another process trains in `run_dir`.
+        BusyError: another process trains in `run_dir`, or may, since its lock was removed.
         Under10kError: the disk is full, or not to be written; it says how to resume.
 
     Trainings in several threads of a process do not disturb each other: none draws from torch's global generator. Only
@@ -89,30 +91,52 @@ def _train(
     keep_freed_memory()
     _create_network(recipe)  # an unknown model is refused before anything is written
     if resume:
-        finished = _finished(recipe, asked)
+        folder, finished = _find_run(recipe, asked)
         if finished:
             for report in reports:
                 report.finish(finished)
             return finished
-    elif asked and not (asked / ".lock").exists():  # else another training may be at work there, as the lock will tell
+        with locked(folder) as lock:  # before the data are read, which takes its time
+            dataset = _load(recipe, recorded_data(folder) if data == "auto" else data)
+            return _fit(recipe, dataset, Run(folder, lock.require), True, device, reports, started)
+    if asked and not (asked / ".lock").exists():  # else another training may be at work there, as the lock will tell
         check_unused(asked)
+    dataset = _load(recipe, data)
+    folder = create_run_folder(recipe, asked)
+    with locked(folder) as lock:
+        check_unused(folder)
+        return _fit(recipe, dataset, Run(folder, lock.require), False, device, reports, started)
+
+
+def _load(recipe: Recipe, data: str | Path | Dataset) -> Dataset:
+    """Read the data, and refuse what is too little."""
     dataset = data if isinstance(data, Dataset) else load_digits(data)
     _check_enough(recipe, dataset)
-    folder = asked if resume and asked else create_run_folder(recipe, asked)
-    with locked(folder), StopSignals() as signals:
-        if not resume:
-            check_unused(folder)
+    return dataset
+
+
+def _fit(
+    recipe: Recipe,
+    dataset: Dataset,
+    run: Run,
+    resume: bool,
+    device: torch.device,
+    reports: Sequence[Report],
+    started: float,
+) -> Result:
+    with StopSignals() as signals:
         try:
-            trainer = Trainer(recipe, dataset, device, Run(folder), reports, started)
+            trainer = Trainer(recipe, dataset, device, run, reports, started)
             trainer.begin(resume)
             trainer.fit(signals)
             return trainer.finish()
         except OSError as error:
-            if not Run.is_run(folder):
+            if not Run.is_run(run.folder):
                 raise
             where = f": {error.filename}" if error.filename else ""
             raise Under10kError(
-                f"stopped: {error.strerror or error}{where}. put that right, then resume with: {resume_command(folder)}"
+                f"stopped: {error.strerror or error}{where}. "
+                f"put that right, then resume with: {resume_command(run.folder)}"
             ) from error
 
 
@@ -153,19 +177,21 @@ def _create_network(recipe: Recipe) -> nn.Module:
         return create_model(recipe.model, **model_options(recipe))
 
 
-def _finished(recipe: Recipe, folder: Path | None) -> Result | None:
-    """Return the result of the run to resume, if it has one; refuse what is no run, or not a run of this recipe."""
+def _find_run(recipe: Recipe, folder: Path | None) -> tuple[Path, Result | None]:
+    """Return the run to resume, and its result where nothing is left to do; refuse what is not a run of this recipe."""
     if folder is None:
         raise UsageError("nothing to resume: no run folder was given. give one")
     run = Run(folder)
     run.refuse_links()
     _check_equal(folder, asdict(run.recipe()), asdict(recipe))
     result = run.result()
+    if result and not run.model_file.exists():
+        return folder, None  # they are written again, from the last checkpoint
     if result and not run.curves_file.exists():
         with locked(folder):
             sweep_temporaries(folder)
             _draw_curves(run)
-    return result
+    return folder, result
 
 
 def _draw_curves(run: Run) -> None:
