@@ -72,7 +72,9 @@ def test_curves_of_losses_near_the_largest_number_are_drawn_without_a_warning(da
     first, second, third = run.history()
     for largest in 1e307, 1.7e308:
         run.write_history([first, replace(second, train_loss=largest), third])
-        run.append_batches([Batch(4, 1, largest, 0.5, largest)] * 3)
+        run.append_batches(
+            [Batch(4, 1, largest, 0.5, 0.1), Batch(4, 2, largest, 0.5, 0.1), Batch(4, 3, 0.1, 0.5, largest)]
+        )
         save_curves([tmp_path / "run"], tmp_path / "curves.png")
         save_batches([tmp_path / "run"], tmp_path / "batches.png")
         assert is_picture(tmp_path / "curves.png")

@@ -23,7 +23,7 @@ from under10k.data import Dataset, to_unit
 from under10k.errors import UsageError
 from under10k.evaluation import predict_logits
 from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, flatten, run_plain
-from under10k.export.proof import Exported, Kind, compare, require_agreement
+from under10k.export.proof import Exported, Kind, compare, require_agreement, undisturbed
 from under10k.files import require_file, write_atomically
 from under10k.models import count_parameters
 from under10k.text import printable
@@ -91,6 +91,7 @@ def read_network(page: str) -> list[Layer]:
     return _read_layers(json.loads(found[1]))
 
 
+@undisturbed()
 def export_html(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset) -> Exported:
     """Write a trained network as a page, after checking the network in it on all test images.
 
