@@ -7,7 +7,6 @@ import math
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -67,25 +66,18 @@ class Run:
 
     def begin(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
         """Record what is about to be trained; the recipe last, since it marks the folder as a run."""
+        sweep_temporaries(self.folder)
         self._checkpoints.mkdir(exist_ok=True)
         write_json(self._environment_file, environment)
         write_atomically(self._recipe_file, recipe.to_json() + "\n", follow=False)
 
     def is_unbegun(self) -> bool:
-        """Tell whether the folder holds no more than a training may leave that ends within `begin`."""
+        """Tell whether the folder is empty but for a lock and what a training leaves that ends within `begin`."""
         names = {entry.name for entry in self.folder.iterdir()}
         names -= {name for name in names if name.startswith(".lock") or is_temporary(name)}
         if self._checkpoints.name not in names:  # which is made first: an environment.json alone is somebody else's
             return not names
         return names <= {self._environment_file.name, self._checkpoints.name} and not any(self._checkpoints.glob("*"))
-
-    def sweep_unbegun(self) -> None:
-        """Remove what a training killed in `begin` has left, so that it can begin again; all else is kept."""
-        sweep_temporaries(self.folder)
-        if self.is_unbegun():
-            self._environment_file.unlink(missing_ok=True)
-            with suppress(FileNotFoundError):
-                self._checkpoints.rmdir()
 
     def recipe(self) -> Recipe:
         """Return the run's recipe.
