@@ -1037,6 +1037,30 @@ def test_ray_started_here_is_quiet_and_leaves_nothing_behind(data_folder: Path, 
         assert list(Path(scratch).iterdir()) == []
 
 
+@pytest.mark.slow
+def test_ctrl_c_amid_a_training_by_ray_leaves_nothing_behind_and_the_study_goes_on(
+    longer: Study, data_folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    with tempfile.TemporaryDirectory(prefix="ray-") as scratch:
+        options = ["--engine", "ray", "--workers", "1"]
+        driver = start(tmp_path / "s", data_folder, *options, environment={"TMPDIR": scratch})
+
+        def ask() -> int | None:
+            return next(filter(None, map(who_is_in_the_middle_of, Path(scratch).glob(f"under10k-*/{NAME}-s*"))), None)
+
+        worker = wait_for(ask, driver)
+        os.killpg(driver.pid, signal.SIGINT)
+        _, error = driver.communicate(timeout=WAIT_SECONDS)
+        assert driver.returncode == 130
+        assert error.count("\n") == 1
+        assert f"resume with: under10k study --out {tmp_path}/s --engine ray --workers 1" in error
+        wait_for(lambda: is_gone(worker))
+        assert list(Path(scratch).iterdir()) == []
+    run_study((), folder=tmp_path / "s", engine="serial", report=quiet())
+    check_equals(tmp_path / "s", longer)
+
+
 @pytest.mark.slow  # half a minute, and on a starved machine Ray's own patience ends first
 def test_a_cluster_that_loses_a_worker_finds_what_one_process_finds(
     cluster: tuple[str, dict[str, str]], longer: Study, data_folder: Path, tmp_path: Path
