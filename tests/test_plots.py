@@ -33,7 +33,7 @@ from under10k.plots import (
 from under10k.recipes import Protocol
 from under10k.runs.folder import Run
 from under10k.runs.records import Batch
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 
 def is_picture(path: Path) -> bool:

@@ -30,12 +30,13 @@ from conftest import write_digits
 from short_runs import KilledError, StopAt, kill, small
 from under10k.cli import VERBS, main
 from under10k.data.datasets import Dataset
+from under10k.data.identity import DataIdentity
 from under10k.errors import ModelError, UsageError
 from under10k.evaluation.corruptions import CORRUPTIONS
 from under10k.files import locked
 from under10k.recipes import RECIPES, Optimizer, get_recipe
 from under10k.runs.folder import Run
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +309,7 @@ def test_a_training_that_cannot_be_says_why(
 
 AS_NOBODY = """
 import os, sys
-import under10k.training.report, under10k.training.trainer
+import under10k.training.report, under10k.training.start
 from under10k.cli import main
 if os.geteuid() == 0:  # root may write anywhere
     os.setuid(65534)
@@ -351,10 +352,10 @@ def test_running_out_of_device_memory_names_the_remedy(
 def test_missing_mnist_falls_back_to_synthetic_digits_and_says_so_first_and_last(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import under10k.training.trainer
+    import under10k.training.start
 
     noted = replace(dataset, name="synthetic", note="MNIST is not there, so synthetic digits serve.")
-    monkeypatch.setattr(under10k.training.trainer, "load_digits", lambda name: noted)
+    monkeypatch.setattr(under10k.training.start, "load_digits", lambda name: noted)
     main(["train", "--epochs", "1", "--out", str(tmp_path / "run")])
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0] == lines[-1] == noted.note
@@ -412,7 +413,7 @@ def test_a_quiet_training_says_nothing_but_warnings(
     printed = capsys.readouterr()
     assert printed.err == ""
     assert bool(printed.out) == ("--json" in shown)
-    monkeypatch.setattr("under10k.training.trainer.load_digits", lambda _: replace(dataset, note="not what you think"))
+    monkeypatch.setattr("under10k.training.start.load_digits", lambda _: replace(dataset, note="not what you think"))
     main(["train", "--epochs", "1", "--out", str(tmp_path / "noted"), *shown])
     assert capsys.readouterr().err == "warning: not what you think\n"
 
@@ -436,8 +437,8 @@ def test_resuming_within_an_epoch_says_after_which_step(capsys: pytest.CaptureFi
     from under10k.runs.records import Position
     from under10k.training.report import ConsoleReport
 
-    environment = {"data": {"name": "few", "note": "", "train": 1, "test": 1}, "device_name": "x", "threads": 1}
-    ConsoleReport().start(small(), environment, 99, Position(epoch=3, step=17, total_steps=50), Path("run"))
+    data, environment = DataIdentity("few", "0"), {"device_name": "x", "threads": 1}
+    ConsoleReport().start(small(), data, environment, 99, Position(epoch=3, step=17, total_steps=50), Path("run"))
     assert "resumed after epoch 3, step 17\n" in capsys.readouterr().out
 
 

@@ -16,7 +16,7 @@ from under10k.errors import DataError, ModelError, UsageError
 from under10k.runs.records import Batch, Position, Result
 from under10k.terminal import Bar
 from under10k.training.report import ConsoleReport, Report, TensorBoardReport
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 
 class Stubborn(Report):

@@ -1,4 +1,4 @@
-"""Digits to train on and to test with: where they come from, their frame, and how they are deformed."""
+"""Digits to train on and to test with: their sources, their frame, and how they are deformed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from under10k.data.datasets import Dataset, find_dataset, load_digits
     from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, normalise, to_unit
     from under10k.data.framing import BOX, frame
+    from under10k.data.identity import DataIdentity
     from under10k.data.synthetic import draw_digits
 
 __all__ = [
     "BOX",
     "CLASSES",
     "DATASETS",
+    "DataIdentity",
     "Dataset",
     "Digits",
     "MEAN",
@@ -40,6 +42,7 @@ __getattr__, __dir__ = lazy_door(
         "BOX": "framing",
         "CLASSES": "digits",
         "DATASETS": "catalogue",
+        "DataIdentity": "identity",
         "Dataset": "datasets",
         "Digits": "digits",
         "MEAN": "digits",

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from under10k.data import DataIdentity
 from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.files import (
     is_temporary,
@@ -27,7 +28,7 @@ from under10k.files import (
 from under10k.recipes import Recipe
 from under10k.runs.records import Batch, Epoch, Result
 from under10k.typed import build
-from under10k.weights import load_tensors, save_tensors, save_weights
+from under10k.weights import Facts, load_tensors, save_tensors, save_weights
 
 KEPT_CHECKPOINTS = 2
 
@@ -64,11 +65,11 @@ class Run:
         """
         refuse_links(self.folder)
 
-    def begin(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
+    def begin(self, recipe: Recipe, data: DataIdentity, environment: Mapping[str, Any]) -> None:
         """Record what is about to be trained; the recipe last, since it marks the folder as a run."""
         sweep_temporaries(self.folder)
         self._checkpoints.mkdir(exist_ok=True)
-        write_json(self._environment_file, environment)
+        write_json(self._environment_file, {**environment, "data": asdict(data)})
         write_atomically(self._recipe_file, recipe.to_json() + "\n", follow=False)
 
     def is_unbegun(self) -> bool:
@@ -94,11 +95,11 @@ class Run:
             ) from None
 
     def environment(self) -> dict[str, Any]:
-        """Return under what the run was begun."""
+        """Return the versions, the machine and the data that the run was begun with."""
         return self._read_object(self._environment_file)
 
     def result(self) -> Result | None:
-        """Return what the run came to; None while it is not finished."""
+        """Return the run's result; None until it is finished."""
         if not self._result_file.exists():
             return None
         value = self._read_object(self._result_file)
@@ -109,19 +110,22 @@ class Run:
                 f"damaged result: {self._result_file}. remove it, then: {resume_command(self.folder)}"
             ) from None
 
-    def data(self) -> dict[str, str]:
-        """Return `name` and `sha256` of the data that the run was begun on; the name is a known one or a folder."""
+    def data(self) -> DataIdentity:
+        """Return which data the run was begun on.
+
+        Raises:
+            ModelError: its record is missing or damaged.
+        """
         try:
-            data = self.environment()["data"]
-            return {key: str(data[key]) for key in ("name", "sha256")}
-        except (KeyError, TypeError):
-            raise ModelError(f"damaged file: {self._environment_file} names no data. train again") from None
+            return build(DataIdentity, self.environment().get("data"), "data", ignore_unknown=True)
+        except UsageError as error:
+            raise ModelError(f"damaged file: {self._environment_file} names no data ({error}). train again") from None
 
     def history(self) -> list[Epoch]:
         """Return the epochs so far, up to a line that a killed process left half-written.
 
         Raises:
-            ModelError: a line that is whole is no epoch.
+            ModelError: a complete line is not an epoch.
         """
         epochs = []
         for number, line in enumerate(self._read(self._metrics_file).splitlines(), start=1):
@@ -151,10 +155,10 @@ class Run:
         """Return the steps so far, up to the last checkpoint.
 
         Raises:
-            ModelError: the run was trained by a under10k that recorded none, or a line is no batch.
+            ModelError: the run was trained by a version that recorded none, or a line is not a batch.
         """
         if self.is_run(self.folder) and not self._batches_file.exists():
-            raise ModelError(f"no batches: {self.folder} is of a under10k that recorded none. train it again")
+            raise ModelError(f"no batches: {self.folder} was trained by a version that recorded none. train it again")
         head, *lines = self._read(self._batches_file).splitlines(keepends=True) or [""]
         if lines and not lines[-1].endswith("\n"):
             del lines[-1]  # a killed process left it half-written
@@ -171,14 +175,15 @@ class Run:
             return Batch(int(epoch), int(step), loss, accuracy, rate)
         except ValueError:
             raise ModelError(
-                f"damaged file: {self._batches_file}, line {number} is no batch. restore it from a copy, or train again"
+                f"damaged file: {self._batches_file}, line {number} is not a batch. "
+                "restore it from a copy, or train again"
             ) from None
 
     def write_batches(self, kept: int, batches: Sequence[Batch]) -> None:
         """Cut `batches.csv` down to the first `kept` batches, then add some.
 
         Raises:
-            ModelError: there are not so many.
+            ModelError: there are fewer.
         """
         if kept:
             self._cut_batches(kept)
@@ -230,7 +235,7 @@ class Run:
         """Return the newest checkpoint that is whole, or None where none was written yet.
 
         Raises:
-            ModelError: there are checkpoints, but none can be used; it names the newest one's fault.
+            ModelError: there are checkpoints, but none can be used; the error is the newest one's.
         """
         sweep_temporaries(self.folder)
         sweep_temporaries(self._checkpoints)
@@ -244,14 +249,14 @@ class Run:
             raise fault
         return None
 
-    def save_model(self, model: nn.Module, facts: Mapping[str, Any]) -> None:
+    def save_model(self, model: nn.Module, facts: Facts) -> None:
         """Write the run's weights.
 
         Raises:
             BusyError: the folder's lock is lost.
         """
         self._require_lock()
-        save_weights(self.model_file, model, facts, follow=False)
+        save_weights(self.model_file, model, asdict(facts), follow=False)
 
     def _checkpoint_files(self) -> list[Path]:
         """Newest first."""
@@ -269,7 +274,7 @@ class Run:
                 f"cannot read: {path} ({error.strerror}). give a run's folder, and see that it is readable"
             ) from None
         except UnicodeDecodeError:
-            raise ModelError(f"damaged file: {path} is no text. train again") from None
+            raise ModelError(f"damaged file: {path} is not text. train again") from None
 
     def _read_object(self, path: Path) -> dict[str, Any]:
         try:
@@ -324,7 +329,7 @@ def check_unused(folder: Path) -> None:
     """Refuse a folder that exists and holds anything but a lock, or what a training left that never began.
 
     Raises:
-        UsageError: it does; if that is a run, it says how to go on with it.
+        UsageError: it does; if that is a run, it says how to resume it.
     """
     if folder.is_dir() and not Run(folder).is_unbegun():
         remedy = f"continue it with: {resume_command(folder)}; or" if Run.is_run(folder) else "please"
@@ -332,7 +337,7 @@ def check_unused(folder: Path) -> None:
 
 
 def resume_command(folder: Path) -> str:
-    """Return the command that goes on with a run, ready to be pasted into a shell."""
+    """Return the command that resumes a run, ready to paste into a shell."""
     return f"under10k train --resume {shlex.quote(str(folder))}"
 
 

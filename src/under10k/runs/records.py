@@ -1,15 +1,16 @@
-"""What a run writes down: epochs, the position of a training, the result."""
+"""What a run records: epochs, batches, the position of a training, the result."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from under10k.data import DataIdentity
 from under10k.recipes import Protocol
 from under10k.typed import Typed
 
 ScoredSet = Literal["test", "validation"]
-"""What is scored after each epoch, where anything is."""
+"""The images that are scored after each epoch, if any are."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Epoch(Typed):
     epoch: int
     """Counted from 1."""
     train_loss: float
-    """Mean over the epoch's batches as they were trained on: deformed, with dropout, by the weights of the moment."""
+    """Mean over the epoch's batches as they were trained on: deformed, with dropout, with the weights at each step."""
     train_accuracy: float
     """A fraction, counted on the same batches."""
     scored_set: ScoredSet | None
@@ -50,7 +51,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Result(Typed):
-    """What a finished run came to: `result.json`."""
+    """The result of a finished run: `result.json`."""
 
     recipe: str
     model: str
@@ -68,7 +69,7 @@ class Result(Typed):
     validation_accuracy: float | None = None
     """Of the kept weights, under `held-out`."""
     last_accuracy: float | None = None
-    """On the scored set after the last epoch, whichever was kept; None under `fixed`, which scores none on the way."""
+    """On the scored set after the last epoch, whichever was kept; None under `fixed`, which scores no epoch."""
     test_accuracy: float
     """Of the kept weights, a fraction."""
     test_interval_95: tuple[float, float]
@@ -79,8 +80,7 @@ class Result(Typed):
     calibration_error: float
     seconds: dict[str, float]
     """`load`, `train`, `evaluate`, `total`."""
-    data: dict[str, str]
-    """`name` and `sha256`."""
+    data: DataIdentity
     device: str
     run_dir: str
 
@@ -102,7 +102,7 @@ class Position(Typed):
     loss_sum: float = 0.0
     """Sum of the losses of the steps so far in the epoch."""
     correct: int = 0
-    """Training images read right so far in the epoch."""
+    """Training images classified correctly so far in the epoch."""
     seen: int = 0
     """Training images trained on so far in the epoch."""
     epoch_seconds: float = 0.0

@@ -1,0 +1,181 @@
+"""The beginning of a training: what is checked before the first step, and the one function that trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+
+from under10k.data import Dataset, load_digits
+from under10k.errors import DataError, Under10kError, UsageError
+from under10k.files import locked, sweep_temporaries
+from under10k.machine import keep_freed_memory, pick_device, require_float32
+from under10k.models import require_model
+from under10k.recipes import Recipe
+from under10k.runs import Result, Run, check_unused, create_run_folder, recorded_data, resume_command
+from under10k.training.checkpoint import require_equal
+from under10k.training.report import ConsoleReport, Report
+from under10k.training.signals import StopSignals
+from under10k.training.steps import images_of, trained_count
+from under10k.training.trainer import Trainer, draw_curves
+
+
+def train(
+    recipe: Recipe,
+    data: str | Path | Dataset = "auto",
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    *,
+    device: str = "auto",
+    reports: Sequence[Report] | None = None,
+) -> Result:
+    """Train a recipe to its result, from the first step or from where a stopped run stands.
+
+    `data` is a known name, a folder of four IDX files, or a `Dataset`; `auto` is what the run to resume was begun on,
+    else MNIST, else synthetic digits. Everything is written to `run_dir`, by default
+    the first free `runs/<recipe>-s<seed>`; `resume` continues the run there. `reports` are called at each step and
+    epoch; by default one prints, and an empty list keeps quiet.
+
+    Raises:
+        UsageError: a device or model that is not there, a run folder in use by another run, or a default type of
+            torch's other than float32.
+        DataError: the data is missing, damaged, or too little.
+        ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count.
+        DivergedError: loss or gradient is no longer finite; the last checkpoint is kept.
+        StoppedError: SIGINT, SIGTERM or SIGHUP arrived; the state is saved.
+        BusyError: another process trains in `run_dir`, or may: its lock was removed.
+        Under10kError: the disk is full or not writable; the error says how to resume.
+
+    Trainings in several threads of a process do not disturb each other: none draws from torch's global generator. Only
+    the main thread hears signals.
+    """
+    started = time.perf_counter()
+    reports = [ConsoleReport()] if reports is None else reports
+    with _closing(reports):
+        chosen = pick_device(device)
+        with _undisturbed(chosen):
+            return _train(recipe, data, None if run_dir is None else Path(run_dir), resume, chosen, reports, started)
+
+
+def _train(
+    recipe: Recipe,
+    data: str | Path | Dataset,
+    asked: Path | None,
+    resume: bool,
+    device: torch.device,
+    reports: Sequence[Report],
+    started: float,
+) -> Result:
+    keep_freed_memory()
+    require_model(recipe.model)  # before anything is written
+    if resume:
+        folder, finished = _find_run(recipe, asked)
+        if finished:
+            for report in reports:
+                report.finish(finished)
+            return finished
+        with locked(folder) as lock:  # before the data are read, which takes time
+            dataset = _load(recipe, recorded_data(folder) if data == "auto" else data)
+            return _fit(recipe, dataset, Run(folder, lock.require), True, device, reports, started)
+    if asked and not (asked / ".lock").exists():  # else another training may be at work there, as the lock will tell
+        check_unused(asked)
+    dataset = _load(recipe, data)
+    folder = create_run_folder(recipe, asked)
+    with locked(folder) as lock:
+        check_unused(folder)
+        return _fit(recipe, dataset, Run(folder, lock.require), False, device, reports, started)
+
+
+def _load(recipe: Recipe, data: str | Path | Dataset) -> Dataset:
+    """Read the data, and refuse too little of it."""
+    dataset = data if isinstance(data, Dataset) else load_digits(data)
+    _check_enough(recipe, dataset)
+    return dataset
+
+
+def _fit(
+    recipe: Recipe,
+    dataset: Dataset,
+    run: Run,
+    resume: bool,
+    device: torch.device,
+    reports: Sequence[Report],
+    started: float,
+) -> Result:
+    with StopSignals() as signals:
+        try:
+            trainer = Trainer(recipe, dataset, device, run, reports, started)
+            trainer.begin(resume)
+            trainer.fit(signals)
+            return trainer.finish()
+        except OSError as error:
+            if not Run.is_run(run.folder):
+                raise
+            where = f": {error.filename}" if error.filename else ""
+            raise Under10kError(
+                f"stopped: {error.strerror or error}{where}. "
+                f"put that right, then resume with: {resume_command(run.folder)}"
+            ) from error
+
+
+@contextmanager
+def _closing(reports: Sequence[Report]) -> Iterator[None]:
+    """Close every report in the end; of several errors the first is raised."""
+    first: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:
+        first = error
+    for report in reports:
+        try:
+            report.close()
+        except Exception as error:
+            first = first or error
+    if first:
+        raise first
+
+
+@contextmanager
+def _undisturbed(device: torch.device) -> Iterator[None]:
+    """Train the same whatever the caller has set torch to: no gradients, another precision, another device."""
+    require_float32()
+    on_cpu = torch.get_default_device().type == "cpu"  # then it needs no context, which would slow down each call
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+        nullcontext() if on_cpu else torch.device("cpu"),
+    ):
+        yield
+
+
+def _find_run(recipe: Recipe, folder: Path | None) -> tuple[Path, Result | None]:
+    """Return the run to resume, and its result where nothing is left to do; refuse what is not a run of this recipe."""
+    if folder is None:
+        raise UsageError("nothing to resume: no run folder was given. give one")
+    run = Run(folder)
+    run.refuse_links()
+    require_equal(folder, run.recipe().flat(), recipe.flat())
+    result = run.result()
+    if result and not run.model_file.exists():
+        return folder, None  # its weights are written again, from the last checkpoint
+    if result and not run.curves_file.exists():
+        with locked(folder):
+            sweep_temporaries(folder)
+            draw_curves(run)
+    return folder, result
+
+
+def _check_enough(recipe: Recipe, data: Dataset) -> None:
+    """Refuse data that batch norm cannot be trained on: it needs two images in a batch."""
+    left = trained_count(recipe, len(data.train))
+    if left < 2:
+        raise DataError(f"too few images: {data.name} leaves {left} to train on. give at least 2")
+    if images_of(recipe, left, epoch=recipe.epochs - 1) < 2:
+        raise DataError(
+            f"too few images: {data.name} leaves {left} to train on, and skip_easy {recipe.skip_easy} only 1 of them. "
+            "give more, or a smaller skip_easy"
+        )
