@@ -135,9 +135,9 @@ def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pyt
         (["train", "--epochs", "many"], "epochs: 'many' is not a whole number"),
         (["train", "--epochs", "3,5"], "to train with each: under10k study RECIPE --epochs 3,5"),
         (["train", "--optimizer", "3"], "write one of them, such as --optimizer.name"),
-        (["train", "--json=3"], "a value where none is taken: --json=3"),
+        (["train", "--json=3"], "unexpected value: --json=3"),
         (["train", "--data", "a", "--data", "b"], "given twice: --data"),
-        (["train", "fast", "default"], "one word too many: 'default'"),
+        (["train", "fast", "default"], "unexpected argument: 'default'"),
         (["train", "--", "-x"], "unknown recipe: '-x'"),
         (["train", "--out", "-x"], "write --out=FOLDER"),
         (["train", "--optimizer.lr", "-1"], "optimizer.lr out of range: -1.0"),
@@ -149,7 +149,7 @@ def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pyt
         (["train", "--device", "tpu"], "unknown device"),
         (["train", "--epochs", "1", "documented-gpa"], "did you mean documented-gap?"),
         (["train", "default", "--resume", "runs/x"], "leave out default"),
-        (["train", "--out", ""], "an empty argument"),
+        (["train", "--out", ""], "empty argument after train"),
         (["summary", "/", "--residual"], "leave out --residual"),
         (["train", "--name", "../up"], "not a recipe name"),
         (["summary", "gpa"], "did you mean gap?"),
@@ -716,7 +716,7 @@ def test_plot_writes_over_the_picture_that_is_named_and_no_other(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("curves.png").write_text("mine", encoding="utf-8")
-    assert "name the picture, with: -o PICTURE" in fails(capsys, 2, "plot", str(finished_run))
+    assert "name the picture to write with: -o PICTURE" in fails(capsys, 2, "plot", str(finished_run))
     assert Path("curves.png").read_text(encoding="utf-8") == "mine"
     main(["plot", str(finished_run), "-o", "curves.png"])
     assert Path("curves.png").read_bytes().startswith(b"\x89PNG")

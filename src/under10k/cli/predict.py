@@ -36,14 +36,14 @@ def predict(
 ) -> None:
     """Read the digits in pictures: drawn, scanned or photographed.
 
-    PNG, JPEG, BMP, GIF and WebP are read; - reads the picture from standard input.
+    Takes PNG, JPEG, BMP, GIF and WebP; - reads the picture from standard input.
 
     Args:
         pictures: Picture files, one digit in each.
         model: Bundled weights, a run folder or a weights file.
-        multi: Find every digit in a picture, and read each from left to right, row by row.
-        invert: Take ink for light where it was found to be dark, and for dark where it was found to be light.
-        explain: Picture to draw: the one given, what was found in it, and how likely each digit is.
+        multi: Find every digit in a picture, and read them row by row, from left to right.
+        invert: Take light for ink where dark was taken, and the other way round.
+        explain: Picture to draw: the input, what was found in it, and how likely each digit is.
         json: Print as JSON.
     """
     if explain and len(pictures) > 1:
@@ -100,10 +100,10 @@ def _read_pipe(path: Path, name: str) -> Path | bytes:
     except OSError as error:
         raise Under10kError(f"cannot read the picture: {name} ({error.strerror}). give a file") from None
     if len(content) > MOST_BYTES:
-        raise Under10kError(f"picture too large: {name} brings more than {MOST_BYTES:,} bytes. give a smaller one")
+        raise Under10kError(f"picture too large: {name} has more than {MOST_BYTES:,} bytes. give a smaller one")
     if not content:
         raise Under10kError(
-            f"no picture: {name} brought no bytes. write, for instance: cat digit.png | under10k predict -"
+            f"empty picture: {name} has no bytes. write, for instance: cat digit.png | under10k predict -"
         )
     return content
 

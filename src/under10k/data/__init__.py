@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from under10k.data.catalogue import DATASETS
     from under10k.data.datasets import Dataset, find_dataset, load_digits
     from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, normalise, to_unit
-    from under10k.data.framing import BOX, frame
+    from under10k.data.framing import BOX, SLACK, THRESHOLD, frame
     from under10k.data.identity import DataIdentity
     from under10k.data.synthetic import draw_digits
 
@@ -24,7 +24,9 @@ __all__ = [
     "Digits",
     "MEAN",
     "SIDE",
+    "SLACK",
     "STD",
+    "THRESHOLD",
     "affine_grid",
     "augment",
     "draw_digits",
@@ -47,7 +49,9 @@ __getattr__, __dir__ = lazy_door(
         "Digits": "digits",
         "MEAN": "digits",
         "SIDE": "digits",
+        "SLACK": "framing",
         "STD": "digits",
+        "THRESHOLD": "framing",
         "affine_grid": "augmentation",
         "augment": "augmentation",
         "draw_digits": "synthetic",

@@ -1,4 +1,4 @@
-"""From a picture of any kind to the digits in it."""
+"""The digits in a picture of any kind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from under10k.lazy import lazy_door
 
 if TYPE_CHECKING:
-    from under10k.pictures.picture import WORKING_SIDE, Picture, open_picture
+    from under10k.pictures.constants import reading_constants
+    from under10k.pictures.grey import WORKING_SIDE
+    from under10k.pictures.picture import Picture, open_picture
     from under10k.pictures.prediction import OTHER_INK, Prediction, predict, predict_all, split_rows
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "open_picture",
     "predict",
     "predict_all",
+    "reading_constants",
     "split_rows",
 ]
 
@@ -27,10 +30,11 @@ __getattr__, __dir__ = lazy_door(
         "OTHER_INK": "prediction",
         "Picture": "picture",
         "Prediction": "prediction",
-        "WORKING_SIDE": "picture",
+        "WORKING_SIDE": "grey",
         "open_picture": "picture",
         "predict": "prediction",
         "predict_all": "prediction",
+        "reading_constants": "constants",
         "split_rows": "prediction",
     },
 )

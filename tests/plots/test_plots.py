@@ -18,8 +18,6 @@ from under10k.evaluation.metrics import CorruptionScore, Metrics
 from under10k.evaluation.statistics import wilson_interval
 from under10k.plots import (
     Points,
-    _running_mean,
-    _stack,
     save_batches,
     save_class_sheet,
     save_confusion,
@@ -30,6 +28,7 @@ from under10k.plots import (
     save_strip,
     save_tradeoff,
 )
+from under10k.plots.curves import _running_mean, _stack
 from under10k.recipes import Protocol
 from under10k.runs.folder import Run
 from under10k.runs.records import Batch
