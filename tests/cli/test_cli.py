@@ -532,7 +532,9 @@ def test_an_evaluation_is_not_drawn_through_a_link_that_nobody_has_named(
     outside.mkdir()
     (run / "evaluation").symlink_to(outside)
     main(["evaluate", str(run), "--data", str(data_folder)])
-    assert f"warning: no pictures saved: {run}/evaluation cannot be written. give --out FOLDER" in capsys.readouterr().err
+    assert (
+        f"warning: no pictures saved: {run}/evaluation cannot be written. give --out FOLDER" in capsys.readouterr().err
+    )
     with pytest.raises(UsageError, match="a link in the place of a folder"):
         under10k.evaluate_run(run, data_folder).save()
     assert list(outside.iterdir()) == []
