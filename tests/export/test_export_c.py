@@ -173,6 +173,23 @@ def test_the_static_memory_is_as_stated(kind: Kind, tmp_path: Path) -> None:
     assert folder.source.ram_bytes <= data + bss < folder.source.ram_bytes + 64
 
 
+@needs_compiler
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+@pytest.mark.parametrize("kind", ["float", "int8"])
+def test_the_stack_holds_some_hundred_bytes_in_each_function_and_never_a_size_told_at_run_time(
+    kind: Kind, level: str, tmp_path: Path
+) -> None:
+    folder = built("transition", kind)
+    source = write(folder, tmp_path) / f"{folder.name}.c"
+    command = [str(find_compiler()), level, "-fstack-usage", "-c", source.name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    if done.returncode or not source.with_suffix(".su").exists():
+        pytest.skip("this compiler tells no use of the stack")
+    frames = [line.split("\t")[1:] for line in source.with_suffix(".su").read_text().splitlines()]
+    assert {kind for _, kind in frames} == {"static"}
+    assert max(int(size) for size, _ in frames) < 1024
+
+
 def adversarial(count: int, seed: int) -> Digits:
     """Pictures that no pen makes: noise, black and white dots, stripes, the extremes."""
     images = torch.randint(0, 256, (count, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))

@@ -36,12 +36,12 @@ def evaluate(
         corruptions: Also score it on shifted, rotated, blurred, noisy and otherwise corrupted images.
         json: Print all figures as JSON.
     """
-    from under10k.assessment import default_folder, evaluate_run, require_evaluation_folder
+    from under10k.assessment import evaluate_run, require_evaluation_folder
     from under10k.terminal import literal, track
 
     refused = False
     try:
-        require_evaluation_folder(out or default_folder(weights))
+        require_evaluation_folder(weights, out)
     except (OSError, UsageError):
         if out:
             raise

@@ -50,15 +50,13 @@ def train(
         raise _two_at_once(resume, out, recipe)
     chosen = _choose(recipe, resume, fields)
 
-    from under10k.runs import recorded_data
     from under10k.training import ConsoleReport, Report, TensorBoardReport, WarningReport
     from under10k.training import train as run_training
 
     reports: list[Report] = [WarningReport() if quiet or json else ConsoleReport()]
     if tensorboard:
         reports.append(TensorBoardReport())
-    given = data or recorded_data(resume)
-    result = run_training(chosen, given, resume or out, resume is not None, device=device, reports=reports)
+    result = run_training(chosen, data or "auto", resume or out, resume is not None, device=device, reports=reports)
     if json:
         show_json(result.to_dict())
 

@@ -24,7 +24,7 @@ from under10k.errors import UsageError
 from under10k.evaluation import predict_logits
 from under10k.export.node import replay
 from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, flatten, run_plain
-from under10k.export.proof import Exported, Kind, compare, require_agreement
+from under10k.export.proof import Exported, Kind, compare, require_agreement, undisturbed
 from under10k.files import require_file, write_atomically
 from under10k.models import count_parameters
 from under10k.pictures import reading_constants
@@ -111,6 +111,7 @@ def read_network(page: str) -> list[Layer]:
     return _read_layers(json.loads(read_network_json(page)))
 
 
+@undisturbed()
 def export_html(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset) -> Exported:
     """Write a trained network as a page, after checking it.
 

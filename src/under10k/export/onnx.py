@@ -31,7 +31,7 @@ from under10k.export.plain import (
     flatten,
     shape_after,
 )
-from under10k.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement
+from under10k.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement, undisturbed
 from under10k.files import naming, require_file, write_atomically
 from under10k.text import printable
 from under10k.weights import Facts
@@ -236,6 +236,7 @@ def _require(library: str) -> Any:
     return module
 
 
+@undisturbed()
 def export_onnx(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset) -> Exported:
     """Write a trained network as an ONNX file, after checking it on all test images.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from under10k.errors import Under10kError
@@ -54,6 +57,13 @@ class Exported:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
         return {**asdict(self), "path": str(self.path)}
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Compute as ever, whatever the caller has set torch to: another precision, another device."""
+    with torch.device("cpu"), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        yield
 
 
 def compare(logits: Tensor, expected: Tensor, labels: Tensor, data: str) -> Agreement:

@@ -28,6 +28,10 @@ _LEAST_ERROR, _LEAST_LOSS = 0.01, 1e-6
 """What an error of 0 (in percent) and a loss of 0 are drawn as, on logarithmic axes."""
 
 
+_MOST = 1e38
+"""What a larger loss or learning rate, which no training has, is drawn as: matplotlib computes with its multiples."""
+
+
 Points = Mapping[str, Sequence[tuple[float, float]]]
 """Seconds and score (a fraction) of each run, by the label of what was trained."""
 
@@ -56,12 +60,12 @@ def save_batches(folders: Sequence[Path], path: Path) -> None:
     for number, (folder, batches) in enumerate(zip(folders, runs, strict=True)):
         name = "" if len(folders) == 1 else f"{as_it_is(folder.name)}: "
         colour, steps = COLOURS[number % len(COLOURS)], np.arange(1, len(batches) + 1)
-        losses = np.maximum(_LEAST_LOSS, [batch.loss for batch in batches])
+        losses = np.clip([batch.loss for batch in batches], _LEAST_LOSS, _MOST)
         loss.plot(steps, losses, color=colour, alpha=0.25, linewidth=0.7, label=f"{name}each batch")
         loss.plot(
             steps, _running_mean(losses, window), color=colour, linewidth=1.8, label=f"{name}mean of {window} batches"
         )
-        rate.plot(steps, [batch.learning_rate for batch in batches], color=colour)
+        rate.plot(steps, np.clip([batch.learning_rate for batch in batches], 0, _MOST), color=colour)
     _finish_axes(loss, "loss (cross-entropy, nats)")
     _log_scale(loss)
     loss.set_xlabel("")
@@ -120,19 +124,19 @@ def _draw_run(loss: Axes, accuracy: Axes, run: Run, number: int, *, alone: bool)
     scored_colour = COLOURS[1] if alone else train_colour
     epochs = [epoch.epoch for epoch in history]
     train: dict[str, Any] = {"color": train_colour, "linestyle": "--", "marker": "o", "markersize": 3}
-    loss.plot(epochs, [max(_LEAST_LOSS, epoch.train_loss) for epoch in history], label=f"{label}training", **train)
+    loss.plot(epochs, [_drawn_loss(epoch.train_loss) for epoch in history], label=f"{label}training", **train)
     accuracy.plot(epochs, [_percent(epoch.train_accuracy) for epoch in history], label=f"{label}training", **train)
     scored = [epoch for epoch in history if epoch.scored_set]
     style: dict[str, Any]
     if scored:
         epochs = [epoch.epoch for epoch in scored]
         style = {"color": scored_colour, "marker": "o", "markersize": 3, "label": f"{label}{scored[0].scored_set}"}
-        loss.plot(epochs, [max(_LEAST_LOSS, epoch.loss or 0.0) for epoch in scored], **style)
+        loss.plot(epochs, [_drawn_loss(epoch.loss or 0.0) for epoch in scored], **style)
         accuracy.plot(epochs, [_percent(epoch.accuracy or 0.0) for epoch in scored], **style)
     result = run.result()
     if result:
         style = {"color": scored_colour, "marker": "*", "markersize": 13, "linestyle": "none"}
-        loss.plot(result.kept_epoch, max(_LEAST_LOSS, result.test_loss), **style)
+        loss.plot(result.kept_epoch, _drawn_loss(result.test_loss), **style)
         accuracy.plot(
             result.kept_epoch,
             _percent(result.test_accuracy),
@@ -202,6 +206,10 @@ def _spread_towards_100(axes: Axes) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.set_ylim(max(0.0, 100 - (100 - low) * 1.3), 100 - (100 - high) / 1.5)
+
+
+def _drawn_loss(loss: float) -> float:
+    return min(max(loss, _LEAST_LOSS), _MOST)
 
 
 def _percent(share: float) -> float:

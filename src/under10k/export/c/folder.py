@@ -19,7 +19,16 @@ from under10k.export.c.native import NativeModel, find_compiler
 from under10k.export.c.source import Source, braces, write_float, write_int8
 from under10k.export.int8 import LOGIT_BITS, IntegerStage, quantise, run_int8
 from under10k.export.plain import flatten
-from under10k.export.proof import CALIBRATION, TOLERANCE, Agreement, Exported, Kind, compare, require_agreement
+from under10k.export.proof import (
+    CALIBRATION,
+    TOLERANCE,
+    Agreement,
+    Exported,
+    Kind,
+    compare,
+    require_agreement,
+    undisturbed,
+)
 from under10k.export.stages import group
 from under10k.files import is_scratch, require_folder, write_atomically, writing_together
 from under10k.models import count_parameters
@@ -135,6 +144,7 @@ def check_c(folder: CFolder, model: nn.Module, dataset: Dataset) -> Agreement:
     return agreement
 
 
+@undisturbed()
 def export_c(
     model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset, name: str | None = None
 ) -> Exported:
