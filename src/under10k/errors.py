@@ -52,6 +52,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {kind}: {name!r}. {hint}there are: {', '.join(names)}")
 
 
+def wrong_type(what: str, value: object, remedy: str) -> UsageError:
+    """Build the error for an argument of a type that cannot be used, such as a number where a name belongs."""
+    return UsageError(f"wrong type of {what}: {type(value).__name__}. give {remedy}")
+
+
 def missing_library(name: str, extra: str) -> UsageError:
     """Build the error for a library that is not installed: with what to install for the `extra` that it belongs to."""
     wanted = " ".join(f"'{requirement}'" for requirement in _requirements(extra))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from under10k.data.augmentation import affine_grid, augment, resample
     from under10k.data.catalogue import DATASETS
     from under10k.data.datasets import Dataset, find_dataset, load_digits
-    from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, normalise, to_unit
+    from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, as_unit, normalise, to_input, to_unit
     from under10k.data.framing import BOX, frame
     from under10k.data.synthetic import draw_digits
 
@@ -24,6 +24,7 @@ __all__ = [
     "SIDE",
     "STD",
     "affine_grid",
+    "as_unit",
     "augment",
     "draw_digits",
     "find_dataset",
@@ -31,6 +32,7 @@ __all__ = [
     "load_digits",
     "normalise",
     "resample",
+    "to_input",
     "to_unit",
 ]
 
@@ -46,6 +48,7 @@ __getattr__, __dir__ = lazy_door(
         "SIDE": "digits",
         "STD": "digits",
         "affine_grid": "augmentation",
+        "as_unit": "digits",
         "augment": "augmentation",
         "draw_digits": "synthetic",
         "find_dataset": "datasets",
@@ -53,6 +56,7 @@ __getattr__, __dir__ = lazy_door(
         "load_digits": "datasets",
         "normalise": "digits",
         "resample": "augmentation",
+        "to_input": "digits",
         "to_unit": "digits",
     },
 )

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from under10k.data import CLASSES, Digits, normalise, to_unit
+from under10k.data import CLASSES, Digits, to_input, to_unit
 from under10k.evaluation.corruptions import CORRUPTIONS, Corruption, corrupt, get_corruption
 from under10k.evaluation.statistics import Interval, wilson_interval
 from under10k.models import evaluating
@@ -164,7 +164,7 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 500) -> T
     an autocast of the caller's does not count.
     """
     with evaluating(model), torch.autocast(images.device.type, enabled=False):
-        logits = torch.cat([model(normalise(to_unit(part))) for part in torch.split(images, batch_size)])
+        logits = torch.cat([model(to_input(to_unit(part))) for part in torch.split(images, batch_size)])
     return logits.float().cpu()
 
 

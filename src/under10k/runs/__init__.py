@@ -2,7 +2,7 @@
 
 from under10k.runs.folder import Run, check_unused, create_run_folder, resume_command
 from under10k.runs.records import Batch, Epoch, Position, Result, ScoredSet
-from under10k.runs.weights import load_model, load_weights, recorded_data
+from under10k.runs.weights import load_model, load_weights, recorded_data, save_model
 
 __all__ = [
     "Batch",
@@ -17,4 +17,5 @@ __all__ = [
     "load_weights",
     "recorded_data",
     "resume_command",
+    "save_model",
 ]

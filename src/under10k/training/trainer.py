@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from under10k.data import Dataset, Digits, augment, load_digits, normalise, to_unit
+from under10k.data import Dataset, Digits, augment, load_digits, to_input, to_unit
 from under10k.errors import DataError, DivergedError, ModelError, StoppedError, Under10kError, UsageError
 from under10k.evaluation import Metrics, evaluate
 from under10k.files import locked, sweep_temporaries
@@ -258,7 +258,7 @@ class Trainer:
                     group["lr"] = rate
 
                 with DrawingFrom(self.drops) if recipe.dropout else nullcontext():
-                    logits = self.model(normalise(pixels))
+                    logits = self.model(to_input(pixels))
                 losses = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="none")
                 self.losses[batch] = losses.detach()
                 loss = losses.mean()
