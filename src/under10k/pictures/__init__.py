@@ -8,7 +8,8 @@ from under10k.lazy import lazy_door
 
 if TYPE_CHECKING:
     from under10k.pictures.picture import WORKING_SIDE, Picture, open_picture
-    from under10k.pictures.prediction import OTHER_INK, Prediction, predict, predict_all, split_rows
+    from under10k.pictures.prediction import OTHER_INK, Prediction, predict, predict_all, read_pictures, split_rows
+    from under10k.pictures.sources import split
 
 __all__ = [
     "OTHER_INK",
@@ -18,6 +19,8 @@ __all__ = [
     "open_picture",
     "predict",
     "predict_all",
+    "read_pictures",
+    "split",
     "split_rows",
 ]
 
@@ -31,6 +34,8 @@ __getattr__, __dir__ = lazy_door(
         "open_picture": "picture",
         "predict": "prediction",
         "predict_all": "prediction",
+        "read_pictures": "prediction",
+        "split": "sources",
         "split_rows": "prediction",
     },
 )
