@@ -15,10 +15,10 @@ from under10k.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from under10k import recipes
-    from under10k.assessment import Evaluation, evaluate_run
+    from under10k.assessment import Evaluation, evaluate, evaluate_corruptions, evaluate_run
     from under10k.data import Dataset, Digits, load_digits, normalise
     from under10k.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, Under10kError, UsageError
-    from under10k.evaluation import Metrics, corruptions, evaluate, evaluate_corruptions
+    from under10k.evaluation import Metrics, corruptions
     from under10k.models import create_model, list_models, summarise
     from under10k.pictures import Prediction, predict, predict_all
     from under10k.recipes import Recipe
@@ -80,8 +80,8 @@ _HOMES = {
     "UsageError": "errors",
     "corruptions": "evaluation",
     "create_model": "models",
-    "evaluate": "evaluation",
-    "evaluate_corruptions": "evaluation",
+    "evaluate": "assessment",
+    "evaluate_corruptions": "assessment",
     "evaluate_run": "assessment",
     "list_models": "models",
     "list_weights": "weights",

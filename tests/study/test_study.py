@@ -44,7 +44,7 @@ from under10k.errors import BusyError, DataError, DivergedError, ModelError, Sto
 from under10k.files import locked, sha256, write_atomically
 from under10k.recipes import Recipe, get_recipe
 from under10k.runs.folder import Run
-from under10k.runs.records import Result
+from under10k.runs.result import Result
 from under10k.study import cluster as cluster_engine
 from under10k.study import engines
 from under10k.study.engines import Job, Outcome, run_one
@@ -380,7 +380,7 @@ def test_a_second_driver_is_refused_before_the_data_are_read(
     (tmp_path / "s").mkdir()
     if has_plan:
         shutil.copy(undisturbed.folder / "plan.json", tmp_path / "s")
-    monkeypatch.setattr("under10k.study.study.load_digits", lambda _: pytest.fail("read"))
+    monkeypatch.setattr("under10k.data.own.load_digits", lambda _: pytest.fail("read"))
     with locked(tmp_path / "s"), pytest.raises(BusyError):
         run_study([quick()], 1, "mnist", tmp_path / "s", report=quiet())
 
@@ -393,7 +393,7 @@ def test_a_study_says_which_it_is_before_the_data_are_read(tmp_path: Path, monke
         raise DataError("no data")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("under10k.study.study.load_digits", read)
+    monkeypatch.setattr("under10k.data.own.load_digits", read)
     with pytest.raises(DataError, match="no data"):
         run_study([quick()], 1, "mnist", "s", report=StudyReport(Console(file=shown)))
     assert list(tmp_path.iterdir()) == []

@@ -31,7 +31,8 @@ from under10k.evaluation.metrics import evaluate
 from under10k.files import locked, write_atomically
 from under10k.recipes import RECIPES, Optimizer, Recipe, get_recipe
 from under10k.runs.folder import Run
-from under10k.runs.records import Batch, Epoch, Position, Result
+from under10k.runs.records import Batch, Epoch, Position
+from under10k.runs.result import Result
 from under10k.runs.weights import load_model
 from under10k.training.report import Report
 from under10k.training.signals import StopSignals

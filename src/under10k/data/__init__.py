@@ -12,18 +12,24 @@ if TYPE_CHECKING:
     from under10k.data.datasets import Dataset, find_dataset, load_digits
     from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, as_unit, normalise, to_input, to_unit
     from under10k.data.framing import BOX, frame
+    from under10k.data.own import DataSource, DigitSource, as_dataset, as_digits, as_test_digits
     from under10k.data.synthetic import draw_digits
 
 __all__ = [
     "BOX",
     "CLASSES",
     "DATASETS",
+    "DataSource",
     "Dataset",
+    "DigitSource",
     "Digits",
     "MEAN",
     "SIDE",
     "STD",
     "affine_grid",
+    "as_dataset",
+    "as_digits",
+    "as_test_digits",
     "as_unit",
     "augment",
     "draw_digits",
@@ -42,12 +48,17 @@ __getattr__, __dir__ = lazy_door(
         "BOX": "framing",
         "CLASSES": "digits",
         "DATASETS": "catalogue",
+        "DataSource": "own",
         "Dataset": "datasets",
+        "DigitSource": "own",
         "Digits": "digits",
         "MEAN": "digits",
         "SIDE": "digits",
         "STD": "digits",
         "affine_grid": "augmentation",
+        "as_dataset": "own",
+        "as_digits": "own",
+        "as_test_digits": "own",
         "as_unit": "digits",
         "augment": "augmentation",
         "draw_digits": "synthetic",

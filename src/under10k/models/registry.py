@@ -38,14 +38,14 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
     Raises:
         UsageError: the name, or an option of it, is not known; or no weights of such a network come along.
     """
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise unknown_name("model", name, MODELS)
     known = inspect.signature(MODELS[name]).parameters
     for option in options:
         if option not in known:
             raise unknown_name(f"option of model {name}", option, known)
     dropout = options.get("dropout", 0.0)
-    if not isinstance(dropout, float | int) or not 0 <= dropout < 1:
+    if type(dropout) not in (float, int) or not 0 <= dropout < 1:
         raise UsageError(f"dropout out of range: {dropout}. give a rate from 0 up to, not including, 1")
     if options.get("head", "pool") not in ("pool", "linear"):
         raise unknown_name("head", options["head"], ("pool", "linear"))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from under10k.data import SIDE
 from under10k.models.blocks import GlobalAveragePool
-from under10k.models.registry import count_parameters, evaluating
+from under10k.models.registry import count_parameters, create_model, evaluating
 from under10k.terminal import format_cell
 
 
@@ -76,11 +76,17 @@ COLUMNS = ("layer", "kernel", "input", "output", "weights", "norm", "MACs", "fie
 """Heads of the table: `norm` counts batch norm's parameters, `field` is the receptive field in pixels."""
 
 
-def summarise(model: nn.Module, name: str = "") -> Summary:
+def summarise(model: nn.Module | str, name: str = "") -> Summary:
     """Run one blank image through a model, where it is, and note what each layer does.
 
-    The receptive field follows the longest way through the network; a residual connection does not change it.
+    `model` is a network, or the name of one. The receptive field follows the longest way through it; a residual
+    connection does not change it.
+
+    Raises:
+        UsageError: the name is unknown, or it is neither.
     """
+    if not isinstance(model, nn.Module):
+        model, name = create_model(model), name or model
     tracer = _Tracer()
     hooks = [part.register_forward_hook(tracer.note) for part in model.modules() if not list(part.children())]
     like = next(model.parameters(), torch.empty(0))

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from under10k.data import CLASSES, SIDE, frame
 from under10k.errors import ModelError, Under10kError, UsageError
-from under10k.evaluation import predict_logits
+from under10k.evaluation import like, predict_logits
 from under10k.pictures.parts import Found, find_digit, find_digits
 from under10k.pictures.picture import Picture, open_picture
 from under10k.pictures.pixels import Grey
 from under10k.pictures.sources import box_of, frames_of, split
 from under10k.pictures.strokes import adjust_strokes
 from under10k.runs import load_model
+from under10k.text import to_html
 
 DEFAULT_MODEL = "robust"
 """The weights that read pictures where no others are named: trained on digits as people write and photograph them."""
@@ -81,6 +82,10 @@ class Prediction:
             return f"Prediction({self.warning})"
         unsure = "" if self.warning is None else f", {self.warning}"
         return f"Prediction({self.digit}, {self.probability:.1%}{unsure})"
+
+    def _repr_html_(self) -> str:
+        """Return the probabilities as a table, for notebooks."""
+        return to_html(repr(self), map(str, range(CLASSES)), [[f"{share:.1%}" for share in self.probabilities]])
 
     @property
     def probability(self) -> float:
@@ -282,7 +287,7 @@ def _as_framed(frame: NDArray[np.uint8], grey: Grey) -> _Looked:
 def _probabilities(network: nn.Module, frames: list[NDArray[np.uint8]]) -> list[list[float]]:
     if not frames:
         return []
-    device = next(network.parameters()).device
+    device = like(network).device
     logits = predict_logits(network, torch.from_numpy(np.stack(frames)).to(device))
     if not torch.isfinite(logits).all():
         raise ModelError("not finite: the network's answer is NaN or infinite. its weights are too large: train again")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
-import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -18,39 +16,21 @@ from torch import Tensor, nn
 from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.files import naming, sweep_temporaries, write_atomically, write_json
 from under10k.recipes import Recipe
-from under10k.runs.records import Batch, Epoch, Result
+from under10k.runs.reading import BATCHES_HEAD, RunReader
+from under10k.runs.records import Batch, Epoch
+from under10k.runs.result import Result
 from under10k.typed import build
 from under10k.weights import load_tensors, save_tensors, save_weights
 
 KEPT_CHECKPOINTS = 2
 
 
-MOST_BYTES = 64 * 2**20
-"""The largest text of a run folder that is read: some million batches."""
-
-
 _LONGEST_LINE = 200
 """Bytes that a line of `batches.csv` may have: far more than five numbers take."""
 
 
-class Run:
+class Run(RunReader):
     """A run folder. `training` writes it; everything else only reads it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.model_file = folder / "model.safetensors"
-        self.curves_file = folder / "curves.png"
-        self._recipe_file = folder / "recipe.json"
-        self._environment_file = folder / "environment.json"
-        self._metrics_file = folder / "metrics.jsonl"
-        self._batches_file = folder / "batches.csv"
-        self._result_file = folder / "result.json"
-        self._checkpoints = folder / "checkpoint"
-
-    @staticmethod
-    def is_run(folder: Path) -> bool:
-        """Tell whether a training has begun in the folder."""
-        return (folder / "recipe.json").is_file()
 
     def refuse_links(self) -> None:
         """Refuse a folder with a link in it: writing to what it leads to could destroy anything.
@@ -115,27 +95,6 @@ class Run:
         except (KeyError, TypeError):
             raise ModelError(f"damaged file: {self._environment_file} names no data. train again") from None
 
-    def history(self) -> list[Epoch]:
-        """Return the epochs so far, up to a line that a killed process left half-written.
-
-        Raises:
-            ModelError: a line that is whole is no epoch.
-        """
-        epochs = []
-        for number, line in enumerate(self._read(self._metrics_file).splitlines(), start=1):
-            try:
-                written = json.loads(line)
-            except (ValueError, RecursionError):
-                break
-            try:
-                epochs.append(build(Epoch, written, "epoch", ignore_unknown=True))
-            except UsageError as error:
-                raise ModelError(
-                    f"cannot read the metrics: {self._metrics_file}, line {number} ({error}). "
-                    "use the under10k that wrote it, or train again"
-                ) from None
-        return epochs
-
     def write_history(self, epochs: list[Epoch]) -> None:
         """Replace all of `metrics.jsonl`."""
         write_atomically(self._metrics_file, "".join(map(_metrics_line, epochs)))
@@ -146,33 +105,6 @@ class Run:
             file.write(_metrics_line(epoch))
             file.flush()
 
-    def batches(self) -> list[Batch]:
-        """Return the steps so far, up to the last checkpoint.
-
-        Raises:
-            ModelError: the run was trained by a under10k that recorded none, or a line is no batch.
-        """
-        if self.is_run(self.folder) and not self._batches_file.exists():
-            raise ModelError(f"no batches: {self.folder} is of a under10k that recorded none. train it again")
-        head, *lines = self._read(self._batches_file).splitlines(keepends=True) or [""]
-        if lines and not lines[-1].endswith("\n"):
-            del lines[-1]  # a killed process left it half-written
-        if head != _BATCHES_HEAD:
-            raise ModelError(f"damaged file: {self._batches_file} does not begin with {_BATCHES_HEAD.strip()}")
-        return [self._parse_batch(line, number) for number, line in enumerate(lines, start=2)]
-
-    def _parse_batch(self, line: str, number: int) -> Batch:
-        try:
-            epoch, step, *values = line.split(",")
-            loss, accuracy, rate = map(float, values)
-            if not math.isfinite(loss + accuracy + rate):
-                raise ValueError("not finite")
-            return Batch(int(epoch), int(step), loss, accuracy, rate)
-        except ValueError:
-            raise ModelError(
-                f"damaged file: {self._batches_file}, line {number} is no batch. restore it from a copy, or train again"
-            ) from None
-
     def write_batches(self, kept: int, batches: Sequence[Batch]) -> None:
         """Cut `batches.csv` down to the first `kept` batches, then add some.
 
@@ -182,7 +114,7 @@ class Run:
         if kept:
             self._cut_batches(kept)
         else:
-            write_atomically(self._batches_file, _BATCHES_HEAD.encode())
+            write_atomically(self._batches_file, BATCHES_HEAD.encode())
         self.append_batches(batches)
 
     def _cut_batches(self, kept: int) -> None:
@@ -194,9 +126,7 @@ class Run:
             raise damaged
         with naming(self._batches_file), self._batches_file.open("r+b") as file:
             lines = (file.readline(_LONGEST_LINE) for _ in range(kept))
-            if file.readline(_LONGEST_LINE) != _BATCHES_HEAD.encode() or not all(
-                line.endswith(b"\n") for line in lines
-            ):
+            if file.readline(_LONGEST_LINE) != BATCHES_HEAD.encode() or not all(line.endswith(b"\n") for line in lines):
                 raise damaged
             file.truncate(file.tell())
 
@@ -245,27 +175,6 @@ class Run:
         """Newest first."""
         return sorted(self._checkpoints.glob("epoch-*.safetensors"), reverse=True)
 
-    def _read(self, path: Path) -> str:
-        try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-                raise ModelError(f"not a file: {path} is a device or a pipe. give a run's folder")
-            if status.st_size > MOST_BYTES:
-                raise ModelError(
-                    f"file too large: {path} has {status.st_size:,} bytes. at most {MOST_BYTES:,} are read"
-                )
-            return path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise no_run(self.folder, path.name) from None
-        except NotADirectoryError:
-            raise ModelError(f"not a run folder: {self.folder} is a file. give a run's folder") from None
-        except OSError as error:
-            raise ModelError(
-                f"cannot read: {path} ({error.strerror}). give a run's folder, and see that it is readable"
-            ) from None
-        except UnicodeDecodeError:
-            raise ModelError(f"damaged file: {path} is no text. train again") from None
-
     def _read_object(self, path: Path) -> dict[str, Any]:
         try:
             value = json.loads(self._read(path))
@@ -274,17 +183,6 @@ class Run:
         if not isinstance(value, dict):
             raise ModelError(f"damaged file: {path} holds no JSON object. train again")
         return value
-
-
-def no_run(folder: Path, missing: str) -> ModelError:
-    if not folder.exists():
-        return ModelError(f"no such run folder: {folder}. check its name")
-    if (folder / "plan.json").exists():
-        return ModelError(f"a study, not a run: {folder}. give one of its runs, in {folder / 'runs'}")
-    return ModelError(f"not a run folder: {folder} has no {missing}. give a run's folder")
-
-
-_BATCHES_HEAD = ",".join(Batch._fields) + "\n"
 
 
 def _metrics_line(epoch: Epoch) -> str:

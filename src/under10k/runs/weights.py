@@ -15,7 +15,8 @@ from under10k.errors import DataError, ModelError, UsageError, unknown_name, wro
 from under10k.files import as_path
 from under10k.machine import pick_device
 from under10k.models import DrawingFrom, create_model, list_models
-from under10k.runs.folder import Run, no_run, resume_command
+from under10k.runs.folder import Run, resume_command
+from under10k.runs.reading import no_run
 from under10k.typed import build
 from under10k.weights import (
     Facts,

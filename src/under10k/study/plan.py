@@ -13,7 +13,7 @@ import torch
 
 from under10k.errors import ModelError, UsageError
 from under10k.models import DrawingFrom, count_parameters, create_model, model_options
-from under10k.recipes import Recipe, get_recipe, override
+from under10k.recipes import Recipe, as_recipe, override
 
 SEEDS = 20
 """Seeds of a study, where none are asked for."""
@@ -97,7 +97,7 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
     for given in recipes:
         for values in itertools.product(*overrides.values()):
             fields = dict(zip(overrides, values, strict=True))
-            recipe = override(replace(recipe_of(given), seed=0), fields)
+            recipe = override(replace(as_recipe(given), seed=0), fields)
             label = " ".join([recipe.name, *sorted(f"{name}={_write_value(value)}" for name, value in fields.items())])
             if label in variants or recipe in variants.values():
                 raise UsageError(f"twice in one study: {label}. give each recipe and value once, recipes by own names")
@@ -109,11 +109,6 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
 def _write_value(value: Any) -> str:
     """Write a value for a label: 1 and 1.0 alike, since a field takes both for the same."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value).removesuffix(".0")
-
-
-def recipe_of(given: str | Recipe) -> Recipe:
-    """Return the recipe itself, or the one of that name."""
-    return get_recipe(given) if isinstance(given, str) else given
 
 
 def parameters_of(recipe: Recipe) -> int:

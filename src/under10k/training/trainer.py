@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from under10k.data import Dataset, Digits, augment, load_digits, to_input, to_unit
+from under10k.data import Dataset, DataSource, Digits, as_dataset, augment, to_input, to_unit
 from under10k.errors import DataError, DivergedError, ModelError, StoppedError, Under10kError, UsageError
 from under10k.evaluation import Metrics, evaluate
-from under10k.files import locked, sweep_temporaries
+from under10k.files import as_path, locked, sweep_temporaries
 from under10k.machine import describe_environment, keep_freed_memory, pick_device, require_float32
 from under10k.models import DrawingFrom, count_parameters, create_model, model_options
-from under10k.recipes import Recipe
+from under10k.recipes import Recipe, as_recipe
 from under10k.runs import (
     Batch,
     Epoch,
@@ -42,8 +42,8 @@ from under10k.weights import restore
 
 
 def train(
-    recipe: Recipe,
-    data: str | Path | Dataset = "auto",
+    recipe: str | Recipe,
+    data: DataSource = "auto",
     run_dir: str | Path | None = None,
     resume: bool = False,
     *,
@@ -52,7 +52,9 @@ def train(
 ) -> Result:
     """Train a recipe from its first step, or from where a stopped run stands, to its result.
 
-    `data` is a known name, a folder of four IDX files, or a `Dataset`; `run_dir` is where everything is written, by
+    `recipe` is a `Recipe` or the name of one. `data` is a known name, a folder of four IDX files, a `Dataset`, or a
+    pair (train, test): each a pair (images, labels) of arrays or tensors, or a torch data set of (image, label), with
+    images (N, 28, 28) or (N, 1, 28, 28), uint8 or float from 0 to 1. `run_dir` is where everything is written, by
     default the first free `runs/<recipe>-s<seed>`; `resume` continues the run in `run_dir`. `reports` are told of each
     step and epoch, by default one that prints; an empty list keeps quiet.
 
@@ -74,12 +76,20 @@ def train(
     with _closing(reports):
         chosen = pick_device(device)
         with _undisturbed(chosen):
-            return _train(recipe, data, None if run_dir is None else Path(run_dir), resume, chosen, reports, started)
+            return _train(
+                as_recipe(recipe),
+                data,
+                None if run_dir is None else as_path(run_dir, "a folder"),
+                resume,
+                chosen,
+                reports,
+                started,
+            )
 
 
 def _train(
     recipe: Recipe,
-    data: str | Path | Dataset,
+    data: DataSource,
     asked: Path | None,
     resume: bool,
     device: torch.device,
@@ -96,7 +106,7 @@ def _train(
             return finished
     elif asked and not (asked / ".lock").exists():  # else another training may be at work there, as the lock will tell
         check_unused(asked)
-    dataset = data if isinstance(data, Dataset) else load_digits(data)
+    dataset = as_dataset(data)
     _check_enough(recipe, dataset)
     folder = asked if resume and asked else create_run_folder(recipe, asked)
     with locked(folder), StopSignals() as signals:
