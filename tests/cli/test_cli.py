@@ -349,7 +349,6 @@ def test_running_out_of_device_memory_names_the_remedy(
 def test_missing_mnist_falls_back_to_synthetic_digits_and_says_so_first_and_last(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-
     noted = replace(dataset, name="synthetic", note="MNIST is not there, so synthetic digits serve.")
     monkeypatch.setattr("under10k.data.own.load_digits", lambda name: noted)
     main(["train", "--epochs", "1", "--out", str(tmp_path / "run")])
@@ -518,31 +517,6 @@ def test_without_a_home_the_pictures_are_drawn_and_nothing_is_said_of_it(
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "curves.png").is_file()
     assert list((tmp_path / "tmp").iterdir()) == []
-
-
-def test_an_evaluation_is_not_drawn_through_a_link_that_nobody_has_named(
-    finished_run: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run, outside = shutil.copytree(finished_run, tmp_path / "run"), tmp_path / "outside"
-    shutil.rmtree(run / "evaluation", ignore_errors=True)
-    outside.mkdir()
-    (run / "evaluation").symlink_to(outside)
-    main(["evaluate", str(run), "--data", str(data_folder)])
-    assert f"warning: no pictures: {run}/evaluation cannot be written. give --out FOLDER" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="a link in the place of a folder"):
-        under10k.evaluate_run(run, data_folder).save()
-    assert list(outside.iterdir()) == []
-    main(["evaluate", str(run), "--data", str(data_folder), "--out", str(run / "evaluation")])
-    assert (outside / "metrics.json").is_file(), "named, it may be a link"
-
-
-def test_weights_in_a_run_folder_are_not_read_through_a_link(finished_run: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(finished_run, tmp_path / "run")
-    (run / "model.safetensors").rename(tmp_path / "outside")
-    (run / "model.safetensors").symlink_to(tmp_path / "outside")
-    with pytest.raises(ModelError, match=r"a link in a run folder: .*model\.safetensors"):
-        under10k.load_model(run)
-    assert under10k.load_model(run / "model.safetensors"), "named, it may be a link"
 
 
 def test_evaluate_takes_a_weights_file_and_draws_even_a_perfect_score(

@@ -95,8 +95,9 @@ def test_data_that_cannot_be_trained_on_is_one_line(dataset: Dataset, data: Any,
         "mixed": ([(torch.zeros(28, 28), 0), (torch.zeros(9, 9), 1), (torch.zeros(28, 28), 0)], dataset.test),
         "no pairs": ([torch.zeros(28, 28)] * 3, dataset.test),
     }
+    given = made[data] if isinstance(data, str) else data
     with pytest.raises(UsageError) as caught:
-        as_dataset(made[data] if isinstance(data, str) else data)
+        as_dataset(given)
     assert str(caught.value).startswith(told)
     assert "\n" not in str(caught.value)
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from under10k.data import SIDE
+from under10k.errors import wrong_type
 from under10k.models.blocks import GlobalAveragePool
-from under10k.models.registry import count_parameters, create_model, evaluating
+from under10k.models.registry import count_parameters, create_model, evaluating, list_models
 from under10k.terminal import format_cell
 
 
@@ -85,8 +86,10 @@ def summarise(model: nn.Module | str, name: str = "") -> Summary:
     Raises:
         UsageError: the name is unknown, or it is neither.
     """
+    if isinstance(model, str):
+        return summarise(create_model(model), name or model)
     if not isinstance(model, nn.Module):
-        model, name = create_model(model), name or model
+        raise wrong_type("network", model, f"a torch.nn.Module, or a name: {', '.join(list_models())}")
     tracer = _Tracer()
     hooks = [part.register_forward_hook(tracer.note) for part in model.modules() if not list(part.children())]
     like = next(model.parameters(), torch.empty(0))
