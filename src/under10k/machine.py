@@ -55,7 +55,7 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     kind, index = match[1], int(match[2] or 0)
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if not available[kind]() or index >= count:
-        raise UsageError(f"no such device: {name}, for torch {torch.__version__} on this machine. give --device cpu")
+        raise UsageError(f"no such device: {name}, for torch {torch.__version__} on this machine. give device='cpu'")
     return torch.device(name)
 
 

@@ -53,7 +53,7 @@ SWAPPED = [
     ("train --data MNIS", 2, "did you mean mnist?"),
     ("plot study few", 2, "runs and studies together"),
     ("plot typo", 4, "no such run folder: typo"),
-    ("study fast --data synthetic --out loop", 4, "(Too many levels of symbolic links). choose another --out"),
+    ("study fast --data synthetic --out loop", 4, "(Too many levels of symbolic links). choose another folder"),
     ("predict typo.png", 1, "no such picture: typo.png"),
     (f"predict {'x' * 300}", 1, "(File name too long). check its name"),
     ("predict digit.png --explain digit.png", 2, "the same file to read and to write: digit.png"),

@@ -659,7 +659,7 @@ def test_threads_are_given_back_and_stay_those_of_the_study(
         ({"engine": "rai"}, "did you mean ray?"),
         ({"workers": 0}, "workers out of range"),
         ({"threads": -1}, "threads out of range"),
-        ({"address": "head:6379"}, "--engine ray"),
+        ({"address": "head:6379"}, "engine='ray'"),
         ({"address": "head:6379", "engine": "ray", "workers": 2}, "as many as it has room for"),
         ({"device": "tpu"}, "unknown device"),
     ],
@@ -673,7 +673,7 @@ def test_without_ray_its_engine_names_the_remedy(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"not installed: ray\. .* pip install 'ray>=\S+', or give --engine processes"):
+    with pytest.raises(UsageError, match=r"not installed: ray\. .* pip install 'ray>=\S+', or give engine='processes'"):
         study_of(tmp_path / "s", dataset, [quick()], 1, engine="ray")
     assert not (tmp_path / "s").exists()
 
@@ -683,7 +683,7 @@ def test_a_cluster_that_does_not_answer_is_one_line_after_a_bounded_wait(
 ) -> None:
     pytest.importorskip("ray")
     monkeypatch.setattr("under10k.study.cluster.ANSWER_SECONDS", 1.0)
-    with pytest.raises(UsageError, match=r"cannot join the Ray cluster at 127\.0\.0\.1:9 .*--engine processes"):
+    with pytest.raises(UsageError, match=r"cannot join the Ray cluster at 127\.0\.0\.1:9 .*engine='processes'"):
         study_of(tmp_path / "s", dataset, [quick()], 1, engine="ray", address="127.0.0.1:9")
 
 

@@ -201,10 +201,10 @@ def create_run_folder(recipe: Recipe, folder: Path | None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Under10kError(
-            f"cannot make a run folder: {folder or 'runs'} ({error.strerror}). choose another --out"
+            f"cannot make a run folder: {folder or 'runs'} ({error.strerror}). choose another folder"
         ) from None
     if not os.access(folder, os.W_OK):
-        raise Under10kError(f"cannot write to the run folder: {folder}. choose another --out")
+        raise Under10kError(f"cannot write to the run folder: {folder}. choose another folder")
     return folder
 
 
@@ -216,7 +216,7 @@ def check_unused(folder: Path) -> None:
     """
     if folder.is_dir() and any(not entry.name.startswith(".lock") for entry in folder.iterdir()):
         remedy = f"continue it with: {resume_command(folder)}; or" if Run.is_run(folder) else "please"
-        raise UsageError(f"run folder not empty: {folder}. {remedy} choose another --out")
+        raise UsageError(f"run folder not empty: {folder}. {remedy} choose another folder")
 
 
 def resume_command(folder: Path) -> str:

@@ -175,5 +175,5 @@ def recorded_data(run: Path | None) -> str:
         return "auto"
     name = Run(run).data()["name"]
     if name not in DATASETS and not Path(name).is_dir():
-        raise DataError(f"the data of {run} is gone: {name}. give --data FOLDER")
+        raise DataError(f"the data of {run} is gone: {name}. give data=FOLDER")
     return name

@@ -54,7 +54,7 @@ class Plan:
         if self.threads != wanted.threads:
             changes.append((f"its runs have other threads, {self.threads} each", f"give --threads {self.threads}"))
         for change, remedy in changes:
-            raise UsageError(f"another study: {folder}: {change}. {remedy}, or choose another --out")
+            raise UsageError(f"another study: {folder}: {change}. {remedy}, or choose another folder")
         new = {label: recipe for label, recipe in wanted.variants.items() if recipe not in self.variants.values()}
         return replace(self, variants=self.variants | new, seeds=max(self.seeds, wanted.seeds))
 
@@ -76,11 +76,11 @@ def read_plan(folder: Path) -> Plan | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ModelError(f"cannot read: {path} ({error.strerror}). choose another --out") from None
+        raise ModelError(f"cannot read: {path} ({error.strerror}). choose another folder") from None
     except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ModelError(
             f"cannot read the plan: {path} ({error}). "
-            "use the under10k that wrote it, restore it from a copy, or choose another --out"
+            "use the under10k that wrote it, restore it from a copy, or choose another folder"
         ) from None
 
 

@@ -135,9 +135,9 @@ class Means:
             if count is not None and not 1 <= count <= 1024:
                 raise UsageError(f"{name} out of range: {count}. give at least 1 and at most 1,024")
         if self.address and self.engine != "ray":
-            raise UsageError(f"--address without Ray: {self.address}. give --engine ray")
+            raise UsageError(f"address without Ray: {self.address}. give engine='ray'")
         if self.address and self.workers:
-            raise UsageError(f"--workers with --address: {self.workers}. a cluster trains as many as it has room for")
+            raise UsageError(f"workers with address: {self.workers}. a cluster trains as many as it has room for")
         if self.engine == "ray":
             check_installed()
         else:
@@ -180,7 +180,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Under10kError(f"cannot make a study folder: {folder} ({error.strerror}). choose another --out") from None
+        raise Under10kError(f"cannot make a study folder: {folder} ({error.strerror}). choose another folder") from None
     _refuse_foreign(folder)
 
 
@@ -190,6 +190,6 @@ def _refuse_foreign(folder: Path) -> None:
         found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
         foreign = [] if read_plan(folder) else found  # in this order: another study may be beginning here
     except OSError as error:
-        raise Under10kError(f"cannot make a study folder: {folder} ({error.strerror}). choose another --out") from None
+        raise Under10kError(f"cannot make a study folder: {folder} ({error.strerror}). choose another folder") from None
     if foreign:
-        raise UsageError(f"not a study folder: {folder} holds {foreign[0].name}. choose another --out")
+        raise UsageError(f"not a study folder: {folder} holds {foreign[0].name}. choose another folder")
