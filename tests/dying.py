@@ -48,7 +48,7 @@ def train_until_killed(recipe: str, data: str, run: str, moments: int) -> None:
     import torch
 
     from under10k.recipes import Recipe
-    from under10k.training.trainer import train
+    from under10k.training.start import train
 
     torch.set_num_threads(1)
     train(Recipe.from_json(recipe), data, run, Path(run).exists(), reports=[CountDown(moments)])

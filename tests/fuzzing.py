@@ -42,7 +42,7 @@ from under10k.runs.weights import load_model
 from under10k.study.engines import Outcome
 from under10k.study.plan import Plan, read_plan
 from under10k.study.results import Study, read_points
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 MEBIBYTE = 2**20
 
@@ -258,7 +258,7 @@ def load_finished_runs(folder: Path) -> Target:
     """The files of a study of one run, which has ended."""
 
     recipe, data = _short_run()
-    study = Study(folder, Plan({"small": recipe}, 1, 1, {"name": data.name, "sha256": data.sha256()}))
+    study = Study(folder, Plan({"small": recipe}, 1, 1, data.identity()))
     study.save_plan()
     (job,) = study.jobs()
     study.add(Outcome(job, train(recipe, data, job.folder, reports=[])))

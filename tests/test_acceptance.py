@@ -10,7 +10,7 @@ import pytest
 import under10k
 from under10k.data.datasets import Dataset
 from under10k.models.registry import list_models
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import together
 from random_networks import random_network
 from short_runs import small, weights
 from together import at_once
-from under10k.training.trainer import train
+from under10k.training.start import train
 from under10k.weights.sealed import save_weights
 
 OPTIONS = {"dropout": 0.02, "residual": False, "head": "pool"}

@@ -30,7 +30,7 @@ from under10k.plots import (
     save_tradeoff,
 )
 from under10k.recipes import Protocol
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 
 def is_picture(path: Path) -> bool:

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from under10k.study.plan import read_plan
 from under10k.study.report import StudyReport
 from under10k.study.results import read_points
 from under10k.study.study import run_study
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 RECIPE = small(epochs=2, batch_size=192)
 
@@ -102,6 +103,18 @@ def test_a_finished_run_of_another_version_is_read_whole(
     assert train(RECIPE, dataset, finished, resume=True, reports=[]) == Run(finished).result()
 
 
+def without_counts_of_images(data: dict[str, Any]) -> None:
+    """Take out of a record of a data set what only `environment.json` had before 0.4.0."""
+    del data["train"], data["test"]
+
+
+def test_a_result_that_does_not_say_how_many_images_there_were_is_read(finished: Path) -> None:
+    result = Run(finished).result()
+    rewrite(finished / "result.json", lambda value: without_counts_of_images(value["data"]))
+    assert result
+    assert Run(finished).result() == replace(result, data=replace(result.data, train=0, test=0))
+
+
 @pytest.mark.parametrize("version", ["0.1.0", "99.0", None])
 def test_a_training_that_another_version_began_is_not_gone_on_with(
     version: str | None, killed: Path, dataset: Dataset
@@ -157,6 +170,7 @@ def study(studied: Path, tmp_path: Path) -> Path:
 
 def test_a_study_of_an_older_version_goes_on_and_says_which_runs_are_its(study: Path, dataset: Dataset) -> None:
     rewrite(study / "plan.json", lambda plan: list(map(without_newer_fields, plan["variants"].values())))
+    rewrite(study / "plan.json", lambda plan: without_counts_of_images(plan["data"]))
     as_0_1_0_wrote_it(study / "runs" / "small-s0")
     before = weights(study / "runs" / "small-s0")
     report, shown = quiet()

@@ -21,5 +21,5 @@ def test_a_worker_whose_driver_is_gone_stops_saved_where_asking_the_pipe_fails(m
     monkeypatch.setattr(StopSignals, "request", lambda: asked.append(True))
     pipe: Any = SimpleNamespace(poll=broken)
     unused: Any = None
-    engines._Tether(pipe).step(unused, unused)
+    engines._StopWhenAlone(pipe).step(unused, unused)
     assert asked == [True]

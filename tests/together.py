@@ -25,7 +25,7 @@ Outcome = tuple[int, str]
 def at_once(*calls: Callable[[], Any]) -> list[Outcome]:
     """Make each call in a process of its own, all from the same moment on; they must end, well or with an error."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["under10k.training.trainer"])
+    context.set_forkserver_preload(["under10k.training.start"])
     outcomes = context.SimpleQueue()
     barriers = context.Barrier(len(calls)), context.Barrier(len(calls))
     processes = [context.Process(target=_call, args=(call, *barriers, outcomes)) for call in calls]

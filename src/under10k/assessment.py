@@ -1,4 +1,4 @@
-"""What `under10k evaluate` finds out about trained weights, and keeps: figures and pictures in one folder."""
+"""What `under10k evaluate` measures and saves: figures and pictures in one folder."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ def _network(model: nn.Module | str | Path) -> nn.Module:
 
 
 PICTURES = ("confusion.png", "misread.png", "corruptions.png", "corruptions-examples.png")
-"""All that an evaluation may draw."""
+"""Every picture that an evaluation may draw."""
 
 
 Track = Callable[[Sequence[str]], Iterable[str]]
-"""Hands on each piece of work in turn, and may show how far it has come."""
+"""Yields each piece of work in turn, and may show progress."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What trained weights are worth on the test images of a data set."""
+    """How trained weights score on the test images of a data set."""
 
     data: Dataset
     metrics: Metrics
     corruptions: Sequence[CorruptionScore]
-    """Scores on corrupted images; none where they were not asked for."""
+    """Scores on corrupted images; empty unless asked for."""
     protocol: str | None
     """The protocol that the weights were trained under; None where they were trained on other data than this."""
     folder: Path
@@ -128,7 +128,7 @@ def require_evaluation_folder(folder: Path) -> None:
     """Refuse a folder that an evaluation could not be saved in, before the work.
 
     Raises:
-        UsageError: something else stands where a file belongs.
+        UsageError: something else is where a file belongs.
         OSError: it cannot be made or written to.
     """
     require_folder(folder, "metrics.json", *PICTURES)
@@ -146,8 +146,8 @@ def evaluate_run(
     """Score trained weights on test images: those of `data`, by default those of the data they were trained with.
 
     `weights` is a run folder, a weights file, or the name of bundled weights. `out` is the folder that figures and
-    pictures are written into; without it nothing is written until `Evaluation.save`. `corruptions` has the weights
-    scored on corrupted images too, each kind handed through `track`.
+    pictures are written into; without it nothing is written until `Evaluation.save`. `corruptions` scores them on
+    corrupted images too, each kind passed through `track`.
 
     Raises:
         UsageError: the device or the data set is unknown.

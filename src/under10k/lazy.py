@@ -1,4 +1,4 @@
-"""Doors that import what lies behind them when it is first used, so that light parts of a room stay light."""
+"""Doors that import what is behind them on first use, so that the light parts of a room stay light."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine: its device, its memory, and what a run's environment.json says of it."""
+"""The machine: its devices, its memory, and what `environment.json` records of it."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
 
 
 def require_float32() -> None:
-    """Refuse to draw or train where torch's default type, which is all threads' and no thread's own, is another.
+    """Require torch's default type to be float32; all threads share it, so it is not changed here.
 
     Raises:
-        UsageError: it is.
+        UsageError: it is another.
     """
     if torch.get_default_dtype() != torch.float32:
         raise UsageError(
@@ -100,7 +100,7 @@ def _processor() -> str:
 def find_commit(package: Path) -> str | None:
     """Return the commit of the checkout that the package's folder belongs to, with `-dirty` where it was changed.
 
-    None where the package is installed, whatever other repository it may be installed in, or even be a file of.
+    None where the package is installed, even into the folder of another repository.
     """
     checkout = package.parent.parent
     try:

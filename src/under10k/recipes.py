@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a training run, and the named ones."""
+"""Recipes: everything that decides a training run; and the named ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ from under10k.errors import UsageError, unknown_name, wrong_type
 from under10k.typed import ABOVE_ZERO, Between, Typed, build
 
 Protocol = Literal["watched", "held-out", "fixed"]
-"""How a run's number comes about, printed beside it.
+"""How a run's accuracy is measured, printed beside it.
 
 `watched`: the test set is scored after each epoch and the best weights are kept: biased upward. `held-out`: the last
 sixth of the training set (10,000 of MNIST's 60,000) decides, the test set is read once, at the end. `fixed`: all
 training images, a fixed number of epochs, the last weights, the test set read once.
 """
+
+
+Dropout = Annotated[float, Between(0, 0.99)]
+"""Share of activations dropped in training."""
+
+Head = Literal["pool", "linear"]
+"""How a network ends: `pool` averages its last maps (the documents' way), `linear` flattens them into a fully
+connected layer, which still sees where on the map a feature is."""
 
 
 @dataclass(frozen=True)
@@ -82,21 +90,21 @@ class Recipe(Typed):
     """Everything that decides a training run; together with the data it names one result."""
 
     name: str = "default"
-    """What the recipe is called, also in the name of its run folder."""
+    """Name of the recipe, also in the name of its run folder."""
     model: str = "gap"
     """Architecture: a name that `under10k models` lists."""
-    dropout: Annotated[float, Between(0, 0.99)] = 0.0
+    dropout: Dropout = 0.0
     """Share of activations dropped in training."""
     residual: bool = False
     """Whether blocks add their input to their output."""
-    head: Literal["pool", "linear"] = "pool"
+    head: Head = "pool"
     """How the network ends: an average over its last maps, or a fully connected layer."""
     epochs: Annotated[int, Between(1, 100_000)] = 14
     """Passes over the training images; the most, where the run may stop early."""
     batch_size: Annotated[int, Between(2, 1_000_000)] = 128
     """Images a step."""
     skip_easy: Annotated[float, Between(0, 0.5)] = 0.0
-    """Share of the images that each epoch but the first leaves out, drawn from the easiest, twice as many."""
+    """Share of the images that each epoch but the first skips, drawn from the easiest, twice as many."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """How the weights move."""
     schedule: Schedule = field(default_factory=Schedule)
@@ -114,7 +122,7 @@ class Recipe(Typed):
     patience_epochs: Annotated[int, Between(1, 100_000)] | None = None
     """Stop after this many epochs without a new best (`watched` and `held-out` only)."""
     seed: Annotated[int, Between(0, 2**63 - 1)] = 0
-    """Where all chance of the run comes from."""
+    """Seed of all random numbers of the run."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,9 +132,17 @@ class Recipe(Typed):
             raise UsageError("optimizer.nesterov without momentum: 0.0. give optimizer.momentum, such as 0.9")
         if self.protocol == "fixed" and (self.target_accuracy, self.patience_epochs) != (None, None):
             raise UsageError(
-                "protocol fixed cannot stop early: it looks at no score on the way. "
+                "protocol fixed cannot stop early: it scores no epoch. "
                 "choose --protocol held-out or watched, or drop target_accuracy and patience_epochs"
             )
+
+    def model_options(self) -> dict[str, Any]:
+        """Return what `create_model` takes besides the name of the model."""
+        return {"dropout": self.dropout, "residual": self.residual, "head": self.head}
+
+    def flat(self) -> dict[str, Any]:
+        """Return every field by its name on the command line, such as `optimizer.lr`."""
+        return dict(_flatten(dataclasses.asdict(self)))
 
     def to_json(self) -> str:
         """Return the recipe as JSON text, which `from_json` reads back into an equal recipe."""
@@ -220,9 +236,9 @@ def fast() -> Recipe:
 
 
 def robust() -> Recipe:
-    """For handwriting of all kinds: `default`, longer, on digits bent, slanted, cut off, noisy, thicker and thinner.
+    """For all kinds of handwriting: `default`, longer, on digits bent, slanted, cut off, noisy, thicker and thinner.
 
-    What it is worth on pictures, on corrupted images and on MNIST itself, with commands: docs/results.md.
+    Its accuracy on pictures, on corrupted images and on MNIST itself, with commands: docs/results.md.
     """
     return replace(
         default(),
@@ -298,14 +314,14 @@ def override(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
         for part in parts:
             place = place.get(part) if isinstance(place, dict) else None
         if not isinstance(place, dict) or isinstance(place.get(last, {}), dict):
-            raise unknown_name("recipe field", name, _field_names(changed))
+            raise unknown_name("recipe field", name, recipe.flat())
         place[last] = value
     return Recipe(**changed)
 
 
-def _field_names(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _flatten(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in fields.items():
         if isinstance(value, dict):
-            yield from _field_names(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield prefix + name
+            yield prefix + name, value

@@ -37,7 +37,7 @@ class Typed:
     """
 
     prefix: ClassVar[str] = ""
-    """What stands before a field's name in errors and on the command line."""
+    """Prefix of a field's name in errors and on the command line."""
 
     def __post_init__(self) -> None:
         kinds = get_type_hints(type(self), include_extras=True)

@@ -30,6 +30,7 @@ from under10k.bench.training import (
 )
 from under10k.cli import main
 from under10k.data.datasets import Dataset
+from under10k.data.identity import DataIdentity
 from under10k.errors import DataError, Under10kError, UsageError
 from under10k.evaluation.metrics import predict_logits
 from under10k.models.registry import create_model, list_models
@@ -152,20 +153,20 @@ def test_whole_runs_are_the_shortest_that_fit_together() -> None:
 
 def test_the_images_of_a_run_are_those_that_the_trainer_trains_on(dataset: Dataset, tmp_path: Path) -> None:
     recipe = replace(get_recipe("fast"), batch_size=32, epochs=3, skip_easy=0.4)
-    plan = under10k.bench.training._plan(recipe, dataset, CPU)
+    plan = under10k.bench.training._plan(recipe, dataset)
     assert plan.images == 32 * (384 // 32 + 2 * ((384 - 153) // 32))  # 0.4 of 384, in whole images, are skipped twice
     tmp_path.mkdir(exist_ok=True)
     trainer = Trainer(recipe, dataset, CPU, Run(tmp_path))
     trainer.begin(resume=False)
     trainer.fit()
-    assert trainer.at.total_steps * 32 == plan.images
+    assert trainer.state.at.total_steps * 32 == plan.images
 
 
 def test_nothing_is_written_to_learn_how_long_a_recipe_is(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    under10k.bench.training._plan(get_recipe("fast"), dataset, CPU)
+    under10k.bench.training._plan(get_recipe("fast"), dataset)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -379,7 +380,7 @@ RESULT = Result(
     test_loss=0.1,
     calibration_error=0.1,
     seconds={"total": 1.0},
-    data={"name": "mnist"},
+    data=DataIdentity("mnist", "0"),
     device="cpu",
     run_dir="run",
 )

@@ -29,11 +29,12 @@ from conftest import write_digits
 from short_runs import KilledError, StopAt, kill, small
 from under10k.cli import VERBS, main
 from under10k.data.datasets import Dataset
+from under10k.data.identity import DataIdentity
 from under10k.evaluation.corruptions import CORRUPTIONS
 from under10k.files import locked
 from under10k.recipes import RECIPES, Optimizer, get_recipe
 from under10k.runs.folder import Run
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +307,7 @@ def test_a_training_that_cannot_be_says_why(
 
 AS_NOBODY = """
 import os, sys
-import under10k.training.report, under10k.training.trainer
+import under10k.training.report, under10k.training.start
 from under10k.cli import main
 if os.geteuid() == 0:  # root may write anywhere
     os.setuid(65534)
@@ -432,8 +433,8 @@ def test_resuming_within_an_epoch_says_after_which_step(capsys: pytest.CaptureFi
     from under10k.runs.records import Position
     from under10k.training.report import ConsoleReport
 
-    environment = {"data": {"name": "few", "note": "", "train": 1, "test": 1}, "device_name": "x", "threads": 1}
-    ConsoleReport().start(small(), environment, 99, Position(epoch=3, step=17, total_steps=50), Path("run"))
+    data, environment = DataIdentity("few", "0"), {"device_name": "x", "threads": 1}
+    ConsoleReport().start(small(), data, environment, 99, Position(epoch=3, step=17, total_steps=50), Path("run"))
     assert "resumed after epoch 3, step 17\n" in capsys.readouterr().out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def test_a_training_takes_a_pair_of_own_digits(dataset: Dataset, tmp_path: Path)
     pair = TensorDataset(dataset.train.images, dataset.train.labels), (dataset.test.images, dataset.test.labels)
     result = under10k.train(recipe, pair, tmp_path / "own", reports=[])
     same = under10k.train(recipe, dataset, tmp_path / "same", reports=[])
-    assert (result.test_errors, result.data["sha256"]) == (same.test_errors, same.data["sha256"])
+    assert (result.test_errors, result.data.sha256) == (same.test_errors, same.data.sha256)
 
 
 def test_names_work_from_python_wherever_the_command_line_takes_them(
@@ -116,7 +117,7 @@ def test_an_argument_of_a_wrong_type_is_the_projects_own_error(
     wrong: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    calls = [
+    calls: list[Callable[[], Any]] = [
         lambda: under10k.train(wrong, dataset),
         lambda: under10k.evaluate("robust", wrong),
         lambda: under10k.evaluate(wrong, dataset),

@@ -32,7 +32,7 @@ from under10k.export.stages import group
 from under10k.models.registry import list_models
 from under10k.recipes import default
 from under10k.runs.weights import load_weights
-from under10k.training.trainer import train
+from under10k.training.start import train
 from under10k.weights.bundled import Facts
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror")

@@ -59,5 +59,5 @@ def test_a_networks_weights_and_dropout_are_those_of_the_global_generator(name: 
 
 
 def test_a_function_that_takes_no_generator_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="chance that no seed decides: the network calls rand_like"):
+    with pytest.raises(UsageError, match="random numbers without a seed: the network calls rand_like"):
         drawn_from(7, lambda: torch.rand_like(torch.ones(3)))

@@ -24,7 +24,7 @@ from under10k.machine import find_commit
 from under10k.models.registry import create_model, list_models
 from under10k.runs.folder import Run, check_unused
 from under10k.runs.weights import load_model, load_weights
-from under10k.training.trainer import train
+from under10k.training.start import train
 from under10k.weights.bundled import Facts, Options
 from under10k.weights.sealed import load_tensors, save_tensors, save_weights
 
@@ -201,14 +201,14 @@ def test_a_line_that_is_no_batch_is_refused_by_its_number(line: str, dataset: Da
     train(small(epochs=1), dataset, tmp_path / "run", reports=[])
     with (tmp_path / "run" / "batches.csv").open("a") as file:
         file.write(line + "\n")
-    with pytest.raises(ModelError, match=r"damaged file: .*batches\.csv, line 8 is no batch"):
+    with pytest.raises(ModelError, match=r"damaged file: .*batches\.csv, line 8 is not a batch"):
         Run(tmp_path / "run").batches()
 
 
 def test_a_run_that_recorded_no_batches_is_told_as_such(dataset: Dataset, tmp_path: Path) -> None:
     train(small(epochs=1), dataset, tmp_path / "run", reports=[])
     (tmp_path / "run" / "batches.csv").unlink()
-    with pytest.raises(ModelError, match=r"no batches: .*run is of a under10k that recorded none"):
+    with pytest.raises(ModelError, match=r"no batches: .*run was trained by a version that recorded none"):
         Run(tmp_path / "run").batches()
 
 

@@ -40,6 +40,7 @@ from rich.console import Console
 import dying
 from short_runs import KilledError, StopAt, kill, small, weights
 from under10k.data.datasets import Dataset
+from under10k.data.identity import DataIdentity
 from under10k.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, UsageError
 from under10k.files import locked, sha256, write_atomically
 from under10k.recipes import Recipe, get_recipe
@@ -51,10 +52,10 @@ from under10k.study.engines import Job, Outcome, run_one
 from under10k.study.plan import Plan, expand, read_plan
 from under10k.study.report import StudyReport
 from under10k.study.results import Study, read_points
-from under10k.study.scores import compare, score, summarise_runs
-from under10k.study.study import Means, run_study
+from under10k.study.scores import compare_runs, score, summarise_runs
+from under10k.study.study import Execution, run_study
 from under10k.training.report import ConsoleReport, Report
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 WAIT_SECONDS = 240.0
 
@@ -68,9 +69,9 @@ def quiet() -> StudyReport:
     return StudyReport(Console(file=io.StringIO()))
 
 
-def study_of(folder: Path, data: Dataset, recipes: Sequence[Recipe], seeds: int | None = None, **means: Any) -> Study:
-    means = {"engine": "serial", "report": quiet(), **means}
-    return run_study(recipes, seeds, data, folder, **means)
+def study_of(folder: Path, data: Dataset, recipes: Sequence[Recipe], seeds: int | None = None, **options: Any) -> Study:
+    options = {"engine": "serial", "report": quiet(), **options}
+    return run_study(recipes, seeds, data, folder, **options)
 
 
 def table(study: Study) -> Any:
@@ -229,7 +230,7 @@ def test_a_watched_row_tells_what_keeping_the_best_epoch_adds() -> None:
 def test_a_comparison_pairs_the_seeds_that_both_have_finished() -> None:
     ours = {seed: finished(seed, 0.99) for seed in (0, 1, 2, 3)}
     theirs = {seed: finished(seed, 0.99 + seed / 1000) for seed in (1, 2, 3, 4)}
-    found = compare("a", ours, "b", theirs)
+    found = compare_runs("a", ours, "b", theirs)
     assert found.pairs == 3
     assert found.difference == pytest.approx(0.002)
     # deviation 0.001, error 0.001 / sqrt(3), t = sqrt(12); t for 2 degrees of freedom is 4.302653
@@ -259,9 +260,9 @@ def test_a_difference_that_cannot_be_tested_has_no_p_and_the_report_says_why(
 
 
 def test_scores_of_different_protocols_are_never_compared() -> None:
-    found = compare("a", {0: finished(0, 0.99)}, "b", {0: finished(0, 0.99, protocol="watched")})
+    found = compare_runs("a", {0: finished(0, 0.99)}, "b", {0: finished(0, 0.99, protocol="watched")})
     assert (found.difference, found.p, found.reason) == (None, None, "protocol watched, against fixed")
-    assert compare("a", {}, "b", {0: finished(0, 0.99)}).reason == "no seed is finished for both"
+    assert compare_runs("a", {}, "b", {0: finished(0, 0.99)}).reason == "no seed is finished for both"
 
 
 # --- the folder ----------------------------------------------------------------------------------------------------
@@ -369,7 +370,7 @@ def test_a_plan_read_back_is_the_plan(undisturbed: Study) -> None:
 
 def test_a_recipe_that_a_study_has_under_another_label_keeps_that_label(tmp_path: Path) -> None:
     recipe = expand(["default"], {"epochs": [3]})["default epochs=3"]
-    known = Plan({"once called so": recipe}, 2, 1, {"name": "few", "sha256": "0"})
+    known = Plan({"once called so": recipe}, 2, 1, DataIdentity("few", "0"))
     assert known.grown(replace(known, variants={"default epochs=3": recipe}), tmp_path) == known
 
 
@@ -654,7 +655,7 @@ def test_threads_are_given_back_and_stay_those_of_the_study(
 
 
 @pytest.mark.parametrize(
-    ("means", "hint"),
+    ("execution", "hint"),
     [
         ({"engine": "rai"}, "did you mean ray?"),
         ({"workers": 0}, "workers out of range"),
@@ -664,9 +665,9 @@ def test_threads_are_given_back_and_stay_those_of_the_study(
         ({"device": "tpu"}, "unknown device"),
     ],
 )
-def test_means_that_are_not_there_are_refused(means: dict[str, Any], hint: str) -> None:
+def test_an_engine_or_device_that_is_not_there_is_refused(execution: dict[str, Any], hint: str) -> None:
     with pytest.raises(UsageError, match=hint.replace("?", r"\?")):
-        Means(**means)
+        Execution(**execution)
 
 
 def test_without_ray_its_engine_names_the_remedy(
@@ -702,7 +703,7 @@ def test_a_study_without_a_finished_run_is_not_drawn_and_it_is_said_so(
     failed = {"variant": "a", "protocol": "fixed", "score": None, "seconds": None, "error": "diverged"}
     if state != "just begun":
         (tmp_path / "study.json").write_text(json.dumps({"runs": [failed] if state == "all failed" else []}))
-    with pytest.raises(ModelError, match=f"no run of {tmp_path} is finished. go on with it: under10k study --out"):
+    with pytest.raises(ModelError, match=f"no run of {tmp_path} is finished. resume it: under10k study --out"):
         read_points([undisturbed.folder, tmp_path])
 
 

@@ -17,7 +17,7 @@ from under10k.runs.records import Batch, Position
 from under10k.runs.result import Result
 from under10k.terminal import Bar
 from under10k.training.report import ConsoleReport, Report, TensorBoardReport
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 
 class Stubborn(Report):

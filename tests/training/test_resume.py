@@ -19,7 +19,7 @@ from under10k.data.datasets import Dataset
 from under10k.files import sha256
 from under10k.recipes import Recipe, get_recipe
 from under10k.runs.folder import Run
-from under10k.training.trainer import train
+from under10k.training.start import train
 
 MOMENTS = 75
 """A few more than the short training has: its steps and its calls that change the disk, most around checkpoints."""
@@ -48,7 +48,7 @@ def uninterrupted(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str
 def kill_again_and_again(recipe: Recipe, data: Path, folder: Path, kills: list[int]) -> None:
     """Train in processes of which each is killed after so many moments, then to the end."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["under10k.training.trainer"])
+    context.set_forkserver_preload(["under10k.training.start"])
     for moments in kills:
         if not Run.is_run(folder):  # killed before it was one
             shutil.rmtree(folder, ignore_errors=True)

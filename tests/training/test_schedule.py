@@ -1,15 +1,31 @@
-"""The learning rate of each step, by hand."""
+"""The number of steps and the learning rate of each, by hand."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from under10k.training.steps import one_cycle
+from under10k.recipes import default, fast
+from under10k.training.steps import batch_size_of, count_steps, one_cycle, steps_of, trained_count
+
+
+def test_the_steps_of_a_recipe_follow_from_the_number_of_images_alone() -> None:
+    recipe = fast()  # batches of 256; of 60,000 images 27,000 are skipped in each epoch but the first
+    assert [steps_of(recipe, 60_000, epoch) for epoch in range(6)] == [234, 128, 128, 128, 128, 128]
+    assert count_steps(recipe, 60_000) == 234 + 5 * 128
+    assert [batch_size_of(recipe, 300, epoch) for epoch in (0, 1)] == [256, 165]
+
+
+def test_a_sixth_of_the_images_is_held_out_under_that_protocol_alone() -> None:
+    assert trained_count(default(), 60_000) == 60_000
+    assert trained_count(replace(default(), protocol="held-out"), 60_000) == 50_000
+    assert trained_count(replace(default(), protocol="held-out"), 3) == 2
+
 
 steps_and_warmups = given(
     steps=st.integers(1, 2_000),

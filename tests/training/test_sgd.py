@@ -72,7 +72,7 @@ from pathlib import Path
 from under10k.data.datasets import Dataset
 from under10k.recipes import get_recipe
 from under10k.data.synthetic import draw_digits
-from under10k.training.trainer import train
+from under10k.training.start import train
 data = Dataset("few", draw_digits(300, 0), draw_digits(20, 1))
 train(get_recipe("fast", epochs=2), data, Path(sys.argv[1]) / "run", reports=[])
 assert "torch._dynamo" not in sys.modules, "the compiler was imported: a second lost"

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ from under10k.recipes import RECIPES, Optimizer, Recipe, get_recipe
 from under10k.runs.folder import Run
 from under10k.runs.records import Batch, Epoch, Position
 from under10k.runs.result import Result
-from under10k.runs.weights import load_model
+from under10k.runs.weights import load_model, load_weights
 from under10k.training.report import Report
 from under10k.training.signals import StopSignals
-from under10k.training.trainer import train
+from under10k.training.start import train
 from under10k.weights.sealed import load_tensors
 
 # --- what a run leaves behind --------------------------------------------------------------------------------------
@@ -73,6 +73,18 @@ def test_the_record_names_versions_processor_threads_and_data(dataset: Dataset, 
     assert environment["threads"] == torch.get_num_threads()
     assert environment["data"]["sha256"] == dataset.sha256()
     assert {"python", "numpy", "processor", "git_commit", "under10k", "platform"} <= environment.keys()
+
+
+def test_every_record_of_a_run_names_the_same_data(dataset: Dataset, tmp_path: Path) -> None:
+    noted = replace(dataset, note="not what you think")
+    result = train(small(epochs=1), noted, tmp_path / "run", reports=[])
+    found = noted.identity()
+    assert (found.sha256, found.note, found.train, found.test) == (noted.sha256(), noted.note, 384, len(noted.test))
+    assert result.data == Run(tmp_path / "run").data() == found
+    checkpoint = Run(tmp_path / "run").load_checkpoint()
+    assert checkpoint
+    assert checkpoint[1]["data"] == asdict(found)
+    assert load_weights(tmp_path / "run")[1].data_sha256 == found.sha256
 
 
 def test_the_loaded_model_scores_what_the_result_says(dataset: Dataset, tmp_path: Path) -> None:
@@ -405,7 +417,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from under10k.recipes import Recipe
-from under10k.training.trainer import StopSignals, train
+from under10k.training.start import StopSignals, train
 when, count, data, run, recipe = sys.argv[1:]
 real, seen = getattr(os, when), 0
 def deadly(*arguments, **named):
@@ -478,7 +490,8 @@ def stopped_run(dataset: Dataset, tmp_path: Path) -> Path:
         ("seed", {"seed": 1}),
         ("epochs", {"epochs": 3}),
         ("model", {"model": "transition"}),
-        ("optimizer", {"optimizer": Optimizer("sgd", lr=0.1)}),
+        (r"optimizer\.lr", {"optimizer": replace(small().optimizer, lr=0.1)}),
+        (r"augment\.noise", {"augment": replace(small().augment, noise=0.1)}),
         ("protocol", {"protocol": "watched"}),
     ],
 )
@@ -516,7 +529,7 @@ def test_a_killed_run_is_not_written_over(stopped_run: Path, dataset: Dataset) -
 def test_a_recipe_edited_after_the_run_began_is_not_resumed(edit: str, stopped_run: Path, dataset: Dataset) -> None:
     path = stopped_run / "recipe.json"
     path.write_text(edit if edit.startswith("{") else re.sub('"lr": [0-9.]+', edit, path.read_text()))
-    with pytest.raises(ModelError, match=r"(epochs|optimizer) was"):
+    with pytest.raises(ModelError, match=r"(epochs|optimizer\.lr) was"):
         train(Run(stopped_run).recipe(), dataset, stopped_run, resume=True, reports=[])
 
 
@@ -664,7 +677,7 @@ def test_a_sealed_checkpoint_of_nonsense_is_refused(spoil: Any, stopped_run: Pat
     tensors, facts = load_tensors(path, "checkpoint")
     spoil(tensors, facts)
     path.write_bytes(seal("checkpoint", tensors, facts))
-    with pytest.raises(ModelError, match="no checkpoint to go on from"):
+    with pytest.raises(ModelError, match="no checkpoint to resume from"):
         train(Run(stopped_run).recipe(), dataset, stopped_run, resume=True, reports=[])
 
 

@@ -17,10 +17,10 @@ from under10k.bench.timing import Findings, Spread, Timing, Track, Way, quietly,
 from under10k.data import Dataset, Digits, load_digits
 from under10k.errors import DataError, Under10kError
 from under10k.machine import describe_environment, keep_freed_memory, pick_device
-from under10k.models import Summary, create_model, model_options, summarise
+from under10k.models import Summary, create_model, summarise
 from under10k.recipes import Recipe, get_recipe
 from under10k.runs import Result, Run
-from under10k.training import Trainer
+from under10k.training import Trainer, batch_size_of, count_steps, trained_count
 
 PLAIN_RECIPES = ("documented-transition", "documented-gap")
 """The recipes that the plain loop trains; the first is what everything is a ratio to."""
@@ -118,7 +118,7 @@ def bench_training(
     dataset = load_digits(data)
     keep_freed_memory()
     plain = {name: get_recipe(name) for name in PLAIN_RECIPES}
-    plans = {name: _plan(recipe, dataset, chosen) for name, recipe in {**plain, **recipes}.items()}
+    plans = {name: _plan(recipe, dataset) for name, recipe in {**plain, **recipes}.items()}
     ways: dict[tuple[str, str], Way] = {
         **{(name, "plain"): _plainly(recipe, dataset.train, chosen) for name, recipe in plain.items()},
         **{(name, "under10k"): _ours(recipe, dataset.train, chosen) for name, recipe in recipes.items()},
@@ -224,14 +224,14 @@ def training_operations(summary: Summary) -> int:
     return 2 * (3 * summary.macs - first)
 
 
-def _plan(recipe: Recipe, data: Dataset, device: torch.device) -> Plan:
+def _plan(recipe: Recipe, data: Dataset) -> Plan:
     if len(data.train) < recipe.batch_size:
         raise DataError(
             f"too few images to time a step of {recipe.name}: {len(data.train)}. give at least {recipe.batch_size}"
         )
-    trainer = Trainer(recipe, data, device, Run(Path()))  # knows how long its epochs are; nothing is written
-    summary = summarise(create_model(recipe.model, **model_options(recipe)))
-    return Plan(recipe, trainer.steps * trainer.batch_size, training_operations(summary))
+    images = trained_count(recipe, len(data.train))
+    summary = summarise(create_model(recipe.model, **recipe.model_options()))
+    return Plan(recipe, count_steps(recipe, images) * batch_size_of(recipe, images, 0), training_operations(summary))
 
 
 def _plainly(recipe: Recipe, digits: Digits, device: torch.device) -> Way:
@@ -250,7 +250,7 @@ def _ours(recipe: Recipe, digits: Digits, device: torch.device) -> Way:
             trainer = Trainer(one_epoch, data, device, Run(Path(folder)))
             trainer.begin(resume=False)
             trainer.fit()
-            return [trainer.at.seconds["train"] / len(few)]
+            return [trainer.state.at.seconds["train"] / len(few)]
 
     return run
 

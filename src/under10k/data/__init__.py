@@ -1,4 +1,4 @@
-"""Digits to train on and to test with: where they come from, their frame, and how they are deformed."""
+"""Digits to train on and to test with: their sources, their frame, and how they are deformed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from under10k.data.datasets import Dataset, find_dataset, load_digits
     from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, as_unit, normalise, to_input, to_unit
     from under10k.data.framing import BOX, frame
+    from under10k.data.identity import DataIdentity
     from under10k.data.own import DataSource, DigitSource, as_dataset, as_digits, as_test_digits
     from under10k.data.synthetic import draw_digits
 
@@ -19,6 +20,7 @@ __all__ = [
     "BOX",
     "CLASSES",
     "DATASETS",
+    "DataIdentity",
     "DataSource",
     "Dataset",
     "DigitSource",
@@ -48,6 +50,7 @@ __getattr__, __dir__ = lazy_door(
         "BOX": "framing",
         "CLASSES": "digits",
         "DATASETS": "catalogue",
+        "DataIdentity": "identity",
         "DataSource": "own",
         "Dataset": "datasets",
         "DigitSource": "own",

@@ -13,10 +13,10 @@ from under10k.recipes import Augment
 
 
 def augment(images: Tensor, generator: Generator, amounts: Augment) -> Tensor:
-    """Deform each image by amounts of its own: its strokes first, then its shape and place, then what hides it.
+    """Deform each image by its own amounts: first its strokes, then its shape and position, then strip and noise.
 
     `images` is float (B, 28, 28) in [0, 1] with a background of 0, and so is the result, on the same device;
-    `generator` lives there too and is the only source of chance. What each amount means: `Augment`.
+    all random numbers come from `generator`, which is there too. What each amount means: `Augment`.
     """
     if amounts.stroke_pixels:
         images = _restroke(images, amounts.stroke_pixels, generator)
@@ -54,7 +54,7 @@ def _move(
 
 
 def _restroke(images: Tensor, pixels: float, generator: Generator) -> Tensor:
-    """Make strokes wider or, as far as they have width, narrower."""
+    """Make strokes wider, or narrower as far as they have width."""
     change = (torch.rand(len(images), 1, 1, device=images.device, generator=generator) * 2 - 1) * pixels
     # the greatest of a pixel and its eight neighbours moves both edges of a stroke by a pixel, the least likewise
     wider, narrower = _greatest_near(images), -_greatest_near(-images)
@@ -87,9 +87,9 @@ def _add_noise(images: Tensor, deviation: float, generator: Generator) -> Tensor
 def affine_grid(
     images: Tensor, *, angle: Tensor, scale_x: Tensor, scale_y: Tensor, shear: Tensor, shift_pixels: Tensor
 ) -> Tensor:
-    """Return where each pixel of the result is taken from: (B, 28, 28, 2), -1..1 across the image.
+    """Return the point that each pixel of the result is taken from: (B, 28, 28, 2), -1..1 across the image.
 
-    One value for each image (B), two (2, B) for `shift_pixels`; `angle` is in radians, the scales are factors, `shear`
+    Each value is (B), `shift_pixels` (2, B); `angle` is in radians, the scales are factors, `shear`
     is in pixels sideways for each pixel of height.
     """
     cos, sin = torch.cos(angle), torch.sin(angle)
@@ -110,7 +110,7 @@ def _centres(size: int, device: torch.device) -> Tensor:
 
 
 def resample(images: Tensor, grid: Tensor) -> Tensor:
-    """Take each pixel of float (B, 28, 28) from where the grid says, between four others; outside there is 0."""
+    """Sample float (B, 28, 28) at the grid's points, between four pixels each; outside the image is 0."""
     return F.grid_sample(images.unsqueeze(1), grid, padding_mode="zeros", align_corners=False).squeeze(1)
 
 

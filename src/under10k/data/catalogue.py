@@ -30,9 +30,9 @@ class KnownSet:
     test_count: int
     """Number of test images."""
     files: tuple[KnownFile, ...] = ()
-    """Training images, training labels, test images, test labels; none for digits that are drawn."""
+    """Training images, training labels, test images, test labels; empty for digits that are drawn."""
     mirrors: tuple[str, ...] = ()
-    """Addresses that a file name is appended to, in the order they are tried."""
+    """URLs that a file name is appended to, in the order they are tried."""
     archive: KnownFile | None = None
     """The zip that holds the files, in its folder `gzip/`, where they are not published one by one."""
 
@@ -136,4 +136,4 @@ DATASETS: dict[str, KnownSet] = {
         KnownSet("synthetic", "digits drawn by strokes; no file needed", "part of under10k", 60_000, 10_000),
     )
 }
-"""The data sets that go by a name."""
+"""The known data sets by name."""

@@ -13,16 +13,17 @@ from torch import Tensor
 from under10k.data.catalogue import DATASETS, KnownSet
 from under10k.data.digits import Digits, read_digits
 from under10k.data.download import download
+from under10k.data.identity import DataIdentity
 from under10k.data.places import find_files, four_files, holds, verify
 from under10k.errors import DataError, Under10kError, UsageError, unknown_name
 from under10k.files import as_path, sha256
 
 EMNIST_COUNTS = (240_000, 40_000, 60_000, 10_000)
-"""Images of EMNIST's halves that are digits alone, of its `digits` and its `mnist`."""
+"""Numbers of images in the halves of EMNIST's sets of digits, `digits` and `mnist`."""
 
 
 Verify = Callable[[Path, bytes], None]
-"""Raises where a file's decompressed bytes are not the ones expected."""
+"""Raises if a file's decompressed bytes are not the expected ones."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +35,28 @@ class Dataset:
     train: Digits
     test: Digits
     note: str = ""
-    """A sentence for people, where they get something else than they may expect."""
+    """A sentence for people, where the data may not be what they expect."""
 
     def sha256(self) -> str:
         """Return one SHA-256 for all four arrays: that of the two halves' `Digits.sha256`, one after the other."""
         return sha256(self.train.sha256().encode(), self.test.sha256().encode())
 
+    def identity(self) -> DataIdentity:
+        """Return what a run's records say of the data."""
+        return DataIdentity(self.name, self.sha256(), self.note, len(self.train), len(self.test))
+
 
 def load_digits(name_or_folder: str | Path = "auto") -> Dataset:
     """Load a data set by its name, or from a folder of four IDX files.
 
-    `auto` is MNIST or, where that can be neither found nor downloaded, digits drawn by strokes; the note says so. A
+    `auto` is MNIST or, where it can be neither found nor downloaded, digits drawn by strokes; the note says so. A
     known name is looked for as `find_dataset` does, then downloaded, and its checksums are verified each time it is
     read. A folder holds IDX files, plain or gzip, with `train`, `t10k` or `test` and `images` or `labels` in their
     names. A `Path` is always a folder.
 
     Raises:
-        DataError: a file is missing, damaged or not the one expected, or no mirror gives it.
-        UsageError: the name is unknown, and no folder is called that.
+        DataError: a file is missing, damaged or not the expected one, or no mirror serves it.
+        UsageError: the name is neither known nor that of a folder.
         Under10kError: the cache is not writable.
     """
     if isinstance(name_or_folder, str):
@@ -115,7 +120,7 @@ def _draw(known: KnownSet, note: str = "") -> Dataset:
 
 
 def _read_known(known: KnownSet, paths: list[Path]) -> Dataset:
-    """Read the files of a known set, in the order of its table, and check that they are the ones meant."""
+    """Read the files of a known set, in the order of its table, and check that they are the right ones."""
     checksums = {path: file.checksum for path, file in zip(paths, known.files, strict=True)}
     train, test = _read_halves(paths, lambda path, content: verify(path, content, checksums[path]))
     if (len(train), len(test)) != (known.train_count, known.test_count):
@@ -134,7 +139,7 @@ def _read_halves(paths: list[Path], verify: Verify | None = None) -> tuple[Digit
 
 
 def _read_folder(folder: Path) -> Dataset:
-    """Read a folder of four files, whatever they are called beyond that, and set upright what is EMNIST's."""
+    """Read a folder of four files, whatever else is in their names, and set EMNIST's upright."""
     paths = four_files(folder)
     halves, note = [], ""
     for path, half in zip(paths[::2], _read_halves(paths), strict=True):
@@ -153,13 +158,13 @@ def _turn(digits: Digits) -> Digits:
 
 
 def _lies_on_its_side(digits: Digits) -> bool:
-    """Tell whether the ones are wider than they are high: nobody writes them so."""
+    """Tell whether the ones are wider than high: nobody writes them like that."""
     ink = digits.images[digits.labels == 1].sum(dim=0).double()
     return _spread(ink.sum(dim=0)) > 2 * _spread(ink.sum(dim=1))
 
 
 def _spread(ink: Tensor) -> float:
-    """Return how far ink lies from its middle, a variance: float (28) -> square pixels."""
+    """Return the variance of the ink's position: float (28) -> square pixels."""
     places = torch.arange(len(ink), dtype=ink.dtype)
     share = ink / ink.sum()
     return float((share * (places - share @ places) ** 2).sum())

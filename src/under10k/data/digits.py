@@ -35,7 +35,7 @@ MAXIMUM_BYTES = 256 * 2**20
 
 
 MAXIMUM_MEMBERS = 1000
-"""Most gzip files, one after the other in one, that are read as one; an empty one has 20 bytes, and is work."""
+"""Most members of a gzip file that are read; an empty one has only 20 bytes, and still takes work."""
 
 
 _CHUNK = 2**16
@@ -108,7 +108,7 @@ class Digits:
         return Digits(self.images.to(device), self.labels.to(device))
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the images' and labels' bytes: what a run's record names its data by."""
+        """Return the SHA-256 of the images' and labels' bytes: its identity in the records of a run."""
         return sha256(self.images.cpu().numpy().data, self.labels.to(torch.uint8).cpu().numpy().data)
 
 
@@ -168,8 +168,8 @@ def to_unit(images: Tensor) -> Tensor:
 def read_digits(images: Path, labels: Path, verify: Callable[[Path, bytes], None] | None = None) -> Digits:
     """Read a pair of IDX files, plain or gzip, into digits.
 
-    `verify` is called with each path and its decompressed bytes before they are used, and raises where they are not
-    the ones expected.
+    `verify` is called with each path and its decompressed bytes before they are used, and raises if they are not
+    the expected ones.
 
     Raises:
         DataError: a file is missing, damaged, of another kind, or the two do not belong together.
@@ -211,7 +211,7 @@ def read_idx(path: Path, verify: Callable[[Path, bytes], None] | None = None) ->
             if len(body) < size:
                 raise DataError(f"file too short: {path} promises {size:,} bytes, holds {len(body):,}. fetch it again")
             if file.read(1):
-                raise DataError(f"file too long: {path} goes on after the {size:,} bytes it promises. fetch it again")
+                raise DataError(f"file too long: {path} continues after the {size:,} bytes it promises. fetch it again")
     except FileNotFoundError:
         raise DataError(f"no such file: {path}. give a folder of four IDX files, or a known name") from None
     except PermissionError as error:
@@ -233,7 +233,7 @@ class _Readable(Protocol):
 
 
 class _Unzipped:
-    """The content of a gzip file, unpacked no further than it is read; Python's own reader takes any number of members.
+    """The content of a gzip file, decompressed as far as it is read; Python's own reader takes any number of members.
 
     Raises `EOFError` where the file is cut off, `zlib.error` where it is damaged.
     """
@@ -263,7 +263,7 @@ class _Unzipped:
         return bytes(content)
 
     def _next(self) -> bool:
-        """Go on to the member behind this one, past zeros that fill up a block; False where there is none."""
+        """Go to the next member, past zeros that pad a block; False where there is none."""
         self._packed = self._packed.lstrip(b"\0")
         while not self._packed:
             if not (more := self._raw.read(_CHUNK)):

@@ -1,4 +1,4 @@
-"""Data sets fetched over HTTP, with limits on silence, slowness and size."""
+"""Data sets downloaded over HTTP, with limits on silence, slowness and size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from under10k.errors import DataError, Under10kError
 from under10k.files import locked, write_atomically
 
 TRIES = 2
-"""How often a mirror is asked for a file; once where it cannot be reached."""
+"""How often a mirror is asked for a file; only once if it cannot be reached."""
 
 
 LOCK_SECONDS = 3600.0
@@ -34,12 +34,14 @@ _SCRATCH = ".download-"
 
 
 def download(known: KnownSet) -> list[Path]:
-    """Fetch what the cache lacks of a set; two processes that want it at once take turns."""
+    """Download the files of a set that the cache lacks; two processes that want it at once take turns."""
     try:
         folder = cache_root() / known.name
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, wait_seconds=LOCK_SECONDS):
-            for leftover in folder.glob(f"{_SCRATCH}*"):  # of a process that was killed: nobody else is at work here
+            for leftover in folder.glob(
+                f"{_SCRATCH}*"
+            ):  # of a process that was killed: nobody else is downloading here
                 shutil.rmtree(leftover, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as scratch:
                 _fill(known, folder, Path(scratch))
@@ -69,7 +71,7 @@ def _unpack(archive: Path, file: KnownFile, scratch: Path) -> Path:
 
 
 def _fetch_from_mirrors(known: KnownSet, file: KnownFile, mirrors: list[str], scratch: Path) -> Path:
-    """Fetch a file from the first mirror that gives the right one; those that fail go to the end of the list."""
+    """Fetch a file from the first mirror that serves the right one; mirrors that fail move to the end of the list."""
     path = scratch / file.name
     reasons = []
     for mirror in tuple(mirrors):
@@ -77,7 +79,7 @@ def _fetch_from_mirrors(known: KnownSet, file: KnownFile, mirrors: list[str], sc
             fault = _attempt(mirror + file.name, path, file)
             if fault is None:
                 return path
-            if isinstance(fault, UnreachableError):  # trying again would only double the wait of those who are offline
+            if isinstance(fault, UnreachableError):  # trying again would only double the wait when offline
                 break
         reason = str(fault).partition(". ")[0].replace(f"{scratch}{os.sep}", "")
         reasons.append(f"{urlsplit(mirror).netloc}: {reason}")
@@ -113,11 +115,11 @@ CONNECT_SECONDS, READ_SECONDS = 5.0, 10.0
 
 
 SLOW_SECONDS, SLOW_BYTES_PER_SECOND = 15.0, 8_000.0
-"""A mirror slower than this on average is given up, once it has had this many seconds."""
+"""After so many seconds, a mirror slower than this on average is given up."""
 
 
 MAXIMUM_FILE, MAXIMUM_ARCHIVE = 64 * 2**20, 640 * 2**20
-"""Bytes after which a download is given up; the largest files known have 26 and 562 million."""
+"""Most bytes of a download; the largest known files have 26 and 562 million."""
 
 
 _CHUNK = 2**16
@@ -128,11 +130,11 @@ class FetchError(Exception):
 
 
 class UnreachableError(FetchError):
-    """Nobody answers there at all."""
+    """The address does not answer at all."""
 
 
 def fetch(url: str, path: Path) -> None:
-    """Write what an address answers with to a file.
+    """Download an address to a file.
 
     Raises:
         FetchError: it cannot be reached, refuses, answers with a web page, or is silent, too slow or too large.
@@ -162,7 +164,7 @@ def _stream(url: str, path: Path) -> None:
             url,
             stream=True,
             timeout=(CONNECT_SECONDS, READ_SECONDS),
-            headers={"Accept-Encoding": "identity"},  # else a server may unpack, or pack again, what has a checksum
+            headers={"Accept-Encoding": "identity"},  # else a server may decompress or recompress what has a checksum
         ) as response,
         path.open("wb") as output,
     ):
@@ -174,7 +176,7 @@ def _stream(url: str, path: Path) -> None:
         _check_size(total or 0, limit)
         received, start = 0, time.monotonic()
         with _progress(url, total) as show:
-            # read1, unlike requests' own loops, returns what has come: a drip cannot hide behind a block
+            # read1, unlike requests' own loops, returns whatever has arrived: a slow drip shows
             while chunk := body.read1(_CHUNK):
                 received += len(chunk)
                 _check_size(received, limit)

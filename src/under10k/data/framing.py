@@ -1,4 +1,4 @@
-"""Any picture of a digit brought into the frame that MNIST was made with."""
+"""Framing: any picture of a digit scaled and centred as MNIST's were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where data sets lie on this machine, and whether their files are the ones expected."""
+"""Where data sets are on this machine, and whether their files are the expected ones."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def find_file(folder: Path, name: str) -> Path | None:
 
 
 def holds(kind: Callable[[], bool]) -> bool:
-    """Ask a path what it is; one that may not be looked at, or whose name is too long, is nothing."""
+    """Ask a path what it is; one that is not accessible, or has too long a name, is nothing."""
     try:
         return kind()
     except OSError:
@@ -73,7 +73,7 @@ def holds(kind: Callable[[], bool]) -> bool:
 
 
 def four_files(folder: Path) -> list[Path]:
-    """Find the four files of a folder by what their names contain, whatever else they contain."""
+    """Find the four files of a folder by the words in their names, whatever else is in them."""
     found: dict[tuple[str, str], dict[str, Path]] = {part: {} for part in _PARTS}
     try:
         paths = sorted(folder.iterdir(), key=lambda path: path.suffix == ".gz")  # the last is kept: it has a CRC
@@ -99,14 +99,14 @@ def _only(folder: Path, split: str, kind: str, paths: list[Path]) -> Path:
 
 
 def verify(path: Path, content: bytes, checksum: str) -> None:
-    """Check the bytes about to be used, `content` decompressed from `path`, against what is published of them."""
+    """Check the bytes about to be used, `content` decompressed from `path`, against the published checksum."""
     covers, _, _ = checksum.rpartition(":")
     if covers == "sha256":
         compare_checksum(path, checksum, hashlib.sha256(content).hexdigest())
     elif covers:
         file = path.read_bytes()
         if file[:2] != _GZIP:
-            return  # decompressed by somebody: there is no checksum of that
+            return  # decompressed by somebody: no checksum of that is published
         compare_checksum(path, checksum, digest_file(path, covers))
         if gzip.decompress(file) != content:
             raise DataError(f"file changed while it was read: {path}. try again")

@@ -116,7 +116,7 @@ WAYS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (0.7, [[(78, 4), (34, 10), (20, 44), (72, 42), (80, 4), (80, 4), (70, 56), (64, 100)]]),  # as a 4, closed
     ],
 }  # fmt: skip
-"""For each digit its ways of being written: how often, relative to the others, and the strokes."""
+"""The ways to write each digit: how often, relative to the others, and the strokes."""
 
 
 RASTER = 42
@@ -135,7 +135,7 @@ CHUNK = 1000
 
 
 def draw_digits(count: int, seed: int) -> Digits:
-    """Draw digits, as many of each class (give or take one), in shuffled order.
+    """Draw digits, equally many of each class (give or take one), in shuffled order.
 
     On one machine the same count and seed give the same bytes, whatever the number of threads; elsewhere a few grey
     levels may differ.
@@ -165,7 +165,7 @@ def _draw(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _write(ways: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the path of the pen for each way, no two alike: (N) -> (N, samples, 2), about the origin."""
+    """Return the path of the pen for each way, each a little different: (N) -> (N, samples, 2), about the origin."""
     templates = _templates()
     count, slots = len(ways), templates.points.shape[1]
 
@@ -187,9 +187,9 @@ def _write(ways: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _ink(points: Tensor, down: Tensor, width: Tensor, pressure: Tensor) -> Tensor:
-    """Draw paths (N, samples, 2) with pens of some `width`, in pixels of the frame: float (N, raster, raster).
+    """Draw paths (N, samples, 2) with pens of the given `width`, in pixels of the frame: float (N, raster, raster).
 
-    Each sample leaves a Gaussian spot, weighted by the length of path that it stands for. Their sum is 1 along the
+    Each sample leaves a Gaussian spot, weighted by the length of path that it represents. Their sum is 1 along the
     middle of a stroke and falls with the distance from it alone, so that it tells the distance. The `pressure` of each
     sample, about 1, multiplies its spot: strokes get the ragged edges that scanned ones have.
     """
@@ -220,13 +220,13 @@ class _Templates:
     """All ways of all digits as tensors: W ways of at most P control points, each drawn with K samples."""
 
     odds: Tensor
-    """How often each way is used for each digit: (10, W)."""
+    """How often each way is used for each digit, relative to its others: (10, W)."""
     points: Tensor
     """Control points, within [-0.5, 0.5], zero where a way has fewer: (W, P, 2)."""
     stroke: Tensor
     """The stroke that each control point belongs to: (W, P)."""
     curve: Tensor
-    """What each sample takes of each control point: (W, K, P)."""
+    """Weight of each control point in each sample: (W, K, P)."""
     down: Tensor
     """1 where the pen is down from one sample to the next, 0 where it is lifted: (W, K - 1)."""
 
@@ -238,7 +238,7 @@ class _Templates:
 
 @cache
 def _templates() -> _Templates:
-    """Lay out `WAYS` as tensors; samples are shared out among a way's strokes by length."""
+    """Lay out `WAYS` as tensors; samples are divided among a way's strokes by length."""
     ways = [(digit, odds, strokes) for digit in WAYS for odds, strokes in WAYS[digit]]
     slots = max(sum(map(len, strokes)) for _, _, strokes in ways)
     result = _Templates(
@@ -272,7 +272,7 @@ def _templates() -> _Templates:
 def _spline(points: int, steps: int = 64) -> Tensor:
     """Return the matrix that turns control points into a Catmull-Rom curve through them: (steps (P - 1), P).
 
-    Beyond its ends the curve is led by the end points' mirror images.
+    Beyond its ends the curve continues to the end points' mirror images.
     """
     mirrored = torch.zeros(points + 2, points)
     mirrored[1:-1] = torch.eye(points)

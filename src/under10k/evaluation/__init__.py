@@ -1,4 +1,4 @@
-"""What a trained network is worth: metrics, corruptions, intervals."""
+"""How well a trained network reads: metrics, corruptions, intervals."""
 
 from under10k.evaluation import corruptions
 from under10k.evaluation.corruptions import CORRUPTIONS, corrupt

@@ -1,4 +1,4 @@
-"""Images made worse at set strengths, to learn how far from its training data a network still reads.
+"""Images corrupted at set strengths, to measure how far from its training data a network still reads.
 
 The idea, and most of the list, are those of MNIST-C (Mu and Gilmer, 2019, arXiv 1906.02337); here each strength is a
 quantity with a unit, so the numbers are not those of its files.
@@ -24,24 +24,24 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way in which the image of a digit gets worse, and how far it is taken."""
+    """One way to corrupt the image of a digit, and its strengths."""
 
     name: str
     about: str
     """What it does, in one line."""
     unit: str
-    """What its strengths count."""
+    """Unit of the strengths."""
     strengths: tuple[float, ...]
-    """Five of them, growing; 0 would be the image itself."""
+    """Five, increasing; 0 would be the image itself."""
     effect: Callable[[Tensor, float, Generator], Tensor]
-    """Float (B, 28, 28) in [0, 1], strength, generator -> the same, where values may stray out of [0, 1]."""
+    """Float (B, 28, 28) in [0, 1], strength, generator -> the same, but values may leave [0, 1]."""
 
 
 def corrupt(images: Tensor, name: str, strength: float, generator: Generator) -> Tensor:
-    """Make images worse: uint8 (N, 28, 28) -> a new uint8 (N, 28, 28), on the same device.
+    """Corrupt images: uint8 (N, 28, 28) -> a new uint8 (N, 28, 28), on the same device.
 
-    `strength` is in the corruption's own unit, and 0 changes nothing. `generator` lives on the images' device and is
-    the only source of chance.
+    `strength` is in the corruption's own unit, and 0 changes nothing. All random numbers come from `generator`, which
+    is on the images' device.
 
     Raises:
         UsageError: no corruption has this name, the strength is negative or not finite, or torch's default type is not
@@ -95,7 +95,7 @@ def _shear(images: Tensor, percent: float, generator: Generator) -> Tensor:
 
 
 def _warp(images: Tensor, **changes: Tensor) -> Tensor:
-    """Move images by what is named of `affine_grid`'s values, and by nothing else."""
+    """Move images by the given values of `affine_grid`, and leave the others neutral."""
     none, one = images.new_zeros(len(images)), images.new_ones(len(images))
     still = {"angle": none, "scale_x": one, "scale_y": one, "shear": none, "shift_pixels": torch.stack((none, none))}
     return resample(images, affine_grid(images, **(still | changes)))
@@ -107,7 +107,7 @@ def _signs(images: Tensor, generator: Generator) -> Tensor:
 
 def _occlude(images: Tensor, side_pixels: float, generator: Generator) -> Tensor:
     side = round(side_pixels)
-    odds = images.flatten(1) + 1e-6  # any place will do where there is no ink
+    odds = images.flatten(1) + 1e-6  # where there is no ink any place will do
     centre = torch.multinomial(odds, 1, generator=generator).squeeze(1)
     first = (torch.stack((centre // SIDE, centre % SIDE)) - side // 2).clamp(0, SIDE - side)[..., None]
     places = torch.arange(SIDE, device=images.device)
@@ -124,9 +124,9 @@ def _thicken(images: Tensor, pixels: float, _: Generator) -> Tensor:
 
 
 def _discs(images: Tensor, diameter_pixels: float) -> Tensor:
-    """Read each image, between its pixels too, at points all over a disc about each pixel: (B, points, 28, 28).
+    """Sample each image, between its pixels too, at points all over a disc around each pixel: (B, points, 28, 28).
 
-    The least or greatest value there is the image eroded or dilated by the disc, which moves each edge by the radius.
+    The least or greatest of them is the image eroded or dilated by the disc, which moves each edge by the radius.
     """
     radius, device = diameter_pixels / 2, images.device
     rings = torch.linspace(0, radius, math.ceil(2 * radius) + 1, device=device)[1:]  # at most half a pixel apart
@@ -135,7 +135,7 @@ def _discs(images: Tensor, diameter_pixels: float) -> Tensor:
     points = torch.cat((images.new_zeros(1, 2), (rings[:, None, None] * circle).flatten(0, 1)))
     reach = math.ceil(radius)
     offsets = torch.arange(-reach, reach + 1, device=device)
-    nearness = (1 - (points[..., None] - offsets).abs()).clamp_min(0)  # bilinear: what a point takes of each pixel
+    nearness = (1 - (points[..., None] - offsets).abs()).clamp_min(0)  # bilinear: the weight of each pixel at a point
     kernels = nearness[:, 1, :, None] * nearness[:, 0, None, :]
     return F.conv2d(images.unsqueeze(1), kernels.unsqueeze(1), padding=reach)
 

@@ -19,11 +19,11 @@ from under10k.models import evaluating
 from under10k.text import to_html
 
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
-"""Indices of MNIST's test images whose label most people asked find wrong (Northcutt et al., arXiv 2103.14749)."""
+"""Indices of MNIST's test images whose label most people asked call wrong (Northcutt et al., arXiv 2103.14749)."""
 
 
 MNIST_TEST_SHA256 = "c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6b802b"
-"""`Digits.sha256` of MNIST's 10,000 test images: only there do the indices above mean anything."""
+"""`Digits.sha256` of MNIST's 10,000 test images: the indices above are of these alone."""
 
 
 CALIBRATION_BINS = 15
@@ -31,7 +31,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Metrics:
-    """What a model's logits on labelled images are worth; all measures derive from the two tensors, on the CPU."""
+    """Measures of a model's logits on labelled images, all derived from the two tensors, on the CPU."""
 
     logits: Tensor
     """float32 (N, 10)."""
@@ -63,27 +63,27 @@ class Metrics:
 
     @cached_property
     def correct(self) -> int:
-        """How many images are read right."""
+        """How many images are read correctly."""
         return int((self.predictions == self.labels).sum())
 
     @property
     def errors(self) -> int:
-        """How many are read wrong."""
+        """How many are misread."""
         return len(self.labels) - self.correct
 
     @property
     def accuracy(self) -> float:
-        """Share of images read right, a fraction."""
+        """Fraction of images read correctly."""
         return self.correct / len(self.labels)
 
     @property
     def interval(self) -> Interval:
-        """The accuracy with its 95 % Wilson interval: how far another draw of as many images could lie."""
+        """The accuracy with its 95 % Wilson interval: where another sample of as many images could be."""
         return wilson_interval(self.correct, len(self.labels))
 
     @cached_property
     def misread(self) -> Tensor:
-        """int64 (M): indices of the images read wrong, the surest mistakes first."""
+        """int64 (M): indices of the misread images, the most confident first."""
         wrong = (self.predictions != self.labels).nonzero().squeeze(1)
         sure = self.logits[wrong].softmax(dim=1).amax(dim=1)
         return wrong[sure.argsort(descending=True, stable=True)]
@@ -146,7 +146,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class CorruptionScore:
-    """How well a network reads images under one corruption."""
+    """A network's accuracy on images under one corruption."""
 
     corruption: Corruption
     accuracies: tuple[Interval, ...]
@@ -189,7 +189,7 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 500) -> T
 
 
 def evaluate(model: nn.Module, digits: Digits) -> Metrics:
-    """Score a model on labelled digits, which lie on the model's device or are moved there."""
+    """Score a model on labelled digits, which are moved to the model's device if need be."""
     device = like(model).device
     logits = predict_logits(model, digits.images.to(device)).clone()  # a copy that autograd may touch again
     return Metrics(logits, digits.labels.cpu())
@@ -200,8 +200,8 @@ def evaluate_corruptions(
 ) -> list[CorruptionScore]:
     """Score a model on labelled digits under each corruption at each of its strengths.
 
-    Chance starts from `seed` each time: a digit is pushed the same way at each strength, only further, and a score does
-    not depend on which others are asked for.
+    Random numbers start from `seed` each time: a digit is pushed the same way at each strength, only further, and a
+    score does not depend on which others are asked for.
 
     Raises:
         UsageError: no corruption has one of the names.
@@ -220,5 +220,5 @@ def evaluate_corruptions(
 
 
 def mean_corruption_accuracy(scores: Sequence[CorruptionScore]) -> float:
-    """Return the mean accuracy over all corruptions and strengths, a fraction: each corruption counts the same."""
+    """Return the mean accuracy over all corruptions and strengths, a fraction: each corruption counts equally."""
     return statistics.fmean(score.mean_accuracy for score in scores)

@@ -1,4 +1,4 @@
-"""What a number is worth: intervals over images and over seeds."""
+"""How certain a number is: intervals over images and over seeds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ROUNDING = 1e-12
-"""Deviations of fractions up to which they differ by rounding alone; one image in a million is 1e-6."""
+"""Fractions with a deviation up to this differ by rounding alone; one image in a million is 1e-6."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with the bounds of its 95 % confidence interval, infinite where nothing is known of them."""
+    """A value with the bounds of its 95 % confidence interval, infinite where they are unknown."""
 
     value: float
     low: float
@@ -38,7 +38,7 @@ def wilson_interval(successes: int, trials: int) -> Interval:
 def mean_interval(values: Sequence[float]) -> Interval:
     """Return the mean over seeds with its 95 % interval by Student's t.
 
-    The bounds of a single value, and of values that are all equal, are infinite: they tell nothing of their spread.
+    A single value, and values that are all equal, have infinite bounds: they say nothing about their spread.
     """
     mean = statistics.fmean(values)
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
@@ -51,12 +51,12 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 FEWEST_PAIRS = 3
-"""Pairs that a test takes at least: of two, a p says more about their luck than about what was compared."""
+"""Fewest pairs for a test: with two, p says more about luck than about what was compared."""
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How far one set of runs lies above another that had the same seeds."""
+    """How much better one set of runs is than another with the same seeds."""
 
     mean: Interval
     """Mean of the differences, with its 95 % interval."""

@@ -2,7 +2,7 @@
 
 from under10k.models.blocks import GlobalAveragePool, Residual
 from under10k.models.chance import DrawingFrom
-from under10k.models.registry import MODELS, count_parameters, create_model, evaluating, list_models, model_options
+from under10k.models.registry import MODELS, count_parameters, create_model, evaluating, list_models, require_model
 from under10k.models.summary import COLUMNS, Summary, summarise
 
 __all__ = [
@@ -16,6 +16,6 @@ __all__ = [
     "create_model",
     "evaluating",
     "list_models",
-    "model_options",
+    "require_model",
     "summarise",
 ]

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-Head = Literal["pool", "linear"]
-"""How a network ends: `pool` averages its last maps (the documents' way), `linear` flattens them into a fully
-connected layer, which still sees where on the map a feature lies."""
 
 
 def block(
@@ -17,8 +11,8 @@ def block(
 ) -> nn.Module:
     """Build a convolution without bias, then batch norm and ReLU in the order asked for, then dropout.
 
-    The bias is left out since batch norm subtracts it again. Dropout at a rate of 0 is left out altogether: its random
-    numbers cost more than the convolution. `pool` puts a max pool of 2 right behind the convolution, so that all else
+    The bias is left out since batch norm subtracts it again. Dropout at a rate of 0 is left out too: its random numbers
+    cost more than the convolution. `pool` puts a max pool of 2 right after the convolution, so that everything else
     works on a quarter of the values.
     """
     norm, relu = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
@@ -31,15 +25,15 @@ def block(
 
 
 def bare(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    """Build a convolution with nothing behind it: a change of width, or the last layer, whose maps are logits."""
+    """Build a convolution with nothing after it: a change of width, or the last layer, whose maps are logits."""
     return nn.Conv2d(inputs, outputs, kernel, bias=False)
 
 
 class Residual(nn.Module):
     """Adds a block's input to its output; costs no parameter.
 
-    Where an unpadded convolution has cut the borders the input is cut alike, and where the block has widened the
-    channels the input is filled up with zeros (option A of He et al., 2016, arXiv 1512.03385).
+    Where an unpadded convolution cuts off the borders, the input loses the same; where the block has more channels, the
+    input is padded with zeros (option A of He et al., 2016, arXiv 1512.03385).
     """
 
     def __init__(self, inner: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Random numbers of a training's own: torch's global generator belongs to all threads of a process."""
+"""Random numbers from a generator of one's own: all threads of a process share torch's global one."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _WITHOUT_GENERATOR = frozenset(
 
 
 class DrawingFrom(TorchFunctionMode):
-    """Have torch's functions, within a `with`, draw from one generator and leave the global one alone.
+    """Within a `with`, torch's functions draw from one generator and leave the global one alone.
 
-    The numbers are those that the global generator gives under the same seed. It holds for the current thread only.
+    The numbers are those that the global generator gives under the same seed. Other threads are not affected.
 
     Raises:
         UsageError: a network calls a function that takes no generator.
@@ -56,7 +56,7 @@ class DrawingFrom(TorchFunctionMode):
         if name == "dropout":
             return self._dropout(*args, **kwargs)
         if name in _WITHOUT_GENERATOR:
-            raise UsageError(f"chance that no seed decides: the network calls {name}. use torch.nn.Dropout, or none")
+            raise UsageError(f"random numbers without a seed: the network calls {name}. use torch.nn.Dropout, or none")
         if name in _DRAWING and kwargs.get("generator") is None:
             kwargs = {**kwargs, "generator": self._generator}
         return function(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""A network of ours, made to train fast: it pools early, in front of batch norm; 8,880 parameters."""
+"""Our own network, made to train fast: it pools early, before batch norm; 8,880 parameters."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from functools import partial
 
 from torch import nn
 
-from under10k.models.blocks import GlobalAveragePool, Head, bare, block, residual_if
+from under10k.models.blocks import GlobalAveragePool, bare, block, residual_if
+from under10k.recipes import Head
 
 
 def early(*, dropout: float = 0.02, residual: bool = False, head: Head = "pool") -> nn.Sequential:
     """Build `early`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10).
 
-    One wide 5x5 convolution sees the whole picture, and is pooled before anything else is done to it; all other work is
-    on maps of 12x12 and less: 0.65 million multiply-accumulates against the 1.93 million of `gap`. All widths are 16,
-    which fills a CPU's registers. `residual` and `head="linear"` (8,858 parameters) are the same as of `gap`.
+    One wide 5x5 convolution sees the whole picture and is pooled at once; all other work is on maps of 12x12 and
+    smaller: 0.65 million multiply-accumulates, against 1.93 million in `gap`. All widths are 16,
+    which fills a CPU's registers. `residual` and `head="linear"` (8,858 parameters) are as in `gap`.
     """
     conv = partial(block, dropout=dropout, norm_first=True)
     return nn.Sequential(

@@ -6,14 +6,15 @@ from functools import partial
 
 from torch import nn
 
-from under10k.models.blocks import GlobalAveragePool, Head, bare, block, residual_if
+from under10k.models.blocks import GlobalAveragePool, bare, block, residual_if
+from under10k.recipes import Head
 
 
 def gap(*, dropout: float = 0.02, residual: bool = False, head: Head = "pool") -> nn.Sequential:
     """Build `gap`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10).
 
     Each convolution but the last is followed by batch norm, ReLU, dropout, in this order. `residual` and
-    `head="linear"` (9,886 parameters) are variants of ours.
+    `head="linear"` (9,886 parameters) are our own variants.
     """
     conv = partial(block, dropout=dropout, norm_first=True)
     return nn.Sequential(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -14,14 +14,14 @@ from under10k.errors import UsageError, unknown_name
 from under10k.models.early import early
 from under10k.models.gap import gap
 from under10k.models.transition import transition
-from under10k.recipes import Recipe
+from under10k.recipes import Head
 from under10k.weights import find_weights, load_tensors, restore
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"early": early, "gap": gap, "transition": transition}
 
 
 PARAMETER_LIMIT = 10_000
-"""What the project is named for: each network, in each variant, has fewer parameters than this."""
+"""The project is named for this: each network, in each variant, has fewer parameters."""
 
 
 def list_models() -> list[str]:
@@ -29,17 +29,26 @@ def list_models() -> list[str]:
     return sorted(MODELS)
 
 
+def require_model(name: str) -> None:
+    """Check that there is a network of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not isinstance(name, str) or name not in MODELS:
+        raise unknown_name("model", name, MODELS)
+
+
 def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
-    """Build a network by name, with fresh weights drawn from torch's global generator, or with those that come along.
+    """Build a network by name, with fresh weights drawn from torch's global generator, or the bundled ones.
 
     Options are the architecture's own; all networks here take `dropout` (a rate in 0..1), `residual` (bool) and
     `head` ("pool" or "linear"). The model takes normalised float32 (B, 1, 28, 28) and returns logits float32 (B, 10).
 
     Raises:
-        UsageError: the name, or an option of it, is not known; or no weights of such a network come along.
+        UsageError: the name, or an option of it, is not known; or there are no bundled weights of such a network.
     """
-    if not isinstance(name, str) or name not in MODELS:
-        raise unknown_name("model", name, MODELS)
+    require_model(name)
     known = inspect.signature(MODELS[name]).parameters
     for option in options:
         if option not in known:
@@ -47,8 +56,8 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
     dropout = options.get("dropout", 0.0)
     if type(dropout) not in (float, int) or not 0 <= dropout < 1:
         raise UsageError(f"dropout out of range: {dropout}. give a rate from 0 up to, not including, 1")
-    if options.get("head", "pool") not in ("pool", "linear"):
-        raise unknown_name("head", options["head"], ("pool", "linear"))
+    if options.get("head", "pool") not in get_args(Head):
+        raise unknown_name("head", options["head"], get_args(Head))
     with torch.inference_mode(False):  # the caller's would keep the weights from ever being trained
         model = MODELS[name](**options).float()  # whatever torch's default type is
     if pretrained:
@@ -66,7 +75,7 @@ def _load_pretrained(model: nn.Module, name: str, options: Mapping[str, Any]) ->
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode for a while, then each of its parts back into its own mode."""
+    """Put a model into evaluation mode, then each of its parts back into its own mode."""
     before = [(part, part.training) for part in model.modules()]
     try:
         model.eval()
@@ -79,8 +88,3 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def count_parameters(model: nn.Module) -> int:
     """Return how many numbers the model learns."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def model_options(recipe: Recipe) -> dict[str, Any]:
-    """Return what `create_model` is given for a recipe: the one place where a model's options leave the recipe."""
-    return {"dropout": recipe.dropout, "residual": recipe.residual, "head": recipe.head}

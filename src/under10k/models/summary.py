@@ -28,9 +28,9 @@ class Layer:
     """Shape of one image's maps: (channels, height, width), or (features,)."""
     output: tuple[int, ...]
     weights: int
-    """Parameters of the layer itself, its bias among them where it has one."""
+    """Parameters of the layer itself, including its bias if it has one."""
     batch_norm: int
-    """Parameters of the batch norm behind it: scale and offset."""
+    """Parameters of the batch norm after it: scale and offset."""
     macs: int
     """Multiply-accumulates for one image; pools and batch norm are not counted."""
     receptive_field: int
@@ -78,7 +78,7 @@ COLUMNS = ("layer", "kernel", "input", "output", "weights", "norm", "MACs", "fie
 
 
 def summarise(model: nn.Module | str, name: str = "") -> Summary:
-    """Run one blank image through a model, where it is, and note what each layer does.
+    """Run one blank image through a model, on its own device, and record what each layer does.
 
     `model` is a network, or the name of one. The receptive field follows the longest way through it; a residual
     connection does not change it.
@@ -110,7 +110,7 @@ class _Tracer:
         self._field, self._stride = 1, 1
 
     def note(self, part: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
-        """Take down one layer: a forward hook."""
+        """Record one layer: a forward hook."""
         if isinstance(part, nn.BatchNorm2d):
             self.layers[-1].batch_norm = count_parameters(part)
             return

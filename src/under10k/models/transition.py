@@ -6,14 +6,15 @@ from functools import partial
 
 from torch import nn
 
-from under10k.models.blocks import Head, bare, block, residual_if
+from under10k.models.blocks import bare, block, residual_if
+from under10k.recipes import Head
 
 
 def transition(*, dropout: float = 0.02, residual: bool = False, head: Head = "pool") -> nn.Sequential:
     """Build `transition`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10).
 
-    Each convolution is followed by ReLU, batch norm, dropout, in this order; the one behind the average pool by batch
-    norm, ReLU, dropout, as its document's table has it. `residual` and `head="linear"` (9,952 parameters) answer the
+    Each convolution is followed by ReLU, batch norm, dropout, in this order; the one after the average pool by batch
+    norm, ReLU, dropout, as in its document's table. `residual` and `head="linear"` (9,952 parameters) answer the
     document's own list of what it lacks.
     """
     conv = partial(block, dropout=dropout, norm_first=False)

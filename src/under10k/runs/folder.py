@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from under10k.data import DataIdentity
 from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.files import naming, sweep_temporaries, write_atomically, write_json
 from under10k.recipes import Recipe
@@ -20,7 +21,7 @@ from under10k.runs.reading import BATCHES_HEAD, RunReader
 from under10k.runs.records import Batch, Epoch
 from under10k.runs.result import Result
 from under10k.typed import build
-from under10k.weights import load_tensors, save_tensors, save_weights
+from under10k.weights import Facts, load_tensors, save_tensors, save_weights
 
 KEPT_CHECKPOINTS = 2
 
@@ -42,10 +43,10 @@ class Run(RunReader):
             if path.is_symlink():
                 raise ModelError(f"a link in a run folder: {path}. put what it leads to in its place")
 
-    def begin(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
+    def begin(self, recipe: Recipe, data: DataIdentity, environment: Mapping[str, Any]) -> None:
         """Record what is about to be trained; the recipe last, since it marks the folder as a run."""
         self._checkpoints.mkdir(exist_ok=True)
-        write_json(self._environment_file, environment)
+        write_json(self._environment_file, {**environment, "data": asdict(data)})
         write_atomically(self._recipe_file, recipe.to_json() + "\n")
 
     def sweep_unbegun(self) -> None:
@@ -72,11 +73,11 @@ class Run(RunReader):
             ) from None
 
     def environment(self) -> dict[str, Any]:
-        """Return under what the run was begun."""
+        """Return the versions, the machine and the data that the run was begun with."""
         return self._read_object(self._environment_file)
 
     def result(self) -> Result | None:
-        """Return what the run came to; None while it is not finished."""
+        """Return the run's result; None until it is finished."""
         if not self._result_file.exists():
             return None
         value = self._read_object(self._result_file)
@@ -87,13 +88,16 @@ class Run(RunReader):
                 f"damaged result: {self._result_file}. remove it, then: {resume_command(self.folder)}"
             ) from None
 
-    def data(self) -> dict[str, str]:
-        """Return `name` and `sha256` of the data that the run was begun on; the name is a known one or a folder."""
+    def data(self) -> DataIdentity:
+        """Return which data the run was begun on.
+
+        Raises:
+            ModelError: its record is missing or damaged.
+        """
         try:
-            data = self.environment()["data"]
-            return {key: str(data[key]) for key in ("name", "sha256")}
-        except (KeyError, TypeError):
-            raise ModelError(f"damaged file: {self._environment_file} names no data. train again") from None
+            return build(DataIdentity, self.environment().get("data"), "data", ignore_unknown=True)
+        except UsageError as error:
+            raise ModelError(f"damaged file: {self._environment_file} names no data ({error}). train again") from None
 
     def write_history(self, epochs: list[Epoch]) -> None:
         """Replace all of `metrics.jsonl`."""
@@ -109,7 +113,7 @@ class Run(RunReader):
         """Cut `batches.csv` down to the first `kept` batches, then add some.
 
         Raises:
-            ModelError: there are not so many.
+            ModelError: there are fewer.
         """
         if kept:
             self._cut_batches(kept)
@@ -153,7 +157,7 @@ class Run(RunReader):
         """Return the newest checkpoint that is whole, or None where none was written yet.
 
         Raises:
-            ModelError: there are checkpoints, but none can be used; it names the newest one's fault.
+            ModelError: there are checkpoints, but none can be used; the error is the newest one's.
         """
         sweep_temporaries(self.folder)
         sweep_temporaries(self._checkpoints)
@@ -167,9 +171,9 @@ class Run(RunReader):
             raise fault
         return None
 
-    def save_model(self, model: nn.Module, facts: Mapping[str, Any]) -> None:
+    def save_model(self, model: nn.Module, facts: Facts) -> None:
         """Write the run's weights."""
-        save_weights(self.model_file, model, facts)
+        save_weights(self.model_file, model, asdict(facts))
 
     def _checkpoint_files(self) -> list[Path]:
         """Newest first."""
@@ -212,7 +216,7 @@ def check_unused(folder: Path) -> None:
     """Refuse a folder that exists and holds anything but a lock.
 
     Raises:
-        UsageError: it does; if that is a run, it says how to go on with it.
+        UsageError: it does; if that is a run, it says how to resume it.
     """
     if folder.is_dir() and any(not entry.name.startswith(".lock") for entry in folder.iterdir()):
         remedy = f"continue it with: {resume_command(folder)}; or" if Run.is_run(folder) else "please"
@@ -220,7 +224,7 @@ def check_unused(folder: Path) -> None:
 
 
 def resume_command(folder: Path) -> str:
-    """Return the command that goes on with a run, ready to be pasted into a shell."""
+    """Return the command that resumes a run, ready to paste into a shell."""
     return f"under10k train --resume {shlex.quote(str(folder))}"
 
 

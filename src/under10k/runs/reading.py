@@ -47,7 +47,7 @@ class RunReader:
         """Return the epochs so far, up to a line that a killed process left half-written.
 
         Raises:
-            ModelError: a line that is whole is no epoch.
+            ModelError: a complete line is not an epoch.
         """
         epochs = []
         for number, line in enumerate(self._read(self._metrics_file).splitlines(), start=1):
@@ -68,10 +68,10 @@ class RunReader:
         """Return the steps so far, up to the last checkpoint.
 
         Raises:
-            ModelError: the run was trained by a under10k that recorded none, or a line is no batch.
+            ModelError: the run was trained by a version that recorded none, or a line is not a batch.
         """
         if self.is_run(self.folder) and not self._batches_file.exists():
-            raise ModelError(f"no batches: {self.folder} is of a under10k that recorded none. train it again")
+            raise ModelError(f"no batches: {self.folder} was trained by a version that recorded none. train it again")
         head, *lines = self._read(self._batches_file).splitlines(keepends=True) or [""]
         if lines and not lines[-1].endswith("\n"):
             del lines[-1]  # a killed process left it half-written
@@ -99,7 +99,8 @@ class RunReader:
             return Batch(int(epoch), int(step), loss, accuracy, rate)
         except ValueError:
             raise ModelError(
-                f"damaged file: {self._batches_file}, line {number} is no batch. restore it from a copy, or train again"
+                f"damaged file: {self._batches_file}, line {number} is not a batch. "
+                "restore it from a copy, or train again"
             ) from None
 
     def _read(self, path: Path) -> str:
@@ -121,7 +122,7 @@ class RunReader:
                 f"cannot read: {path} ({error.strerror}). give a run's folder, and see that it is readable"
             ) from None
         except UnicodeDecodeError:
-            raise ModelError(f"damaged file: {path} is no text. train again") from None
+            raise ModelError(f"damaged file: {path} is not text. train again") from None
 
 
 def no_run(folder: Path, missing: str) -> ModelError:

@@ -1,4 +1,4 @@
-"""What a run writes down on the way: epochs, batches, the position of a training."""
+"""What a run records on the way: epochs, batches, the position of a training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from under10k.typed import Typed
 
 ScoredSet = Literal["test", "validation"]
-"""What is scored after each epoch, where anything is."""
+"""The images that are scored after each epoch, if any are."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Epoch(Typed):
     epoch: int
     """Counted from 1."""
     train_loss: float
-    """Mean over the epoch's batches as they were trained on: deformed, with dropout, by the weights of the moment."""
+    """Mean over the epoch's batches as they were trained on: deformed, with dropout, with the weights at each step."""
     train_accuracy: float
     """A fraction, counted on the same batches."""
     scored_set: ScoredSet | None
@@ -75,7 +75,7 @@ class Position(Typed):
     loss_sum: float = 0.0
     """Sum of the losses of the steps so far in the epoch."""
     correct: int = 0
-    """Training images read right so far in the epoch."""
+    """Training images classified correctly so far in the epoch."""
     seen: int = 0
     """Training images trained on so far in the epoch."""
     epoch_seconds: float = 0.0

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from under10k.data import DataIdentity
 from under10k.recipes import Protocol
 from under10k.runs.reading import RunReader
 from under10k.runs.records import History
@@ -15,7 +16,7 @@ from under10k.typed import Typed
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Result(Typed):
-    """What a finished run came to: `result.json`."""
+    """The result of a finished run: `result.json`."""
 
     recipe: str
     model: str
@@ -33,7 +34,7 @@ class Result(Typed):
     validation_accuracy: float | None = None
     """Of the kept weights, under `held-out`."""
     last_accuracy: float | None = None
-    """On the scored set after the last epoch, whichever was kept; None under `fixed`, which scores none on the way."""
+    """On the scored set after the last epoch, whichever was kept; None under `fixed`, which scores no epoch."""
     test_accuracy: float
     """Of the kept weights, a fraction."""
     test_interval_95: tuple[float, float]
@@ -44,8 +45,7 @@ class Result(Typed):
     calibration_error: float
     seconds: dict[str, float]
     """`load`, `train`, `evaluate`, `total`."""
-    data: dict[str, str]
-    """`name` and `sha256`."""
+    data: DataIdentity
     device: str
     run_dir: str
 

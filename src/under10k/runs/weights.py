@@ -173,7 +173,7 @@ def recorded_data(run: Path | None) -> str:
     """
     if run is None or not Run.is_run(run):
         return "auto"
-    name = Run(run).data()["name"]
+    name = Run(run).data().name
     if name not in DATASETS and not Path(name).is_dir():
         raise DataError(f"the data of {run} is gone: {name}. give data=FOLDER")
     return name

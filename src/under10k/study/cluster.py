@@ -47,7 +47,7 @@ ANSWER_SECONDS = 30.0
 
 
 START_SECONDS = 120.0
-"""Longest wait for a Ray of this machine to start."""
+"""Longest wait for Ray on this machine to start."""
 
 
 Files = dict[str, bytes]
@@ -55,7 +55,7 @@ Files = dict[str, bytes]
 
 
 def check_installed() -> None:
-    """Tell early whether Ray is there.
+    """Check early that Ray is installed.
 
     Raises:
         UsageError: it is not.
@@ -65,7 +65,7 @@ def check_installed() -> None:
 
 
 class RayEngine:
-    """Trains as tasks of a Ray cluster: the one at `address`, or one of this machine alone, as long as it is needed.
+    """Trains as tasks of a Ray cluster: the one at `address`, or one on this machine alone, for as long as needed.
 
     Nodes need no shared disk: the data set goes to them through Ray, the files of a run come back as values. Ray is
     talked to in a process of its own, which it ends at once where it loses the cluster.
@@ -96,7 +96,7 @@ class RayEngine:
         """Train the jobs wherever there is room; Ray itself runs a task again whose worker or node has died."""
         left = len(jobs)
         try:
-            with suppress(OSError):  # the cluster has gone already, as the first answer will tell
+            with suppress(OSError):  # the cluster is gone already, as the first answer will show
                 self._pipe.send((list(jobs), pack(dataset)))
             while left and not signals.received:
                 if self._pipe.poll(POLL_SECONDS):
@@ -123,7 +123,7 @@ class RayEngine:
         return re.sub(r"^\[.*?\] \S+:\d+:\s*", "", said[-1]) if said else "no answer"
 
     def _end(self) -> None:
-        """Let Ray's process end the tasks under way and itself."""
+        """Let Ray's process end its tasks and itself."""
         try:
             self._pipe.close()
             self._process.join(STOP_SECONDS)
@@ -148,7 +148,7 @@ _LOG = "log"
 def _make_private_folder() -> tempfile.TemporaryDirectory[str]:
     """Make a temporary folder for all that Ray writes, which others on this machine cannot enter."""
     place = os.environ.get("RAY_TMPDIR") or ("/tmp" if sys.platform == "darwin" else None)  # noqa: S108
-    # macOS' own has so long a path that Ray's sockets would find no room behind it
+    # the path of macOS' own is too long for Ray's sockets
     return tempfile.TemporaryDirectory(prefix="under10k-", dir=place, ignore_cleanup_errors=True)
 
 
@@ -169,7 +169,7 @@ def _explain(said: str) -> str:
 def _drive(pipe: Connection, needs: _Needs, folder: str) -> None:
     """Hand jobs out to Ray and outcomes back, until all are done or the pipe ends; all that Ray's process does."""
     if sys.platform != "win32":
-        os.setpgrp()  # what Ray starts must not hear Ctrl-C either
+        os.setpgrp()  # what Ray starts must not receive Ctrl-C either
     log = os.open(Path(folder) / _LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream in (1, 2):  # Ray prints on both
         os.dup2(log, stream)
@@ -200,7 +200,7 @@ def _connect(needs: _Needs, folder: str) -> Any:
         options = {
             "num_cpus": needs.workers * needs.threads,
             "include_dashboard": False,
-            "_temp_dir": str(Path(folder) / "ray"),  # which it opens to everyone; the folder around it stays closed
+            "_temp_dir": str(Path(folder) / "ray"),  # which it opens to everyone; the folder around it stays private
         }
     import ray
 
@@ -221,7 +221,7 @@ def _count_slots(ray: Any, needs: _Needs) -> int:
 
 
 def _distribute(ray: Any, pipe: Connection, jobs: Sequence[Job], packed: dict[str, Any], needs: _Needs) -> None:
-    """Have every job trained somewhere, and send back what has become of each."""
+    """Have every job trained somewhere, and send back the outcomes."""
     far = ray.remote(
         num_cpus=needs.threads,
         num_gpus=int(needs.gpu),
@@ -253,13 +253,13 @@ def _collect(ray: Any, reference: Any, job: Job) -> tuple[Outcome, Files]:
 
 
 def _train_far(job: Job, packed: dict[str, Any], threads: int) -> tuple[Outcome, Files]:
-    """Train one run in a folder of this node, and return what has become of it with the folder's files."""
+    """Train one run in a folder of this node, and return the outcome with the folder's files."""
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory(prefix="under10k-") as name:
         near = replace(job, folder=Path(name) / job.folder.name)
         try:
             outcome = run_one(near, unpack(packed))
-        except StoppedError as stopped:  # the node is shut down, or the study is stopped
+        except StoppedError as stopped:  # the node is shutting down, or the study is stopped
             raise InterruptedError(str(stopped)) from None
         files = {path.name: path.read_bytes() for path in near.folder.glob("[!.]*") if path.is_file()}
     return replace(outcome, job=job, error=outcome.error.replace(str(near.folder), str(job.folder))), files
@@ -271,7 +271,7 @@ def _write(outcome: Outcome, files: Files) -> Outcome:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, wait_seconds=STOP_SECONDS):
-            # first what makes it a run, which other engines too can go on with, should this one be killed here
+            # first what makes it a run, which any engine can resume, should this one be killed here
             for name in sorted(files, key=lambda name: (name != "environment.json", name != "recipe.json")):
                 if name != "result.json":
                     write_atomically(folder / name, files[name])

@@ -1,4 +1,4 @@
-"""Where the runs of a study are trained: in this process, or in worker processes on this machine."""
+"""Engines that train the runs of a study: in this process, or in worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STOP_SECONDS = 60.0
 
 
 SAVE_SECONDS = 8.0
-"""Longest wait, once a study is stopped, for all its workers to save; a run killed then goes on from its checkpoint."""
+"""Longest wait, once a study is stopped, for all its workers to save; a run killed then resumes from its checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Job:
     """One run of a study, to be trained."""
 
     variant: str
-    """The label of what is trained."""
+    """The label of its recipe in the plan."""
     recipe: Recipe
     """With the run's seed."""
     folder: Path
@@ -65,13 +65,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has become of a job: a result, or the one line that says why there is none."""
+    """The outcome of a job: a result, or one line that says why there is none."""
 
     job: Job
     result: Result | None = None
     error: str = ""
     note: str = ""
-    """What a person should know besides, such as a damaged folder that was set aside."""
+    """A warning, such as about a damaged folder that was set aside."""
 
 
 Outcomes = Generator[Outcome, None, None]
@@ -81,17 +81,17 @@ class Engine(Protocol):
     """A place where runs are trained, several at a time."""
 
     slots: int
-    """Runs that are trained at the same time."""
+    """How many runs are trained at a time."""
 
     def run(self, jobs: Sequence[Job], dataset: Dataset, signals: StopSignals) -> Outcomes:
-        """Train each job and yield its outcome as soon as it is there; end early once a signal is received."""
+        """Train each job and yield its outcome as soon as there is one; end early once a signal is received."""
         ...
 
 
 def run_one(job: Job, dataset: Dataset, reports: Sequence[Report] = ()) -> Outcome:
-    """Train one run, from its start or from where it stands, and return what has become of it.
+    """Train one run, from its start or its last checkpoint, and return the outcome.
 
-    Whatever fails the run is part of the outcome, so that the others go on; only a stop is raised.
+    An error is part of the outcome, so that the other runs go on; only a stop is raised.
 
     Raises:
         StoppedError: SIGINT or SIGTERM arrived; the state is saved.
@@ -121,7 +121,7 @@ def run_one(job: Job, dataset: Dataset, reports: Sequence[Report] = ()) -> Outco
 
 
 def _has_begun(folder: Path) -> bool:
-    """Tell whether a run folder, made if need be, holds anything to go on with, once nobody is at work there."""
+    """Tell whether a run folder, made if need be, holds anything to resume, once nobody is at work there."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, wait_seconds=STOP_SECONDS):  # a worker whose driver was killed may be saving its last step
         Run(folder).sweep_unbegun()
@@ -154,7 +154,7 @@ class SerialEngine:
         self.threads = threads
 
     def run(self, jobs: Sequence[Job], dataset: Dataset, signals: StopSignals) -> Outcomes:
-        """Train each job; a signal is the training's as long as one goes on."""
+        """Train each job; a signal belongs to the training under way."""
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
@@ -169,7 +169,7 @@ class SerialEngine:
 
 
 class ProcessEngine:
-    """Trains in worker processes on this machine; one that dies is replaced, and its run goes on where it stood."""
+    """Trains in worker processes on this machine; one that dies is replaced, and its run is resumed."""
 
     def __init__(self, workers: int, threads: int) -> None:
         self.slots, self.threads = workers, threads
@@ -208,10 +208,10 @@ class ProcessEngine:
 
 
 def spawn(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
-    """Start a process that is given one end of a pipe and the arguments, and return it with the other end.
+    """Start a process with one end of a pipe and the arguments, and return it with the other end.
 
-    It never hears Ctrl-C, which a terminal sends to all: it is for the driver to end it in order, by closing the pipe.
-    It imports what the arguments need and not the caller's script, which needs no `if __name__ == "__main__"`.
+    It never receives Ctrl-C, which a terminal sends to all: the driver ends it in order, by closing the pipe. It
+    imports what the arguments need and not the caller's script, which needs no `if __name__ == "__main__"`.
     """
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in the middle of their work
     ours, theirs = context.Pipe()
@@ -232,7 +232,7 @@ class _Worker:
             self.process, self.pipe = spawn(_serve, threads)
 
     def receive(self) -> Outcome | None:
-        """Return the outcome of the job; None where the worker has only come up, and gets its data and the job."""
+        """Return the outcome of the job; None if the worker has just started, and is sent its data and the job."""
         outcome: Outcome | None = self.pipe.recv()
         if outcome is None:
             self.pipe.send(pack(self._dataset))
@@ -240,23 +240,23 @@ class _Worker:
         return outcome
 
     def give(self, job: Job | None) -> None:
-        """Hand out the next job; without one, let the worker go."""
+        """Send the next job; without one, let the worker end."""
         self.job = job
         if job is None:
             self.pipe.close()
             return
-        with suppress(OSError):  # it has died just now, as `receive` will find
+        with suppress(OSError):  # it has just died, as `receive` will find
             self.pipe.send(job)
 
     def autopsy(self) -> str:
-        """Say what a worker died of."""
+        """Return what the worker died of."""
         self.process.join(STOP_SECONDS)
         code = self.process.exitcode
         return f"worker died (signal {-code})" if code and code < 0 else f"worker died (exit code {code})"
 
 
 def _dismiss(workers: Sequence[_Worker]) -> None:
-    """Let workers save what they are at and end; kill those that do not, or all of them where a signal is repeated."""
+    """Let workers save their runs and end; kill those that do not, or all of them if a signal is repeated."""
     try:
         for worker in workers:
             worker.pipe.close()
@@ -270,27 +270,27 @@ def _dismiss(workers: Sequence[_Worker]) -> None:
 
 
 def _serve(pipe: Connection, threads: int) -> None:
-    """Train what comes through the pipe until it ends; the whole life of a worker process."""
+    """Train the jobs that come through the pipe until it ends; the whole life of a worker process."""
     torch.set_num_threads(threads)
     with suppress(EOFError, OSError):  # the pipe has ended: the driver closed it, or is gone
         pipe.send(None)
         dataset = unpack(pipe.recv())
         while True:
             try:
-                outcome = run_one(pipe.recv(), dataset, [_Tether(pipe)])
+                outcome = run_one(pipe.recv(), dataset, [_StopWhenAlone(pipe)])
             except StoppedError as stopped:
                 sys.exit(stopped.exit_code)
             pipe.send(outcome)
 
 
-class _Tether(Report):
-    """Stops a training, saved, once the driver's end of the pipe is closed, as that of a killed driver is."""
+class _StopWhenAlone(Report):
+    """Stops a training, saved, once the driver's end of the pipe is closed, as by its death."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
 
     def step(self, position: Position, batch: Batch) -> None:
-        """Feel whether the driver is still there: where it is not there is an end to read, on Windows an error."""
+        """Check that the driver is still there: if not, there is an end of file to read, on Windows an error."""
         try:
             gone = self.pipe.poll()
         except OSError:
@@ -300,7 +300,7 @@ class _Tether(Report):
 
 
 def pack(dataset: Dataset) -> dict[str, Any]:
-    """Return a data set as arrays; tensors would travel through shared memory, of which containers have little."""
+    """Return a data set as arrays; tensors would go through shared memory, of which containers have little."""
     halves = [(digits.images.cpu().numpy(), digits.labels.cpu().numpy()) for digits in (dataset.train, dataset.test)]
     return {"name": dataset.name, "note": dataset.note, "halves": halves}
 
@@ -327,7 +327,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 @contextmanager
 def _blocked(number: signal.Signals) -> Iterator[None]:
-    """Hold a signal back, for good from the processes started meanwhile; Windows has no such thing."""
+    """Block a signal, for good in the processes started meanwhile; Windows cannot."""
     if sys.platform == "win32":
         yield
         return
@@ -341,9 +341,9 @@ def _blocked(number: signal.Signals) -> Iterator[None]:
 
 @contextmanager
 def _hidden_script() -> Iterator[None]:
-    """Keep processes started meanwhile from importing the caller's script, which would run the whole of it again."""
+    """Keep processes started meanwhile from importing the caller's script, which would run all of it again."""
     script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")  # of no file, as that of an interactive Python
+    sys.modules["__main__"] = ModuleType("__main__")  # without a file, as in an interactive Python
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What a study is of: recipes, in every combination of overridden fields, and seeds."""
+"""The plan of a study: recipes, in every combination of overridden fields, and seeds."""
 
 from __future__ import annotations
 
@@ -7,50 +7,45 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
+from under10k.data import DataIdentity
 from under10k.errors import ModelError, UsageError
-from under10k.models import DrawingFrom, count_parameters, create_model, model_options
+from under10k.models import DrawingFrom, count_parameters, create_model, require_model
 from under10k.recipes import Recipe, as_recipe, override
+from under10k.typed import Between, Typed, build
 
 SEEDS = 20
-"""Seeds of a study, where none are asked for."""
+"""Seeds of a study by default."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a study is of: `plan.json`."""
+class Plan(Typed):
+    """Recipes, seeds, threads and data of a study: `plan.json`."""
 
     variants: dict[str, Recipe]
     """Recipes by their labels; the first is what the others are compared with."""
-    seeds: int
+    seeds: Annotated[int, Between(1, 100_000)]
     """Each variant is trained under the seeds 0 to `seeds - 1`."""
-    threads: int
+    threads: Annotated[int, Between(1, 1024)]
     """Threads of each run, on which the last bits of its numbers depend."""
-    data: dict[str, str]
-    """`name` and `sha256`."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.seeds <= 100_000:
-            raise UsageError(f"seeds out of range: {self.seeds}. give at least 1 and at most 100,000")
-        if not 1 <= self.threads <= 1024:
-            raise UsageError(f"threads out of range: {self.threads}. give at least 1 and at most 1,024")
+    data: DataIdentity
 
     def grown(self, wanted: Plan, folder: Path) -> Plan:
-        """Return a plan of all that is in this one, of the study in `folder`, and in what is wanted now.
+        """Return the plan of the study in `folder`, this one, with what is wanted now added.
 
         Raises:
-            UsageError: they are of different data or thread counts, or have different recipes of one name.
+            UsageError: they have different data or thread counts, or different recipes of one name.
         """
         changes = [
             (f"{label} was another recipe", "give this one another name")
             for label in self.variants.keys() & wanted.variants.keys()
             if self.variants[label] != wanted.variants[label]
         ]
-        if self.data["sha256"] != wanted.data["sha256"]:
-            changes.append((f"its data was {self.data['name']}, of other content", "give that"))
+        if self.data.sha256 != wanted.data.sha256:
+            changes.append((f"its data was {self.data.name}, of other content", "give that"))
         if self.threads != wanted.threads:
             changes.append((f"its runs have other threads, {self.threads} each", f"give --threads {self.threads}"))
         for change, remedy in changes:
@@ -67,17 +62,15 @@ def read_plan(folder: Path) -> Plan | None:
     """
     path = folder / "plan.json"
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-        variants = {str(label): Recipe.from_json(json.dumps(recipe)) for label, recipe in plan["variants"].items()}
-        if not variants:
+        plan = build(Plan, json.loads(path.read_text(encoding="utf-8")), "plan", ignore_unknown=True)
+        if not plan.variants:
             raise ValueError("it has no recipe")
-        data = {key: str(plan["data"][key]) for key in ("name", "sha256")}
-        return Plan(variants, int(plan["seeds"]), int(plan["threads"]), data)
+        return plan
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ModelError(f"cannot read: {path} ({error.strerror}). choose another folder") from None
-    except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except (RecursionError, ValueError) as error:
         raise ModelError(
             f"cannot read the plan: {path} ({error}). "
             "use the under10k that wrote it, restore it from a copy, or choose another folder"
@@ -101,17 +94,17 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
             label = " ".join([recipe.name, *sorted(f"{name}={_write_value(value)}" for name, value in fields.items())])
             if label in variants or recipe in variants.values():
                 raise UsageError(f"twice in one study: {label}. give each recipe and value once, recipes by own names")
-            parameters_of(recipe)  # an unknown model is refused before anything is written
+            require_model(recipe.model)  # before anything is written
             variants[label] = recipe
     return variants
 
 
 def _write_value(value: Any) -> str:
-    """Write a value for a label: 1 and 1.0 alike, since a field takes both for the same."""
+    """Write a value for a label: 1 and 1.0 alike, since they are the same to a field."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value).removesuffix(".0")
 
 
 def parameters_of(recipe: Recipe) -> int:
-    """Return how many numbers a recipe's network learns; `UsageError` where there is no such model."""
+    """Return how many parameters a recipe's network has; `UsageError` where there is no such model."""
     with DrawingFrom(torch.Generator()):  # the caller's chance is kept
-        return count_parameters(create_model(recipe.model, **model_options(recipe)))
+        return count_parameters(create_model(recipe.model, **recipe.model_options()))

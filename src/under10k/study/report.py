@@ -1,4 +1,4 @@
-"""What a person sees of a study while it goes on and at its end."""
+"""Reports of a study: on the console while it runs, and at its end."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ class StudyReport:
         self._slots = 0
 
     def begin(self, folder: Path) -> None:
-        """Say which study goes on, before anything that takes time."""
+        """Say which study this is, before anything that takes time."""
         self.say(f"study [bold]{literal(str(folder))}[/]")
 
     def start(self, study: Study, note: str, slots: int) -> None:
-        """Say what is studied on what, and show the bar; `slots` runs go on at a time, none where all are finished."""
+        """Say what is studied, on what, and show the bar; `slots` runs are trained at a time, 0 if all are finished."""
         plan, done = study.plan, len(study.outcomes)
         self.say_note(note)
         size = f"{_count(len(plan.variants), 'recipe')} x {_count(plan.seeds, 'seed')}"
         share = f"{_count(plan.threads, 'thread')} a run" + (f", {slots} at a time" if slots else "")
-        self.say(f"{size}, data [bold]{literal(plan.data['name'])}[/]; {share}")
+        self.say(f"{size}, data [bold]{literal(plan.data.name)}[/]; {share}")
         if done:
             self.say(f"{done} of {study.planned} runs are finished already")
         self._slots = slots
         self._move(study)
 
     def outcome(self, outcome: Outcome, study: Study) -> None:
-        """Say what has become of a run."""
+        """Print the outcome of a run."""
         self.say_note(outcome.note)
         self.say(f"{_line(outcome)} ({len(study.outcomes)} of {study.planned})")
         self._move(study)
 
     def finish(self, study: Study, note: str) -> None:
-        """Take the bar away and print what the study comes to."""
+        """Remove the bar and print the results."""
         self.close()
         for part in describe_study(study):
             self.say(part)
@@ -68,16 +68,16 @@ class StudyReport:
         self.say_note(note)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.clear()
 
     def say_note(self, note: str) -> None:
-        """Print what nobody should miss."""
+        """Print a warning."""
         if note:
             self.say(f"[bold yellow]{literal(note)}[/]")
 
     def say(self, what: str | Table) -> None:
-        """Print; where the output is gone, a closed pipe or a full disk, go on in silence."""
+        """Print; where the output is gone, a closed pipe or a full disk, keep silent."""
         self._bar.clear()
         try:
             self.console.print(what, soft_wrap=isinstance(what, str))
@@ -93,7 +93,7 @@ class StudyReport:
         self._bar.draw(ended / study.planned, Part(description), Part(self._estimate(study), rank=1))
 
     def _estimate(self, study: Study) -> str:
-        """Say how long the rest will take, by the mean of the runs so far."""
+        """Return how long the rest will take, by the mean of the runs so far."""
         seconds = [outcome.result.seconds["total"] for outcome in study.outcomes.values() if outcome.result]
         if not seconds:
             return ""
@@ -102,13 +102,13 @@ class StudyReport:
 
 
 class WarningStudyReport(StudyReport):
-    """Prints, on standard error, what nobody should miss, and nothing else."""
+    """Prints warnings on standard error, and nothing else."""
 
     def say(self, what: str | Table) -> None:
         """Print nothing."""
 
     def say_note(self, note: str) -> None:
-        """Print what nobody should miss."""
+        """Print a warning."""
         if note:
             print(f"warning: {printable(note)}", file=sys.stderr)
 
@@ -124,7 +124,7 @@ def _line(outcome: Outcome) -> str:
 
 
 def describe_study(study: Study) -> Iterator[str | Table]:
-    """Yield what a study comes to, tables and lines, readable on 80 columns."""
+    """Yield the results of a study, tables and lines, readable on 80 columns."""
     rows = study.rows
     for protocol in dict.fromkeys(row.protocol for row in rows):
         yield _accuracy_table(protocol, [row for row in rows if row.protocol == protocol])

@@ -1,4 +1,4 @@
-"""A study folder: its plan, its finished runs, and what they come to."""
+"""A study folder: its plan, its finished runs, and their results."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from under10k.recipes import Protocol
 from under10k.runs import Result, Run, load_model
 from under10k.study.engines import Job, Outcome, set_aside
 from under10k.study.plan import Plan, parameters_of
-from under10k.study.scores import Comparison, Row, compare, score, summarise_runs
+from under10k.study.scores import Comparison, Row, compare_runs, score, summarise_runs
 from under10k.text import to_html
 from under10k.typed import Typed
 from under10k.version import __version__
 
 
 class Study:
-    """A study folder: its plan, and what has become of its runs so far."""
+    """A study folder: its plan, and the outcomes of its runs so far."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder, self.plan = folder, plan
@@ -59,7 +59,7 @@ class Study:
 
     @property
     def rows(self) -> list[Row]:
-        """The table: what the finished runs of each variant come to."""
+        """The table: the results of each variant."""
         failed = [outcome.job.variant for outcome in self.failures]
         return [
             summarise_runs(
@@ -72,7 +72,7 @@ class Study:
     def comparisons(self) -> list[Comparison]:
         """Every other variant against the first, paired by seed."""
         reference, *others = self.plan.variants
-        return [compare(reference, self.results(reference), other, self.results(other)) for other in others]
+        return [compare_runs(reference, self.results(reference), other, self.results(other)) for other in others]
 
     def results(self, variant: str) -> dict[int, Result]:
         """Return the finished runs of a variant by their seeds."""
@@ -80,7 +80,7 @@ class Study:
         return {seed: outcome.result for seed, outcome in found if outcome and outcome.result}
 
     def jobs(self, device: str = "auto") -> list[Job]:
-        """Return every run, seed after seed, so that a table on the way compares like with like."""
+        """Return every run, seed after seed, so that an unfinished table compares like with like."""
         return [
             Job(label, replace(recipe, seed=seed), self.folder / "runs" / f"{_file_name(label)}-s{seed}", device)
             for seed in range(self.plan.seeds)
@@ -88,15 +88,15 @@ class Study:
         ]
 
     def add(self, outcome: Outcome) -> None:
-        """Take in what has become of a run."""
+        """Add the outcome of a run."""
         self.outcomes[outcome.job.variant, outcome.job.recipe.seed] = outcome
 
     def take_finished(self) -> Iterator[str]:
-        """Take in the runs that are finished on disk; set aside what is damaged, and yield a sentence about it."""
+        """Add the runs that are finished on disk; set aside what is damaged, and yield a sentence about each."""
         versions: Counter[str] = Counter()
         for job in self.jobs():
             try:
-                result = _read_finished(job, self.plan.data["sha256"])
+                result = _read_finished(job, self.plan.data.sha256)
             except ModelError as error:
                 yield set_aside(job.folder, str(error))
             else:
@@ -105,7 +105,10 @@ class Study:
                     versions[str(Run(job.folder).environment().get("under10k", "unknown"))] += 1
         del versions[__version__]
         for version, count in sorted(versions.items()):
-            yield f"kept as they are: {count} finished runs of under10k {version}. to compare within one, begin anew"
+            yield (
+                f"kept as they are: {count} finished runs of under10k {version}. "
+                "to compare within one version, start a new study"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plan, runs, rows and comparisons as plain values, for JSON."""
@@ -145,7 +148,7 @@ class Study:
             save_tradeoff(panels, self.folder / "tradeoff.png")
 
     def _ended(self) -> Iterator[tuple[str, int]]:
-        """Variant and seed of the runs that have ended, in the order of the table."""
+        """Yield variant and seed of the runs that have ended, in the order of the table."""
         every = itertools.product(self.plan.variants, range(self.plan.seeds))
         return (key for key in every if key in self.outcomes)
 
@@ -162,7 +165,7 @@ def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float
         if not any(point.is_finished for point in found):
             raise ModelError(
                 f"no study to read: no run of {folder} is finished. "
-                f"go on with it: under10k study --out {shlex.quote(str(folder))}"
+                f"resume it: under10k study --out {shlex.quote(str(folder))}"
             )
         points += found
     return _gather_points(points)
@@ -190,7 +193,7 @@ class _Point(Typed):
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is anything of it to show."""
+        """Whether there is anything to show."""
         return self.score is not None and self.seconds is not None
 
 
@@ -243,14 +246,14 @@ def _read_finished(job: Job, data_sha256: str) -> Result | None:
     """Return the result of a finished run; None where it is not finished.
 
     Raises:
-        ModelError: it is damaged, or not the run that is wanted.
+        ModelError: it is damaged, or another run than planned.
     """
     run = Run(job.folder)
     result = run.result()
     if result is None:
         return None
     score(result)
-    if run.recipe() != job.recipe or run.data()["sha256"] != data_sha256:
+    if run.recipe() != job.recipe or run.data().sha256 != data_sha256:
         raise ModelError(f"another run: {job.folder} has another recipe or other data than the study")
     load_model(job.folder)
     return result

@@ -1,4 +1,4 @@
-"""What runs under many seeds come to: a row a recipe, and paired comparisons."""
+"""Statistics of runs under many seeds: a row for each recipe, and paired comparisons."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Results = Mapping[int, Result]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What a study found about one variant; accuracies are fractions, and None where no run is finished."""
+    """The results of one variant; accuracies are fractions, and None where no run is finished."""
 
     variant: str
     model: str
@@ -29,29 +29,29 @@ class Row:
     runs: int
     """Runs planned."""
     n: int
-    """Runs finished, which is what all that follows is about."""
+    """Runs finished; all that follows is about these."""
     failed: int
     mean: float | None
     deviation: float | None
     """Standard deviation over seeds; None for fewer than two runs."""
     interval_95: tuple[float, float] | None
-    """None for fewer than two runs, or where all have the same score."""
+    """None for fewer than two runs, or if all have the same score."""
     best: float | None
     worst: float | None
     target_accuracy: float | None
     reached: int
     """Runs that reached the target."""
     median_target_epoch: float | None
-    """Median epoch of reaching it, where a run that did not counts as later than any; None if that is the median."""
+    """Median epoch of reaching it; a run that did not counts as later than any. None if that is the median."""
     mean_seconds: float | None
     """Of a whole run."""
     best_minus_last: float | None
-    """Under `watched`, what keeping the best epoch instead of the last adds to the mean."""
+    """Under `watched`, how much keeping the best epoch instead of the last adds to the mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """How far a variant lies above the first one, over the seeds that both have finished."""
+    """How much better a variant is than the first one, over the seeds that both have finished."""
 
     variant: str
     reference: str
@@ -59,11 +59,11 @@ class Comparison:
     difference: float | None = None
     """Mean difference of the scores, a fraction."""
     interval_95: tuple[float, float] | None = None
-    """None for a single pair, or where all differ alike."""
+    """None for a single pair, or if all differences are equal."""
     p: float | None = None
-    """Of Student's paired test, two-sided; None for fewer than three pairs, or where all differ alike."""
+    """Of Student's paired test, two-sided; None for fewer than three pairs, or if all differences are equal."""
     reason: str = ""
-    """Why there is no difference to tell."""
+    """Why there is no difference, if there is none."""
 
 
 def score(result: Result) -> float:
@@ -108,7 +108,7 @@ def summarise_runs(variant: str, recipe: Recipe, parameters: int, runs: int, fai
     )
 
 
-def compare(reference: str, ours: Results, variant: str, theirs: Results) -> Comparison:
+def compare_runs(reference: str, ours: Results, variant: str, theirs: Results) -> Comparison:
     """Compare the runs of a variant, `theirs`, with those of the reference that had the same seeds."""
     seeds = sorted(ours.keys() & theirs.keys())
     if not seeds:

@@ -41,22 +41,22 @@ def run_study(
     address: str | None = None,
     report: StudyReport | None = None,
 ) -> Study:
-    """Train every recipe, in every combination of overridden fields, under every seed, and return what came of it.
+    """Train every recipe, in every combination of overridden fields, under every seed, and return the study.
 
     Everything is kept in `folder`, by default `studies/<recipes>`. What is finished there is not trained again: the
-    study goes on, and grows by what is new. `seeds`, 20 by default, counts from seed 0; `overrides` maps fields, named
-    as on the command line, to their values. `engine` is `processes` on this machine, `serial` in this process, or `ray`
-    on the cluster at `address`; `workers` runs are trained at a time, each on `threads` threads. A run that fails is
-    among the study's `failures`, and is tried again the next time.
+    study is resumed, and grows by what is new. `seeds`, 20 by default, counts from seed 0. `overrides` maps fields,
+    named as on the command line, to their values. `engine` is `processes` on this machine, `serial` in this process, or
+    `ray` on the cluster at `address`; `workers` runs are trained at a time, each on `threads` threads. A run that fails
+    is listed in the study's `failures`, and is tried again next time.
 
     Raises:
         UsageError: a recipe, field, value, engine or device that is not there, or a folder of another study.
         DataError: the data is missing or damaged.
         ModelError: the folder's plan is damaged.
-        StoppedError: SIGINT or SIGTERM arrived; what was under way is saved.
-        BusyError: another process goes on with the study.
+        StoppedError: SIGINT or SIGTERM arrived; the runs under way are saved.
+        BusyError: another process is at work on the study.
     """
-    means = Means(engine, device, workers, threads, address)
+    execution = Execution(engine, device, workers, threads, address)
     recipes = [recipes] if isinstance(recipes, str | Recipe) else recipes
     variants = expand(recipes, overrides or {})
     place = Path(folder) if folder else Path("studies") / "-".join(as_recipe(given).name for given in recipes)
@@ -67,35 +67,35 @@ def run_study(
             f"nothing to study: no recipe was given, and {place} holds none. write: under10k study default"
         )
     _refuse_foreign(place)
-    if (place / ".lock").exists():  # refuse one in use before the data are read, which takes its time
+    if (place / ".lock").exists():  # refuse one in use before the data are read, which takes time
         with locked(place):
             pass
     report.begin(place)
-    dataset = as_dataset(data if data is not None else known.data["name"] if known else "auto")
+    dataset = as_dataset(data if data is not None else known.data.name if known else "auto")
     wanted = Plan(
         variants,
         seeds if seeds is not None else (known.seeds if known else SEEDS),
-        means.choose_threads(known),
-        {"name": dataset.name, "sha256": dataset.sha256()},
+        execution.choose_threads(known),
+        dataset.identity(),
     )
     _make_folder(place)
     with locked(place):
         known = read_plan(place)
         study = Study(place, known.grown(wanted, place) if known else wanted)
-        _train_missing(study, dataset, means, report)
+        _train_missing(study, dataset, execution, report)
     return study
 
 
-def _train_missing(study: Study, dataset: Dataset, means: Means, report: StudyReport) -> None:
-    """Train what is not finished, and write and show what the whole comes to."""
+def _train_missing(study: Study, dataset: Dataset, execution: Execution, report: StudyReport) -> None:
+    """Train the unfinished runs, then save and show the results."""
     sweep_temporaries(study.folder)
     for note in study.take_finished():
         report.say_note(note)
     study.save_plan()
-    jobs = [job for job in study.jobs(means.run_device) if (job.variant, job.recipe.seed) not in study.outcomes]
-    engine = means.create_engine(study.plan.threads) if jobs else None
+    jobs = [job for job in study.jobs(execution.run_device) if (job.variant, job.recipe.seed) not in study.outcomes]
+    engine = execution.create_engine(study.plan.threads) if jobs else None
     try:
-        with StopSignals() as signals:  # from before anything is shown: whoever sees it may stop it
+        with StopSignals() as signals:  # before anything is shown: whoever sees it may stop it
             report.start(study, dataset.note, engine.slots if engine else 0)
             if engine:
                 with closing(engine.run(jobs, dataset, signals)) as outcomes:
@@ -106,7 +106,7 @@ def _train_missing(study: Study, dataset: Dataset, means: Means, report: StudyRe
         if signals.received and len(study.outcomes) < study.planned:
             raise StoppedError(
                 f"stopped: {len(study.outcomes)} of {study.planned} runs have ended. "
-                f"resume with: {means.resume_command(study.folder)}",
+                f"resume with: {execution.resume_command(study.folder)}",
                 signals.received,
             )
         study.save_all()
@@ -116,13 +116,13 @@ def _train_missing(study: Study, dataset: Dataset, means: Means, report: StudyRe
 
 
 @dataclass(frozen=True)
-class Means:
-    """Where and how the runs of a study are trained, whatever they are."""
+class Execution:
+    """Engine, device, workers and threads of a study."""
 
     engine: str = "processes"
     device: str = "auto"
     workers: int | None = None
-    """Runs at a time; None for as many as the cores have room for."""
+    """Runs at a time; None for as many as there are cores for."""
     threads: int | None = None
     """Threads a run."""
     address: str | None = None
@@ -145,11 +145,11 @@ class Means:
 
     @property
     def run_device(self) -> str:
-        """The device of each run; a Ray task has a GPU only where it was asked for."""
+        """The device of each run; a Ray task has a GPU only if asked for."""
         return "cpu" if self.engine == "ray" and self.device == "auto" else self.device
 
     def choose_threads(self, known: Plan | None) -> int:
-        """Return the threads of each run: those asked for, else those that the study was begun with."""
+        """Return the threads of each run: those asked for, else those of the study so far."""
         if self.threads or known:
             return self.threads or (known.threads if known else 1)
         return torch.get_num_threads() if self.engine == "serial" else 1
@@ -165,8 +165,8 @@ class Means:
         return RayEngine(workers, threads, self.address, gpu)
 
     def resume_command(self, folder: Path) -> str:
-        """Return the command that goes on with a study, ready to be pasted into a shell."""
-        options = [f"--{name} {value}" for name, value in asdict(self).items() if value != getattr(Means, name)]
+        """Return the command that resumes a study, ready to paste into a shell."""
+        options = [f"--{name} {value}" for name, value in asdict(self).items() if value != getattr(Execution, name)]
         return " ".join(["under10k study --out", shlex.quote(str(folder)), *options])
 
 
@@ -185,7 +185,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that is there and holds anything but a study."""
+    """Refuse a folder that exists and holds anything but a study."""
     try:
         found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
         foreign = [] if read_plan(folder) else found  # in this order: another study may be beginning here

@@ -2,7 +2,9 @@
 
 from under10k.training.report import PROTOCOL_NOTES, ConsoleReport, Report, TensorBoardReport, WarningReport
 from under10k.training.signals import StopSignals
-from under10k.training.trainer import Trainer, train
+from under10k.training.start import train
+from under10k.training.steps import batch_size_of, count_steps, trained_count
+from under10k.training.trainer import Trainer
 
 __all__ = [
     "ConsoleReport",
@@ -12,5 +14,8 @@ __all__ = [
     "TensorBoardReport",
     "Trainer",
     "WarningReport",
+    "batch_size_of",
+    "count_steps",
     "train",
+    "trained_count",
 ]

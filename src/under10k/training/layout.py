@@ -1,4 +1,4 @@
-"""The same network, arranged so that it trains faster: weights, names and results stay, but for rounding."""
+"""The same network, arranged so that it trains faster: weights, names and results stay the same, up to rounding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rearrange(model: nn.Module) -> nn.Module:
 
 
 def _pool_before_relu(model: nn.Module) -> None:
-    """Let a ReLU that a max pool follows come behind it: the same values and gradients, from a quarter of the work."""
+    """Move each ReLU before a max pool to after it: the same values and gradients for a quarter of the work."""
     if not isinstance(model, nn.Sequential):
         return
     for index, (before, pool) in enumerate(itertools.pairwise(model)):
@@ -29,7 +29,7 @@ def _pool_before_relu(model: nn.Module) -> None:
 
 
 def _lay_out(model: nn.Module) -> None:
-    """Put the weights into the memory layout that is fastest.
+    """Put the weights into the fastest memory layout.
 
     Convolutions are fastest with channels last. But on a CPU, with channels last, batch norm's backward pass takes the
     channels beyond the last full register one at a time: 8 channels take twelve times as long as in the default layout.

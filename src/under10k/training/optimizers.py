@@ -17,8 +17,8 @@ from under10k.recipes import Recipe
 class Average:
     """An exponential moving average of a model's parameters and batch-norm statistics, as a model of its own.
 
-    `torch.optim.swa_utils.AveragedModel` with what can be prepared done once: fourteen times as fast, which for a
-    network of this size is 3 % of a step.
+    `torch.optim.swa_utils.AveragedModel` with its preparation done once: fourteen times as fast, which saves
+    3 % of a step for a network of this size.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -32,7 +32,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, *, first: bool) -> None:
-        """Take in the model's weights as they are now; the first time, in place of the untrained ones."""
+        """Blend in the model's current weights; the first time, replace the untrained ones."""
         if first:
             for averaged, current in zip(self._averaged, self._current, strict=True):
                 averaged.copy_(current)
@@ -43,9 +43,9 @@ class Average:
 
 
 class SGD:
-    """`torch.optim.SGD` by its functional form, with as much of its interface as a training needs.
+    """`torch.optim.SGD` in its functional form, with the part of its interface that a training needs.
 
-    The update is PyTorch's own, to the last bit. But to make any `torch.optim.Optimizer` imports PyTorch's compiler,
+    The update is PyTorch's own, to the last bit. But making any `torch.optim.Optimizer` imports PyTorch's compiler,
     which takes longer than a tenth of a whole training here.
     """
 
@@ -57,7 +57,7 @@ class SGD:
         self._buffers: list[Tensor | None] = [None] * len(self.param_groups[0]["params"])
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for parameter in self.param_groups[0]["params"]:
             parameter.grad = None
 
@@ -88,7 +88,7 @@ class SGD:
         return {"state": state, "param_groups": []}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a saved momentum, which is copied to the weights' device and memory layout."""
+        """Restore a saved momentum, copied to the weights' device and memory layout."""
         for number, state in state_dict["state"].items():
             buffer = torch.empty_like(self.param_groups[0]["params"][number])
             self._buffers[number] = buffer.copy_(state["momentum_buffer"])

@@ -1,4 +1,4 @@
-"""What a person sees of a training while it runs and at its end."""
+"""Reports of a training: on the console, and as TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from under10k.data import DataIdentity
 from under10k.errors import missing_library
 from under10k.recipes import Recipe
 from under10k.runs import Batch, Epoch, Position, Result
@@ -20,22 +21,30 @@ from under10k.text import printable
 
 
 class Report:
-    """Is told what happens in a training, and by itself does nothing with it."""
+    """Callbacks of a training; the base class ignores them."""
 
-    def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
-        """Training of so many `steps` in all is about to begin, or to go on, at `position`."""
+    def start(
+        self,
+        recipe: Recipe,
+        data: DataIdentity,
+        environment: dict[str, Any],
+        steps: int,
+        position: Position,
+        folder: Path,
+    ) -> None:
+        """Training is about to start, or to resume, at `position`; `steps` is the number of all its steps."""
 
     def step(self, position: Position, batch: Batch) -> None:
-        """A step has ended; `position` is the one after it."""
+        """A step has ended; `position` is after it."""
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
-        """An epoch has ended; `best` where it is the best so far on the scored set."""
+        """An epoch has ended; `best` if it is the best so far on the scored set."""
 
     def finish(self, result: Result) -> None:
         """The run is finished."""
 
     def close(self) -> None:
-        """The training has ended, in whatever way, perhaps before it started; this may be called more than once."""
+        """The training has ended, for whatever reason, perhaps before it started; may be called more than once."""
 
 
 class ConsoleReport(Report):
@@ -47,18 +56,25 @@ class ConsoleReport(Report):
         self._epochs = 0
         """Of the recipe; 0 where no training has begun."""
 
-    def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
-        """Say what is trained on what, then show the bar."""
+    def start(
+        self,
+        recipe: Recipe,
+        data: DataIdentity,
+        environment: dict[str, Any],
+        steps: int,
+        position: Position,
+        folder: Path,
+    ) -> None:
+        """Say what is trained, on what, then show the bar."""
         self._epochs, self._steps = recipe.epochs, steps
         self._before, self._began = position.total_steps, time.monotonic()
-        data = environment["data"]
-        if data["note"]:
-            self._say(f"[bold yellow]{literal(data['note'])}[/]")
+        if data.note:
+            self._say(f"[bold yellow]{literal(data.note)}[/]")
         self._say(
             f"recipe [bold]{recipe.name}[/]: model {recipe.model}, {recipe.protocol} protocol, seed {recipe.seed}"
         )
         self._say(
-            f"data [bold]{literal(data['name'])}[/]: {data['train']:,} training images, {data['test']:,} test images; "
+            f"data [bold]{literal(data.name)}[/]: {data.train:,} training images, {data.test:,} test images; "
             f"{environment['device_name']}, {environment['threads']} threads"
         )
         if position.epoch or position.step:
@@ -84,16 +100,16 @@ class ConsoleReport(Report):
         self._print_epoch(epoch, best)
 
     def finish(self, result: Result) -> None:
-        """Take the bar away and print the closing table."""
+        """Remove the bar and print the closing table."""
         self.close()
         if not self._epochs:
             self._say("finished already: nothing was done")
         self._say(result_table(result))
-        if result.data["note"]:
-            self._say(f"[bold yellow]{literal(result.data['note'])}[/]")
+        if result.data.note:
+            self._say(f"[bold yellow]{literal(result.data.note)}[/]")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.clear()
 
     def _print_epoch(self, epoch: Epoch, best: bool) -> None:
@@ -105,7 +121,7 @@ class ConsoleReport(Report):
         self._say(line)
 
     def _say(self, what: str | Table) -> None:
-        """Print; where the output is gone, a closed pipe or a full disk, go on training in silence."""
+        """Print; where the output is gone, a closed pipe or a full disk, keep training in silence."""
         self._bar.clear()
         try:
             self.console.print(what, soft_wrap=isinstance(what, str))
@@ -114,12 +130,20 @@ class ConsoleReport(Report):
 
 
 class WarningReport(Report):
-    """Prints, on standard error, what nobody should miss, and nothing else."""
+    """Prints warnings on standard error, and nothing else."""
 
-    def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
-        """Say where the data is another than may be expected."""
-        if environment["data"]["note"]:
-            print(f"warning: {printable(environment['data']['note'])}", file=sys.stderr)
+    def start(
+        self,
+        recipe: Recipe,
+        data: DataIdentity,
+        environment: dict[str, Any],
+        steps: int,
+        position: Position,
+        folder: Path,
+    ) -> None:
+        """Warn where the data may not be what was expected."""
+        if data.note:
+            print(f"warning: {printable(data.note)}", file=sys.stderr)
 
 
 class TensorBoardReport(Report):
@@ -133,7 +157,15 @@ class TensorBoardReport(Report):
         self._create_writer = SummaryWriter
         self._writers: list[Any] = []
 
-    def start(self, recipe: Recipe, environment: dict[str, Any], steps: int, position: Position, folder: Path) -> None:
+    def start(
+        self,
+        recipe: Recipe,
+        data: DataIdentity,
+        environment: dict[str, Any],
+        steps: int,
+        position: Position,
+        folder: Path,
+    ) -> None:
         """Open the event files; what a killed process wrote beyond the checkpoint is hidden by TensorBoard's purge."""
         for place, done in ("tensorboard", position.epoch), ("tensorboard/batches", position.total_steps):
             self._writers.append(self._create_writer(str(folder / place), purge_step=done + 1))
@@ -179,7 +211,7 @@ def result_table(result: Result) -> Table:
         ("epochs", f"{result.epochs}, weights of epoch {result.kept_epoch} kept"),
         ("parameters", f"{result.parameters:,} ({result.model})"),
         ("time", f"{seconds['total']:.1f} s: {times}"),
-        ("data", result.data["name"]),
+        ("data", result.data.name),
         ("files", result.run_dir),
     ]
     if result.target_accuracy is not None:

@@ -11,9 +11,9 @@ from typing import Any
 class StopSignals:
     """Catches SIGINT, SIGTERM and SIGHUP once, so that a step can end and be saved; a second one exits at once.
 
-    Within another, as a training's within its study's, a signal belongs to both, whichever of them received it.
+    When nested, a training's inside its study's, both see a signal, whichever of them received it.
 
-    SIGHUP, which a closed terminal sends, stays ignored where it is, as under `nohup`.
+    SIGHUP, which a closed terminal sends, stays ignored if it already is, as under `nohup`.
     """
 
     _of_thread = threading.local()
@@ -42,7 +42,7 @@ class StopSignals:
 
     @classmethod
     def request(cls) -> None:
-        """Stop the training of this thread as SIGTERM would; once asked, asking again is nothing more."""
+        """Stop this thread's training as SIGTERM would; asking again changes nothing."""
         innermost = cls._innermost()
         if innermost and innermost.received is None:
             innermost.received = signal.SIGTERM

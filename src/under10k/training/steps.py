@@ -1,4 +1,4 @@
-"""What a step takes: its learning rate, its random numbers, its images."""
+"""What a step takes: its learning rate, its random numbers, its images; and how many steps there are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,47 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+
+from under10k.recipes import Recipe
+
+# --- how many ----------------------------------------------------------------------------------------------------
+
+
+def trained_count(recipe: Recipe, images: int) -> int:
+    """Return how many of a data set's training images are trained on: all, or all but those held out.
+
+    Held out is the last sixth: 10,000 of MNIST's 60,000.
+    """
+    return images - max(1, images // 6) if recipe.protocol == "held-out" else images
+
+
+def images_of(recipe: Recipe, images: int, epoch: int) -> int:
+    """Return how many of so many images to train on an epoch, counted from 0, takes its batches from."""
+    return images - int(images * recipe.skip_easy) if epoch > 0 else images
+
+
+def batch_size_of(recipe: Recipe, images: int, epoch: int) -> int:
+    """Return how many images each step of an epoch has: fewer than the recipe's only where there are no more."""
+    return min(recipe.batch_size, images_of(recipe, images, epoch))
+
+
+def steps_of(recipe: Recipe, images: int, epoch: int) -> int:
+    """Return how many steps an epoch has; images left over wait for the next shuffle."""
+    return images_of(recipe, images, epoch) // batch_size_of(recipe, images, epoch)
+
+
+def count_steps(recipe: Recipe, images: int) -> int:
+    """Return the steps of all epochs, on so many images."""
+    return sum(steps_of(recipe, images, epoch) for epoch in range(recipe.epochs))
+
+
+# --- the learning rate -------------------------------------------------------------------------------------------
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Return the learning rate of one step, counted from 0, of `steps`."""
+    schedule, peak = recipe.schedule, recipe.optimizer.lr
+    return one_cycle(step, steps, peak=peak, warmup=schedule.warmup) if schedule.name == "one-cycle" else peak
 
 
 def one_cycle(step: int, steps: int, *, peak: float, warmup: float) -> float:
@@ -21,14 +62,16 @@ def one_cycle(step: int, steps: int, *, peak: float, warmup: float) -> float:
     return peak * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
 
 
-def skip_easy(order: Tensor, losses: Tensor, share: float) -> Tensor:
-    """Return `order` without a share of its images: those that come first in it among the easiest, twice as many.
+# --- images and chance -------------------------------------------------------------------------------------------
 
-    `order` is int64 (N), a permutation; `losses` is float32 (N), the loss when an image was last trained on, the
-    largest number for one that never was; `share` is a fraction, 0 to 0.5. Half of the easiest images are skipped,
-    by the chance in `order`, and all others stay: they come up more often than in the data, and no loss is scaled
-    up to make good for the skipped. InfoBatch (Qin et al., 2024, arXiv 2303.04947) draws among the easy images too,
-    but scales.
+
+def skip_easy(order: Tensor, losses: Tensor, share: float) -> Tensor:
+    """Drop `share` of the images: of the `2 * share` with the smallest loss, those that come first in `order`.
+
+    `order` is int64 (N), a random permutation; `losses` is float32 (N), the loss when an image was last trained on, the
+    largest number for one that never was; `share` is a fraction, 0 to 0.5. All other images stay, so they come up more
+    often than in the data; no loss is scaled up to make up for the skipped. InfoBatch (Qin et al., 2024,
+    arXiv 2303.04947) draws among the easy images too, but scales.
     """
     count = int(len(order) * share)
     easy = torch.zeros(len(order), dtype=torch.bool, device=order.device)
@@ -47,4 +90,5 @@ def mix_seed(purpose: str, seed: int, epoch: int = 0, step: int = 0) -> int:
 
 
 def shuffle(count: int, seed: int, epoch: int) -> Tensor:
+    """Return the images of an epoch in random order: int64 (count)."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(mix_seed("order", seed, epoch)))

@@ -1,16 +1,16 @@
-"""The trained weights that come along: NAME.safetensors in this folder, and beside each its card, NAME.md.
+"""The bundled weights: NAME.safetensors in this folder, and beside each its card, NAME.md.
 
-And what every weights file says of itself, these and others'.
+And what every weights file, bundled or not, says of itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
 
 from under10k.errors import unknown_name
-from under10k.typed import Between, Typed
+from under10k.recipes import Dropout, Head
+from under10k.typed import Typed
 
 FOLDER = Path(__file__).parent
 
@@ -19,9 +19,9 @@ FOLDER = Path(__file__).parent
 class Options(Typed):
     """The options of an architecture."""
 
-    dropout: Annotated[float, Between(0, 0.99)] = 0.0
+    dropout: Dropout = 0.0
     residual: bool = False
-    head: Literal["pool", "linear"] = "pool"
+    head: Head = "pool"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Facts(Typed):
     """Name of the recipe that it was trained by."""
     seed: int | None = None
     protocol: str | None = None
-    """How its test accuracy came about; `under10k.recipes.Protocol`."""
+    """How its test accuracy was measured; `under10k.recipes.Protocol`."""
     data_sha256: str | None = None
     """`Dataset.sha256` of what it was trained on."""
 

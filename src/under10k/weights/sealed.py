@@ -38,8 +38,8 @@ _DAMAGES = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, Re
 def save_tensors(path: Path, kind: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors and JSON-able facts as one safetensors file, atomically.
 
-    The facts lie in the file's metadata, with the format's version and a SHA-256 over facts and tensors, which
-    safetensors itself has none of. Equal content gives equal bytes.
+    The facts are in the file's metadata, with the format's version and a SHA-256 of facts and tensors, since
+    safetensors has no checksum. Equal content gives equal bytes.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     described = {"format": FORMAT_VERSION, "kind": kind, "facts": dict(facts)}
@@ -150,7 +150,7 @@ def restore(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None
 def _read(path: Path) -> bytes:
     try:
         with open_ordinary(path, MAXIMUM_BYTES, ModelError) as file:
-            return file.read(MAXIMUM_BYTES)  # what grows meanwhile is cut off, and does not match its checksum
+            return file.read(MAXIMUM_BYTES)  # a file that grows meanwhile is cut off, and fails its checksum
     except OSError as error:
         raise ModelError(f"cannot read: {path} ({error.strerror}). give a run folder or a weights file") from None
 
@@ -158,7 +158,7 @@ def _read(path: Path) -> bytes:
 def _is_finite(tensor: Tensor) -> bool:
     try:
         return bool(torch.isfinite(tensor).all())
-    except NotImplementedError:  # a type too exotic to be checked is none that under10k writes
+    except NotImplementedError:  # under10k writes no type too exotic to be checked
         return False
 
 

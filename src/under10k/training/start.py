@@ -1,0 +1,159 @@
+"""The beginning of a training: what is checked before the first step, and the one function that trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+
+from under10k.data import Dataset, DataSource, as_dataset
+from under10k.errors import DataError, Under10kError, UsageError
+from under10k.files import as_path, locked, sweep_temporaries
+from under10k.machine import keep_freed_memory, pick_device, require_float32
+from under10k.models import require_model
+from under10k.recipes import Recipe, as_recipe
+from under10k.runs import Result, Run, check_unused, create_run_folder, resume_command
+from under10k.training.checkpoint import require_equal
+from under10k.training.report import ConsoleReport, Report
+from under10k.training.signals import StopSignals
+from under10k.training.steps import images_of, trained_count
+from under10k.training.trainer import Trainer, draw_curves
+
+
+def train(
+    recipe: str | Recipe,
+    data: DataSource = "auto",
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    *,
+    device: str = "auto",
+    reports: Sequence[Report] | None = None,
+) -> Result:
+    """Train a recipe to its result, from the first step or from where a stopped run stands.
+
+    `recipe` is a `Recipe` or the name of one. `data` is a known name, a folder of four IDX files, a `Dataset`, or a
+    pair (train, test): each a pair (images, labels) of arrays or tensors, or a torch data set of (image, label), with
+    images (N, 28, 28) or (N, 1, 28, 28), uint8 or float from 0 to 1. Everything is written to `run_dir`, by default
+    the first free `runs/<recipe>-s<seed>`; `resume` continues the run there. `reports` are called at each step and
+    epoch; by default one prints, and an empty list keeps quiet.
+
+    Raises:
+        UsageError: a device or model that is not there, a run folder in use by another run, or a default type of
+            torch's other than float32.
+        DataError: the data is missing, damaged, or too little.
+        ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count.
+        DivergedError: loss or gradient is no longer finite; the last checkpoint is kept.
+        StoppedError: SIGINT, SIGTERM or SIGHUP arrived; the state is saved.
+        BusyError: another process trains in `run_dir`.
+        Under10kError: the disk is full or not writable; the error says how to resume.
+
+    Trainings in several threads of a process do not disturb each other: none draws from torch's global generator. Only
+    the main thread hears signals.
+    """
+    started = time.perf_counter()
+    reports = [ConsoleReport()] if reports is None else reports
+    with _closing(reports):
+        chosen = pick_device(device)
+        folder = None if run_dir is None else as_path(run_dir, "a folder")
+        with _undisturbed(chosen):
+            return _train(as_recipe(recipe), data, folder, resume, chosen, reports, started)
+
+
+def _train(
+    recipe: Recipe,
+    data: DataSource,
+    asked: Path | None,
+    resume: bool,
+    device: torch.device,
+    reports: Sequence[Report],
+    started: float,
+) -> Result:
+    keep_freed_memory()
+    require_model(recipe.model)  # before anything is written
+    if resume:
+        finished = _finished(recipe, asked)
+        if finished:
+            for report in reports:
+                report.finish(finished)
+            return finished
+    elif asked and not (asked / ".lock").exists():  # else another training may be at work there, as the lock will tell
+        check_unused(asked)
+    dataset = as_dataset(data)
+    _check_enough(recipe, dataset)
+    folder = asked if resume and asked else create_run_folder(recipe, asked)
+    with locked(folder), StopSignals() as signals:
+        if not resume:
+            check_unused(folder)
+        try:
+            trainer = Trainer(recipe, dataset, device, Run(folder), reports, started)
+            trainer.begin(resume)
+            trainer.fit(signals)
+            return trainer.finish()
+        except OSError as error:
+            if not Run.is_run(folder):
+                raise
+            where = f": {error.filename}" if error.filename else ""
+            raise Under10kError(
+                f"stopped: {error.strerror or error}{where}. put that right, then resume with: {resume_command(folder)}"
+            ) from error
+
+
+@contextmanager
+def _closing(reports: Sequence[Report]) -> Iterator[None]:
+    """Close every report in the end; of several errors the first is raised."""
+    first: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:
+        first = error
+    for report in reports:
+        try:
+            report.close()
+        except Exception as error:
+            first = first or error
+    if first:
+        raise first
+
+
+@contextmanager
+def _undisturbed(device: torch.device) -> Iterator[None]:
+    """Train the same whatever the caller has set torch to: no gradients, another precision, another device."""
+    require_float32()
+    on_cpu = torch.get_default_device().type == "cpu"  # then it needs no context, which would slow down each call
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+        nullcontext() if on_cpu else torch.device("cpu"),
+    ):
+        yield
+
+
+def _finished(recipe: Recipe, folder: Path | None) -> Result | None:
+    """Return the result of the run to resume, if it has one; refuse what is no run, or not a run of this recipe."""
+    if folder is None:
+        raise UsageError("nothing to resume: no run folder was given. give one")
+    run = Run(folder)
+    run.refuse_links()
+    require_equal(folder, run.recipe().flat(), recipe.flat())
+    result = run.result()
+    if result and not run.curves_file.exists():
+        with locked(folder):
+            sweep_temporaries(folder)
+            draw_curves(run)
+    return result
+
+
+def _check_enough(recipe: Recipe, data: Dataset) -> None:
+    """Refuse data that batch norm cannot be trained on: it needs two images in a batch."""
+    left = trained_count(recipe, len(data.train))
+    if left < 2:
+        raise DataError(f"too few images: {data.name} leaves {left} to train on. give at least 2")
+    if images_of(recipe, left, epoch=recipe.epochs - 1) < 2:
+        raise DataError(
+            f"too few images: {data.name} leaves {left} to train on, and skip_easy {recipe.skip_easy} only 1 of them. "
+            "give more, or a smaller skip_easy"
+        )
