@@ -1,7 +1,7 @@
 # Everything a fresh machine needs: Python 3.11 or newer, pip and make.
 #   make train            train the default recipe on MNIST; ARGS="..." is passed on to `under10k train`
 #   make test             the fast tests        make check   format, lint, types, tests: what must pass
-#   make format           mend the format       make bench   how fast the trainer is here
+#   make format           fix the format       make bench   how fast the trainer is here
 #   make load             the server under load, every answer checked; ARGS="--seconds 10 --clients 50"
 #   make test-cpus        the numeric tests with each kind of vector instructions, on one thread and on two
 #   make docs             the documentation as a site, in build/site

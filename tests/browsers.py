@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from under10k.export.node import find_node
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -31,6 +36,13 @@ QUIET = (
 def find_chromium() -> str | None:
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return next(filter(None, map(shutil.which, names)), None)
+
+
+def skip_without(what: str) -> NoReturn:
+    """Skip a test of the page for want of Chromium or Node; in CI, where neither is there, fail."""
+    if os.environ.get("CI") == "true" and not find_chromium() and not find_node():
+        pytest.fail("neither Chromium nor Node is here: CI has to test the page's program. install one")
+    pytest.skip(f"{what} is not installed")
 
 
 def draw(page: Page, strokes: Sequence[Points]) -> None:

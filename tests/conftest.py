@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from browsers import QUIET, find_chromium
+from browsers import QUIET, find_chromium, skip_without
 from under10k.data.datasets import Dataset, find_dataset
 from under10k.data.digits import write_idx
 from under10k.data.synthetic import draw_digits
+from under10k.export.node import find_node
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -100,11 +101,17 @@ def chromium() -> Iterator[Browser]:
 
     It is closed after each module: while it is open, playwright's event loop leaves no room for another in this thread.
     """
-    playwright = pytest.importorskip("playwright.sync_api")
     path = find_chromium()
     if not path:
-        pytest.skip("Chromium is not installed")
+        skip_without("Chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=QUIET)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The path of Node; tests that ask for it are skipped where there is none."""
+    return find_node() or skip_without("Node")

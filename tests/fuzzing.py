@@ -33,7 +33,8 @@ from under10k.data.datasets import Dataset
 from under10k.data.digits import read_digits, read_idx
 from under10k.data.synthetic import draw_digits
 from under10k.errors import DataError, DivergedError, ModelError, Under10kError, UsageError
-from under10k.pictures.picture import WORKING_SIDE, open_picture
+from under10k.pictures.grey import WORKING_SIDE
+from under10k.pictures.picture import open_picture
 from under10k.pictures.prediction import predict, predict_all
 from under10k.plots import save_curves
 from under10k.recipes import Recipe

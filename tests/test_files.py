@@ -20,11 +20,14 @@ from typing import Any, NoReturn
 
 import pytest
 
-from under10k.errors import BusyError, DataError, UsageError
+from under10k.errors import BusyError, DataError, ModelError, UsageError
 from under10k.files import (
     is_scratch,
     locked,
+    open_inside,
     open_ordinary,
+    read_inside,
+    refuse_links,
     require_file,
     require_folder,
     sha256,
@@ -246,6 +249,14 @@ def test_permissions_follow_the_umask_which_stays_as_it_is(tmp_path: Path, mask:
     assert after == mask
 
 
+def test_the_umask_of_the_process_which_other_threads_rely_on_is_never_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "umask", fail)
+    write_atomically(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
 LONG = "x" * 255
 
 
@@ -369,6 +380,73 @@ def test_an_ordinary_file_of_a_bounded_size_is_opened_and_nothing_else(tmp_path:
         pass
 
 
+# --- what comes from a stranger ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A file that no link in the folder `own` beside it may lead to."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "victim").write_text("mine")
+    return tmp_path / "victim"
+
+
+@pytest.mark.parametrize("mode", ["rb", "r+b", "ab", "wb"])
+def test_a_file_in_a_folder_from_a_stranger_is_never_opened_through_a_link(mode: str, victim: Path) -> None:
+    link = victim.parent / "own" / "metrics.jsonl"
+    link.symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_inside(link, mode)
+    with pytest.raises(ModelError, match=r"a link: .*metrics\.jsonl\. put what it leads to in its place"):
+        read_inside(link)
+    assert victim.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_file_that_becomes_a_link_once_it_was_looked_at_is_not_written_through(
+    victim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = victim.parent / "own" / "batches.csv"
+    link.symlink_to(victim)
+    monkeypatch.setattr(Path, "is_symlink", lambda _: False)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_inside(link, "ab")
+    assert victim.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("mode", ["r+b", "ab", "wb"])
+def test_a_pipe_in_a_folder_from_a_stranger_is_not_waited_for(mode: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"pipe"):
+        open_inside(tmp_path / "pipe", mode)
+
+
+def test_what_is_written_into_a_folder_from_a_stranger_replaces_a_link_and_not_what_it_leads_to(victim: Path) -> None:
+    link = victim.parent / "own" / "plan.json"
+    link.symlink_to(victim)
+    write_json(link, 1)
+    assert (link.is_symlink(), link.read_text(), victim.read_text(encoding="utf-8")) == (False, "1\n", "mine")
+
+
+def test_a_link_at_any_depth_of_a_folder_is_found(victim: Path) -> None:
+    own = victim.parent / "own"
+    (own / "runs" / "a" / "checkpoint").mkdir(parents=True)
+    refuse_links(own)
+    for place in own, own / "runs" / "a" / "checkpoint":
+        (place / ".lock.pid").symlink_to(victim)
+        with pytest.raises(ModelError, match=r"a link in a run folder: .*\.lock\.pid"):
+            refuse_links(own)
+        (place / ".lock.pid").unlink()
+
+
+@pytest.mark.parametrize("name", [".lock", ".lock.pid"])
+def test_a_lock_is_not_taken_through_a_link(name: str, victim: Path) -> None:
+    own = victim.parent / "own"
+    (own / name).symlink_to(victim)
+    with pytest.raises(ModelError, match=rf"a link for a lock: .*{name}\. remove it"), locked(own):
+        pass
+    assert victim.read_text(encoding="utf-8") == "mine"
+
+
 # --- JSON and hashes ---------------------------------------------------------------------------------------------
 
 
@@ -437,10 +515,24 @@ def test_who_waits_for_a_lock_gets_it_when_its_holder_ends(tmp_path: Path) -> No
 
 
 def test_a_lock_that_has_no_room_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "write_text", fail)
+    monkeypatch.setattr("under10k.files.open_inside", fail)
     with pytest.raises(OSError, match="No space") as caught, locked(tmp_path):
         pass
     assert caught.value.filename == str(tmp_path / ".lock.pid")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is open")
+def test_a_lock_that_was_removed_keeps_nobody_out_and_its_successor_is_left_alone(tmp_path: Path) -> None:
+    with locked(tmp_path) as lock:
+        lock.require()
+        (tmp_path / ".lock").unlink()
+        with pytest.raises(BusyError, match=r"lock lost: .*\.lock was removed or replaced"):
+            lock.require()
+        with another_holder(tmp_path) as holder:
+            with pytest.raises(BusyError, match="lock lost"):
+                lock.require()
+            assert (tmp_path / ".lock.pid").read_text() == str(holder.pid)
+    assert (tmp_path / ".lock.pid").read_text() == str(holder.pid), "of a killed process; not ours to remove"
 
 
 def test_locks_on_two_folders_do_not_hinder_each_other(tmp_path: Path) -> None:

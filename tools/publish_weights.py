@@ -1,7 +1,7 @@
-"""Make the weights that come along from a finished study: `python tools/publish_weights.py NAME STUDY VARIANT`.
+"""Make bundled weights from a finished study: `python tools/publish_weights.py NAME STUDY VARIANT`.
 
 Always seed 0, never the luckiest; the card's figures are read from the study, or measured here. The last layer of
-`robust`, which reads people's pictures, is divided by a temperature, so that its probabilities are true of these.
+`robust`, which reads people's pictures, is divided by a temperature, so that its probabilities hold for them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from under10k.weights.sealed import save_weights
 
 CARD = """# {name}: trained weights
 
-A network `{model}` of {parameters:,} parameters that reads one handwritten digit; `under10k.load_model("{name}")`.
+A `{model}` network of {parameters:,} parameters that reads one handwritten digit. Load it with
+`under10k.load_model("{name}")`.
 
 | | |
 |---|---|
@@ -45,25 +46,25 @@ A network `{model}` of {parameters:,} parameters that reads one handwritten digi
 | MNIST, the recipe | {mean} |
 | calibration error | {calibration:.4f} (expected, 15 bins, on the test images) |
 | corrupted images | {corrupted:.2%}, mean of 12 corruptions at 5 strengths (`under10k evaluate {name} --corruptions`) |
-| trained with | torch {torch}, {device}, threads: {threads}; there {again} this very file again |
+| trained with | torch {torch}, {device}, threads: {threads}; there {again} this file exactly |
 | SHA-256 | `{digest}` |
 
 **Input.** float32 (B, 1, 28, 28): a white digit on black, values in [0, 1], its longer side scaled to 20 pixels and its
-centre of mass at the picture's centre, as MNIST's are; then `(x - 0.1307) / 0.3081`. `under10k.predict` does all this
-to any picture. **Output.** Ten logits, 0 to 9.
+centre of mass at the centre of the picture, as in MNIST; then `(x - 0.1307) / 0.3081`. `under10k.predict` does all this
+for any picture. **Output.** Ten logits, for 0 to 9.
 
-**Limits.** It knows ten digits as people in the United States wrote them around 1990, and answers with one of them
-whatever it is shown. It was not made to decide on anything that matters, such as money or medicine.
+**Limits.** It knows the ten digits as people in the United States wrote them around 1990, and answers with one of them
+whatever it is shown. It is not made for decisions that matter, such as about money or medicine.
 {more}
-**Licence.** MIT, as under10k. Trained on MNIST (Y. LeCun, C. Cortes, C. J. C. Burges).
+**Licence.** MIT, like under10k. Trained on MNIST (Y. LeCun, C. Cortes, C. J. C. Burges).
 """
 
 ROBUST = """
-It is trained on strokes thicker, thinner and more slanted than MNIST's, on bent, shifted, cut and noisy digits, and is
-what `under10k predict` and the page use unless told otherwise. On people's pictures the network is surer than it is
-right. So its last layer is divided by {temperature:.2f}, the temperature (C. Guo and others, 2017, arXiv 1706.04599)
-that makes the digits of {pictures:,} pictures, made of the last 10,000 training images by `tests/picture_maker.py`,
-likeliest; no answer changes by it.
+It is trained on strokes thicker, thinner and more slanted than MNIST's, and on bent, shifted, cut and noisy digits.
+`under10k predict` and the page use it by default. On people's pictures the network is more confident than accurate.
+Its last layer is therefore divided by {temperature:.2f}, the temperature (C. Guo and others, 2017, arXiv 1706.04599)
+that makes the right digits of {pictures:,} pictures likeliest; `tests/picture_maker.py` made them from the last 10,000
+training images. This changes no answer.
 """
 
 PICTURES_A_CONDITION = 100
@@ -78,12 +79,12 @@ def main(name: str, study: str, variant: str) -> None:
     target = FOLDER / f"{name}.safetensors"
     model, facts = load_weights(run.folder)
     data = load_digits("mnist")
-    more, again = "", "the command gives"
+    more, again = "", "the command reproduces"
     if run.recipe().name == "robust":
         temperature = fit_temperature(model, data.train[50_000:])
         soften(model, temperature)
         more = ROBUST.format(temperature=temperature, pictures=PICTURES_A_CONDITION * len(CONDITIONS))
-        again = "the command, and `tools/publish_weights.py` after it, give"
+        again = "the command, followed by `tools/publish_weights.py`, reproduces"
     metrics = evaluate(model, data.test)
     if metrics.errors != result.test_errors:
         raise SystemExit(f"not what was trained: {metrics.errors} errors, {run.folder} had {result.test_errors}")

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from under10k.data import Dataset, DataSource, DigitSource, as_dataset, as_test_digits
+from under10k.errors import UsageError
 from under10k.evaluation import (
     CORRUPTIONS,
     CorruptionScore,
@@ -105,9 +106,12 @@ class Evaluation:
 
         Raises:
             OSError: the folder cannot be made or written to.
+            UsageError: the default folder is a link, which may come from a stranger.
         """
         from under10k.plots import save_confusion, save_corruption_examples, save_corruptions, save_misread
 
+        if folder is None:
+            _refuse_link(self.folder)
         place = self.folder if folder is None else Path(folder)
         with writing_together(place, stale=PICTURES) as scratch:
             write_json(scratch / "metrics.json", self.to_dict())
@@ -124,14 +128,21 @@ def default_folder(weights: Path) -> Path:
     return weights / "evaluation" if weights.is_dir() else Path(f"{weights.stem}-evaluation")
 
 
-def require_evaluation_folder(folder: Path) -> None:
-    """Refuse a folder that an evaluation could not be saved in, before the work.
+def require_evaluation_folder(weights: Path, out: Path | None) -> None:
+    """Refuse a folder that an evaluation could not be saved in, before the work; it is the default one without `out`.
 
     Raises:
-        UsageError: something else is where a file belongs.
+        UsageError: something else is where a file belongs, or the default folder is a link.
         OSError: it cannot be made or written to.
     """
-    require_folder(folder, "metrics.json", *PICTURES)
+    if out is None:
+        _refuse_link(default_folder(weights))
+    require_folder(out or default_folder(weights), "metrics.json", *PICTURES)
+
+
+def _refuse_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise UsageError(f"a link in the place of a folder: {folder}. name what it leads to")
 
 
 def evaluate_run(
@@ -157,7 +168,7 @@ def evaluate_run(
     """
     place = as_path(weights, "a run folder, a weights file or the name of bundled weights")
     if out is not None:
-        require_evaluation_folder(Path(out))
+        require_evaluation_folder(place, Path(out))
     model, facts = load_weights(weights)
     digits = as_dataset(recorded_data(place) if data is None else data)
     metrics = _evaluate(model.to(pick_device(device)), digits.test)

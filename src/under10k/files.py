@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import stat
 import sys
@@ -13,11 +14,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import filelock
 
-from under10k.errors import BusyError, Under10kError, UsageError, wrong_type
+from under10k.errors import BusyError, ModelError, Under10kError, UsageError, wrong_type
 
 _SCRATCH = ".under10k-"
 """What the name of a scratch folder begins with."""
@@ -34,12 +35,12 @@ def as_path(value: object, wanted: str) -> Path:
     return Path(value)
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, *, follow: bool = True) -> None:
     """Write a file so that a reader, or a crash at any moment, finds the old content or the new, never a part.
 
     The content goes to a temporary file in the same folder, is forced to disk, and is renamed over `path`; the folder
     is forced to disk last, without which the rename itself may be lost. Text is written as UTF-8. Where `path` is a
-    symbolic link, what it leads to is written.
+    symbolic link, what it leads to is written; without `follow` the link itself is replaced.
 
     Raises:
         UsageError: `path` is a folder, a device or a pipe.
@@ -47,7 +48,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             only the last step, forcing the folder to disk, has failed.
     """
     with naming(path):
-        target = Path(os.path.realpath(path))
+        target = Path(os.path.realpath(path)) if follow else path
         _require_file(target, path)
         _replace(target, content.encode() if isinstance(content, str) else content)
 
@@ -103,28 +104,86 @@ def _require_place(target: Path) -> None:
 
 @contextmanager
 def open_ordinary(path: Path, most: int, refuse: type[Under10kError]) -> Iterator[BinaryIO]:
-    """Open an ordinary file of at most `most` bytes to read it, and wait for nothing, whatever stands there.
+    """Open an ordinary file of 1 to `most` bytes to read it, and wait for nothing, whatever stands there.
 
     Raises:
-        refuse: it is a device or a pipe, or too large.
+        refuse: it is a device or a pipe, empty, or too large.
         OSError: it is missing, a folder, or may not be read.
     """
     _require_ordinary(path, path.stat(), most, refuse)  # before it is opened, which for a device may do something
-    flags: int = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX has one, Windows one
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        _require_ordinary(path, os.fstat(file.fileno()), most, refuse)
+    with os.fdopen(os.open(path, os.O_RDONLY | _NO_WAIT | _BINARY), "rb") as file:
+        status = os.fstat(file.fileno())
+        _require_ordinary(path, status, most, refuse)
+        if status.st_size == 0:  # as all that the kernel makes up when it is read, some of it without an end
+            raise refuse(f"empty file: {path} has no bytes. give another")
         yield file
 
 
 def _require_ordinary(path: Path, status: os.stat_result, most: int, refuse: type[Under10kError]) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if stat.S_ISLNK(status.st_mode):
+        raise refuse(f"a link: {path}. put what it leads to in its place")
     if not stat.S_ISREG(status.st_mode):
         raise refuse(f"not a file: {path} is a device or a pipe. give an ordinary file")
     if status.st_size > most:
         raise refuse(f"file too large: {path} has {status.st_size:,} bytes. at most {most:,} are read")
-    if status.st_size == 0:  # as all that the kernel makes up when it is read, some of it without an end
-        raise refuse(f"empty file: {path} has no bytes. give another")
+
+
+_NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
+_BINARY: int = getattr(os, "O_BINARY", 0)  # Windows alone has this, and lacks the others
+
+
+def open_inside(path: Path, mode: str) -> IO[bytes]:
+    """Open a file within a run or study folder, which may come from a stranger: never through a link.
+
+    `mode` is `open`'s, for bytes.
+
+    Raises:
+        OSError: it is a link, a folder, a device or a pipe, or cannot be opened.
+    """
+    return open(path, mode, opener=_open_inside)
+
+
+def _open_inside(name: str, flags: int) -> int:
+    if Path(name).is_symlink():  # Windows has no flag for it
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+    descriptor = os.open(name, flags | _NO_LINK | _NO_WAIT, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not an ordinary file", name)
+    return descriptor
+
+
+MOST_TEXT = 64 * 2**20
+"""The largest text of a run or study folder that is read, in bytes: some million batches."""
+
+
+def read_inside(path: Path) -> str:
+    """Read a text within a run or study folder, which may come from a stranger.
+
+    Raises:
+        ModelError: it is a link, a device or a pipe, or too large.
+        OSError: it is missing, a folder, or may not be read.
+        UnicodeDecodeError: it is no text.
+    """
+    _require_ordinary(path, path.lstat(), MOST_TEXT, ModelError)
+    with open_inside(path, "rb") as file:
+        _require_ordinary(path, os.fstat(file.fileno()), MOST_TEXT, ModelError)
+        return file.read(MOST_TEXT).decode()
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a run or study folder with a link anywhere in it: writing through one could destroy anything.
+
+    Raises:
+        ModelError: there is one.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if os.path.islink(path := os.path.join(place, name)):  # noqa: PTH114, PTH118 (a study has many files)
+                raise ModelError(f"a link in a run folder: {path}. put what it leads to in its place")
 
 
 @contextmanager
@@ -137,22 +196,26 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(
-        dir=path.parent, prefix=".", suffix=".tmp"
-    )  # short: `path` may have the longest name
-    temporary = Path(name)
+    descriptor, temporary = _create_temporary(path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; these are meant to be shared
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def _create_temporary(folder: Path) -> tuple[int, Path]:
+    """Create a file that is open to others as far as the umask lets it be, which a private one of `tempfile` is not."""
+    while True:
+        path = folder / f".{secrets.token_hex(4)}.tmp"  # short: the file to be replaced may have the longest name
+        with suppress(FileExistsError):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY, 0o666), path
 
 
 @contextmanager
@@ -210,8 +273,8 @@ def is_scratch(path: Path) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically; NaN and infinities are refused, since JSON has none."""
-    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Write a value as indented JSON, atomically and through no link; NaN and infinities are refused: JSON has none."""
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n", follow=False)
 
 
 def sync_folder(folder: Path) -> None:
@@ -232,6 +295,11 @@ def sweep_temporaries(folder: Path) -> None:
             leftover.unlink()
 
 
+def is_temporary(name: str) -> bool:
+    """Tell whether a file of this name is one that `sweep_temporaries` removes."""
+    return name.startswith(".") and name.endswith(".tmp")
+
+
 def sha256(*chunks: bytes | memoryview) -> str:
     """Return the SHA-256 of the chunks, one after the other, in hexadecimal."""
     digest = hashlib.sha256()
@@ -240,22 +308,62 @@ def sha256(*chunks: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
+class Lock:
+    """The lock of a folder, while it is held."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path = folder, folder / _LOCK
+        self._held = self._identify()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the file that was locked is still there: once removed, it keeps nobody out."""
+        return self._held is not None and self._identify() == self._held
+
+    def require(self) -> None:
+        """Make sure, before something is saved, that nobody else can be at work in the folder.
+
+        Raises:
+            BusyError: the lock was removed or replaced.
+        """
+        if not self.is_held:
+            raise BusyError(
+                f"lock lost: {self._path} was removed or replaced, and another process may be at work in "
+                f"{self._folder}. nothing more was saved: see that no other is, then give the command again"
+            )
+
+    def _identify(self) -> tuple[int, int] | None:
+        with suppress(FileNotFoundError):
+            status = self._path.lstat()
+            return status.st_dev, status.st_ino
+        return None
+
+
+_LOCK = ".lock"
+
+
 @contextmanager
-def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
+def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[Lock]:
     """Hold a folder for this process alone; the lock goes with the process, also when it is killed.
 
     Raises:
         BusyError: another process holds it, and still does after `wait_seconds` (-1: wait for ever).
+        ModelError: the lock file is a link.
     """
     owner = folder / ".lock.pid"
+    for path in (folder / _LOCK, owner):  # as in a folder that comes from a stranger
+        if path.is_symlink():
+            raise ModelError(f"a link for a lock: {path}. remove it")
     try:
-        with filelock.FileLock(folder / ".lock", timeout=wait_seconds):
-            with naming(owner):
-                owner.write_text(str(os.getpid()))
+        with filelock.FileLock(folder / _LOCK, timeout=wait_seconds):
+            lock = Lock(folder)
+            with naming(owner), open_inside(owner, "wb") as file:
+                file.write(str(os.getpid()).encode())
             try:
-                yield
+                yield lock
             finally:
-                owner.unlink(missing_ok=True)
+                if lock.is_held:  # else it is another's by now
+                    owner.unlink(missing_ok=True)
     except filelock.Timeout:
         pid = _read_owner(owner)
         raise BusyError(
@@ -266,9 +374,10 @@ def locked(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
 def _read_owner(path: Path) -> str:
     """Return who holds a lock; it may be writing its name, or taking it away, at this moment."""
     try:
-        return path.read_text(encoding="utf-8") or "unknown"
-    except OSError:
+        found = read_inside(path)
+    except (OSError, ValueError, ModelError):
         return "unknown"
+    return found if found.isdecimal() and len(found) < 20 else "unknown"
 
 
 @contextmanager
@@ -285,9 +394,3 @@ def taking_turns(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

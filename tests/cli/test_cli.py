@@ -11,6 +11,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
@@ -30,6 +31,7 @@ from short_runs import KilledError, StopAt, kill, small
 from under10k.cli import VERBS, main
 from under10k.data.datasets import Dataset
 from under10k.data.identity import DataIdentity
+from under10k.errors import ModelError, UsageError
 from under10k.evaluation.corruptions import CORRUPTIONS
 from under10k.files import locked
 from under10k.recipes import RECIPES, Optimizer, get_recipe
@@ -133,9 +135,9 @@ def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pyt
         (["train", "--epochs", "many"], "epochs: 'many' is not a whole number"),
         (["train", "--epochs", "3,5"], "to train with each: under10k study RECIPE --epochs 3,5"),
         (["train", "--optimizer", "3"], "write one of them, such as --optimizer.name"),
-        (["train", "--json=3"], "a value where none is taken: --json=3"),
+        (["train", "--json=3"], "unexpected value: --json=3"),
         (["train", "--data", "a", "--data", "b"], "given twice: --data"),
-        (["train", "fast", "default"], "one word too many: 'default'"),
+        (["train", "fast", "default"], "unexpected argument: 'default'"),
         (["train", "--", "-x"], "unknown recipe: '-x'"),
         (["train", "--out", "-x"], "write --out=FOLDER"),
         (["train", "--optimizer.lr", "-1"], "optimizer.lr out of range: -1.0"),
@@ -147,7 +149,7 @@ def test_summary_shows_a_model_in_every_format(arguments: list[str], capsys: pyt
         (["train", "--device", "tpu"], "unknown device"),
         (["train", "--epochs", "1", "documented-gpa"], "did you mean documented-gap?"),
         (["train", "default", "--resume", "runs/x"], "leave out default"),
-        (["train", "--out", ""], "an empty argument"),
+        (["train", "--out", ""], "empty argument after train"),
         (["summary", "/", "--residual"], "leave out --residual"),
         (["train", "--name", "../up"], "not a recipe name"),
         (["summary", "gpa"], "did you mean gap?"),
@@ -520,6 +522,33 @@ def test_without_a_home_the_pictures_are_drawn_and_nothing_is_said_of_it(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_an_evaluation_is_not_drawn_through_a_link_that_nobody_has_named(
+    finished_run: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, outside = shutil.copytree(finished_run, tmp_path / "run"), tmp_path / "outside"
+    shutil.rmtree(run / "evaluation", ignore_errors=True)
+    outside.mkdir()
+    (run / "evaluation").symlink_to(outside)
+    main(["evaluate", str(run), "--data", str(data_folder)])
+    assert (
+        f"warning: no pictures saved: {run}/evaluation cannot be written. give --out FOLDER" in capsys.readouterr().err
+    )
+    with pytest.raises(UsageError, match="a link in the place of a folder"):
+        under10k.evaluate_run(run, data_folder).save()
+    assert list(outside.iterdir()) == []
+    main(["evaluate", str(run), "--data", str(data_folder), "--out", str(run / "evaluation")])
+    assert (outside / "metrics.json").is_file(), "named, it may be a link"
+
+
+def test_weights_in_a_run_folder_are_not_read_through_a_link(finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    (run / "model.safetensors").rename(tmp_path / "outside")
+    (run / "model.safetensors").symlink_to(tmp_path / "outside")
+    with pytest.raises(ModelError, match=r"a link in a run folder: .*model\.safetensors"):
+        under10k.load_model(run)
+    assert under10k.load_model(run / "model.safetensors"), "named, it may be a link"
+
+
 def test_evaluate_takes_a_weights_file_and_draws_even_a_perfect_score(
     finished_run: Path, data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -687,7 +716,7 @@ def test_plot_writes_over_the_picture_that_is_named_and_no_other(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("curves.png").write_text("mine", encoding="utf-8")
-    assert "name the picture, with: -o PICTURE" in fails(capsys, 2, "plot", str(finished_run))
+    assert "name the picture to write with: -o PICTURE" in fails(capsys, 2, "plot", str(finished_run))
     assert Path("curves.png").read_text(encoding="utf-8") == "mine"
     main(["plot", str(finished_run), "-o", "curves.png"])
     assert Path("curves.png").read_bytes().startswith(b"\x89PNG")

@@ -56,7 +56,7 @@ SWAPPED = [
     ("study fast --data synthetic --out loop", 4, "(Too many levels of symbolic links). choose another folder"),
     ("predict typo.png", 1, "no such picture: typo.png"),
     (f"predict {'x' * 300}", 1, "(File name too long). check its name"),
-    ("predict digit.png --explain digit.png", 2, "the same file to read and to write: digit.png"),
+    ("predict digit.png --explain digit.png", 2, "would overwrite its own input: digit.png"),
     ("predict digit.png --explain pipe.txt", 2, "not a kind of picture: pipe.txt"),
     ("datasets --sheet x.png", 2, "write: under10k datasets mnist --sheet x.png"),
     (f"serve weights.safetensors --port 0 --host {'x' * 300}", 1, "(not a host's name). give another --port or --host"),

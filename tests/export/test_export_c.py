@@ -48,11 +48,9 @@ def digits() -> Digits:
     return draw_digits(24, seed=3)
 
 
-def compile_and_run(folder: CFolder, place: Path, *flags: str) -> torch.Tensor:
-    source = write(folder, place) / f"{folder.name}.c"
-    return torch.from_numpy(
-        NativeModel(source, folder.name, folder.source.logit, [*STRICT, *flags]).run(digits().images)
-    )
+def compile_and_run(folder: CFolder, *flags: str) -> torch.Tensor:
+    model = NativeModel(folder.files, folder.name, folder.source.logit, [*STRICT, *flags])
+    return torch.from_numpy(model.run(digits().images))
 
 
 def make(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,20 +62,20 @@ def make(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @needs_compiler
 @pytest.mark.parametrize(("name", "residual", "head"), VARIANTS)
-def test_float_gives_the_logits_of_pytorch(name: str, residual: bool, head: str, tmp_path: Path) -> None:
+def test_float_gives_the_logits_of_pytorch(name: str, residual: bool, head: str) -> None:
     expected = predict_logits(network(name, residual, head), digits().images)
-    found = compile_and_run(built(name, "float", residual, head), tmp_path, "-O0")
+    found = compile_and_run(built(name, "float", residual, head), "-O0")
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max().clamp(min=1)
     assert (found.argmax(dim=1) == expected.argmax(dim=1)).all()
 
 
 @needs_compiler
 @pytest.mark.parametrize(("name", "residual", "head"), VARIANTS)
-def test_int8_equals_its_reference_bit_for_bit(name: str, residual: bool, head: str, tmp_path: Path) -> None:
+def test_int8_equals_its_reference_bit_for_bit(name: str, residual: bool, head: str) -> None:
     folder = built(name, "int8", residual, head)
     assert folder.integer
     expected = torch.from_numpy(run_int8(folder.integer, digits().images))
-    assert torch.equal(compile_and_run(folder, tmp_path, "-O0"), expected)
+    assert torch.equal(compile_and_run(folder, "-O0"), expected)
     exact = run_plain(flatten(network(name, residual, head)), digits().images.float() / 255)
     noise = (expected.float() * folder.unit - exact).pow(2).mean().sqrt()
     assert noise < 0.5 * exact.std(), "and is near the network, though a random one's batch norm makes noise louder"
@@ -86,12 +84,12 @@ def test_int8_equals_its_reference_bit_for_bit(name: str, residual: bool, head: 
 @needs_compiler
 @pytest.mark.parametrize("level", [pytest.param("-O1", marks=pytest.mark.slow), "-O2", "-O3"])
 @pytest.mark.parametrize("name", list_models())
-def test_optimisation_changes_no_answer(name: str, level: str, tmp_path: Path) -> None:
+def test_optimisation_changes_no_answer(name: str, level: str) -> None:
     expected = predict_logits(network(name, False, "pool"), digits().images)
-    assert (compile_and_run(built(name, "float"), tmp_path, level) - expected).abs().max() < 1e-4
+    assert (compile_and_run(built(name, "float"), level) - expected).abs().max() < 1e-4
     folder = built(name, "int8")
     assert folder.integer
-    found = compile_and_run(folder, tmp_path, level)
+    found = compile_and_run(folder, level)
     assert torch.equal(found, torch.from_numpy(run_int8(folder.integer, digits().images)))
 
 
@@ -174,6 +172,23 @@ def test_the_static_memory_is_as_stated(kind: Kind, tmp_path: Path) -> None:
     assert folder.source.ram_bytes <= data + bss < folder.source.ram_bytes + 64
 
 
+@needs_compiler
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+@pytest.mark.parametrize("kind", ["float", "int8"])
+def test_the_stack_holds_some_hundred_bytes_in_each_function_and_never_a_size_told_at_run_time(
+    kind: Kind, level: str, tmp_path: Path
+) -> None:
+    folder = built("transition", kind)
+    source = write(folder, tmp_path) / f"{folder.name}.c"
+    command = [str(find_compiler()), level, "-fstack-usage", "-c", source.name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    if done.returncode or not source.with_suffix(".su").exists():
+        pytest.skip("this compiler tells no use of the stack")
+    frames = [line.split("\t")[1:] for line in source.with_suffix(".su").read_text().splitlines()]
+    assert {kind for _, kind in frames} == {"static"}
+    assert max(int(size) for size, _ in frames) < 1024
+
+
 def adversarial(count: int, seed: int) -> Digits:
     """Pictures that no pen makes: noise, black and white dots, stripes, the extremes."""
     images = torch.randint(0, 256, (count, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
@@ -205,9 +220,8 @@ def test_no_picture_makes_the_sanitizers_complain(
 
 
 @needs_compiler
-def test_pixels_may_begin_at_any_address(tmp_path: Path) -> None:
-    folder = built("early", "float")
-    model = NativeModel(write(folder, tmp_path) / f"{folder.name}.c", folder.name, "float")
+def test_pixels_may_begin_at_any_address() -> None:
+    model = built("early", "float").compile()
     images = digits().images
     shifted = torch.empty(images.numel() + 1, dtype=torch.uint8)[1:].view_as(images).copy_(images)
     assert (model.run(shifted) == model.run(images)).all()
@@ -514,28 +528,25 @@ def test_int8_without_images_and_a_network_without_an_end_are_refused() -> None:
 
 
 @needs_compiler
-def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
-    (tmp_path / "broken.c").write_text("int predict( {")
+def test_a_compiler_that_fails_is_quoted() -> None:
     with pytest.raises(Under10kError, match=r"the C compiler fails: .*broken\.c:1"):
-        NativeModel(tmp_path / "broken.c", "broken", "float")
+        NativeModel({"broken.c": "int predict( {"}, "broken", "float")
 
 
 @pytest.mark.skipif(not shutil.which("false"), reason="there is no `false`")
-def test_a_compiler_that_fails_in_silence_is_named_with_its_exit_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_compiler_that_fails_in_silence_is_named_with_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "false")
     with pytest.raises(
         Under10kError, match=r"the C compiler fails: \S*false, exit code 1: it says nothing\. try another"
     ):
-        NativeModel(tmp_path / "any.c", "any", "float")
+        NativeModel({}, "any", "float")
 
 
 @needs_compiler
-def test_a_compiler_for_another_machine_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_for_another_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("under10k.export.c.native.compile_c", lambda _, target, __: target.write_bytes(b"no program"))
     with pytest.raises(Under10kError, match=r"cannot load what the C compiler made: .*let CC compile for this machine"):
-        NativeModel(tmp_path / "any.c", "any", "float")
+        NativeModel({}, "any", "float")
 
 
 # --- the real thing ----------------------------------------------------------------------------------------------

@@ -17,9 +17,11 @@ from under10k.data.digits import Digits
 from under10k.data.synthetic import draw_digits
 from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.evaluation.metrics import predict_logits
+from under10k.export.c.folder import export_c
 from under10k.export.html import export_html
 from under10k.export.onnx import export_onnx
 from under10k.export.plain import Affine, Convolution, Layer, MaxPool, Skip, flatten, run_plain, shape_after
+from under10k.export.proof import Kind
 from under10k.models.registry import create_model
 from under10k.weights.bundled import Facts
 
@@ -100,3 +102,27 @@ def test_an_export_that_computes_something_else_is_not_written(
     with pytest.raises(Under10kError, match="the export is wrong"):
         write(random_network("early"), Facts("early"), tmp_path / "exported", "float", dataset)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("to", "kind"), [("html", "float"), ("c", "float"), ("c", "int8"), ("onnx", "float")])
+def test_an_export_is_the_same_whatever_torch_is_set_to(to: str, kind: Kind, dataset: Dataset, tmp_path: Path) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnxruntime")
+    model = random_network("early")
+
+    def export(name: str) -> dict[str, bytes]:
+        out = tmp_path / name / "out"
+        match to:
+            case "html":
+                export_html(model, Facts("early"), out, kind, dataset)
+            case "c":
+                export_c(model, Facts("early"), out, kind, dataset)
+            case _:
+                export_onnx(model, Facts("early"), out, kind, dataset)
+        return {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()}
+
+    plain = export("plain")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert export("autocast") == plain
+    with torch.device("meta"):
+        assert export("meta") == plain

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import under10k.data.framing
-import under10k.pictures.ink
-import under10k.pictures.parts
-import under10k.pictures.picture
-import under10k.pictures.prediction
-import under10k.pictures.strokes
 from picture_maker import CONDITIONS
 from random_networks import random_network
 from under10k.data.synthetic import WAYS, draw_digits
@@ -36,7 +28,6 @@ TOLERANCE = 1
 """Largest difference of a pixel, of 255 levels: where rounding falls on either side of a half."""
 
 MODEL = random_network("early")
-SOURCES = Path(under10k.__file__).parent / "export" / "page"
 
 READ_PICTURE = """async (content) => {
     const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
@@ -111,22 +102,3 @@ def test_a_drawing_becomes_the_same_frame(digit: int, page: Page) -> None:
         levels, pixels = page.evaluate(READ_DRAWING, [strokes, 0.03 + 0.02 * number % 0.12])
         drawn = np.frombuffer(base64.b64decode(pixels), np.uint8).reshape(100, 100, 4)[..., :3]
         assert is_frame_of(levels, open_picture(drawn).grey)
-
-
-def test_every_number_in_the_pages_program_is_pythons() -> None:
-    modules = (
-        under10k.pictures.ink,
-        under10k.pictures.parts,
-        under10k.pictures.strokes,
-        under10k.data.framing,
-        under10k.pictures.picture,
-        under10k.pictures.prediction,
-    )
-    known = {name: value for module in modules for name, value in vars(module).items() if name.isupper()}
-    numbers: dict[str, Any] = {}
-    for file in ("ink.js", "frame.js", "picture.js", "judge.js"):
-        for names, values in re.findall(r"^const (\[[A-Z_, ]+\]|[A-Z_]+) = (.*);$", (SOURCES / file).read_text(), re.M):
-            exec(f"{names} = {values}", {}, numbers)  # noqa: S102 (their notation is Python's, too)
-    assert len(numbers) > 20
-    for name, value in numbers.items():
-        assert np.asarray(value, float) == pytest.approx(np.asarray(known[name], float), rel=1e-6), name

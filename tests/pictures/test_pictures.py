@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from under10k.errors import Under10kError
-from under10k.pictures.picture import FORMATS, WORKING_SIDE, open_picture
+from under10k.pictures.grey import WORKING_SIDE
+from under10k.pictures.picture import FORMATS, open_picture
 
 PIXELS = np.full((60, 50), 255, dtype=np.uint8)
 PIXELS[10:40, 20:26] = 0
@@ -344,6 +345,12 @@ def peak_megabytes(code: str) -> int:
     tail = "\nfrom pathlib import Path\nprint(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
     done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, timeout=250, check=True)
     return int(done.stdout.split()[-1]) // 1024
+
+
+def test_a_picture_is_opened_without_torch_and_scipy() -> None:
+    code = "import sys; from under10k.pictures import open_picture; print({'torch', 'scipy'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 @functools.cache

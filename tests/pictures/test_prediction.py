@@ -333,9 +333,9 @@ def test_a_picture_may_come_through_a_pipe(words: str, name: str, picture: Path,
 @pytest.mark.parametrize(
     ("feed", "told"),
     [
-        (": |", "no picture: - brought no bytes"),
+        (": |", "empty picture: - has no bytes"),
         ("head -c 300 /dev/zero |", "not a picture"),
-        ("head -c 300000000 /dev/zero |", "picture too large: - brings more than 268,435,456 bytes"),
+        ("head -c 300000000 /dev/zero |", "picture too large: - has more than 268,435,456 bytes"),
     ],
 )
 def test_a_pipe_that_brings_no_picture_is_one_line(feed: str, told: str, weights: Path) -> None:

@@ -68,7 +68,7 @@ def test_whoever_opens_it_to_the_network_is_warned(weights: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 143
         assert process.stderr
-        assert process.stderr.read() == "warning: listening on 0.0.0.0: whoever reaches this machine can use it\n"
+        assert process.stderr.read() == "warning: listening on 0.0.0.0: anyone who reaches this machine can use it\n"
 
 
 def fails(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:

@@ -386,6 +386,64 @@ def test_a_second_driver_is_refused_before_the_data_are_read(
         run_study([quick()], 1, "mnist", tmp_path / "s", report=quiet())
 
 
+@pytest.mark.parametrize("name", ["plan.json", "study.json", "study.csv", "runs", ".lock", ".lock.pid", "study.png"])
+def test_a_study_folder_with_a_link_in_it_is_not_written_or_read_through(
+    name: str, undisturbed: Study, dataset: Dataset, tmp_path: Path
+) -> None:
+    place, outside = shutil.copytree(undisturbed.folder, tmp_path / "s"), tmp_path / "outside"
+    path = place / name
+    if path.exists():
+        path.rename(outside)
+    else:
+        outside.write_text("mine")
+    path.symlink_to(outside)
+    before = snapshot(outside) if outside.is_dir() else outside.read_bytes()
+    with pytest.raises(ModelError, match=rf"a link.*: .*{name}"):
+        study_of(place, dataset, PAIR, 3)
+    assert (snapshot(outside) if outside.is_dir() else outside.read_bytes()) == before
+    if name == "study.json":
+        with pytest.raises(ModelError, match=r"a link: .*study\.json"):
+            read_points([place])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is open")
+def test_a_study_whose_lock_was_removed_saves_nothing_more(dataset: Dataset, tmp_path: Path) -> None:
+    class Remove(StudyReport):
+        def outcome(self, outcome: Outcome, study: Study) -> None:
+            (tmp_path / "s" / ".lock").unlink(missing_ok=True)
+
+    with pytest.raises(BusyError, match="lock lost"):
+        study_of(tmp_path / "s", dataset, [quick()], 3, report=Remove(Console(file=io.StringIO())))
+    found = json.loads((tmp_path / "s" / "study.json").read_text())
+    assert [row["n"] for row in found["rows"]] == [1]
+    assert study_of(tmp_path / "s", dataset, [quick()], 3).rows[0].n == 3
+
+
+def test_a_run_whose_recipe_was_changed_by_hand_is_set_aside_and_trained_anew(
+    undisturbed: Study, dataset: Dataset, tmp_path: Path
+) -> None:
+    place = shutil.copytree(undisturbed.folder, tmp_path / "s")
+    path = place / "runs" / "quick-s0" / "recipe.json"
+    path.write_text(path.read_text().replace('"batch_size": 192', '"batch_size": 96'))
+    study = study_of(place, dataset, PAIR, 2)
+    assert (place / "runs" / "quick-s0.damaged").is_dir()
+    assert table(study) == table(undisturbed)
+
+
+def test_a_recipe_changed_by_hand_in_a_plan_does_not_mix_two_recipes_in_one_row(
+    undisturbed: Study, dataset: Dataset, tmp_path: Path
+) -> None:
+    place = shutil.copytree(undisturbed.folder, tmp_path / "s")
+    plan = json.loads((place / "plan.json").read_text())
+    plan["variants"]["quick"]["batch_size"] = 96
+    (place / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(UsageError, match="quick was another recipe"):
+        study_of(place, dataset, PAIR, 2)
+    study = study_of(place, dataset, [])
+    assert (place / "runs" / "quick-s0.damaged").is_dir()
+    assert {Run(job.folder).recipe().batch_size for job in study.jobs() if job.variant == "quick"} == {96}
+
+
 def test_a_study_says_which_it_is_before_the_data_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
 
@@ -503,10 +561,10 @@ def test_a_run_broken_off_goes_on_where_it_stood(broken_off: Path, dataset: Data
 def test_a_run_that_failed_before_it_had_begun_just_begins_again(
     name: str, fault: BaseException, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(path: Path, content: bytes | str) -> None:
+    def write(path: Path, content: bytes | str, *, follow: bool) -> None:
         if path.name == name:
             raise fault
-        write_atomically(path, content)
+        write_atomically(path, content, follow=follow)
 
     for function in ("under10k.runs.folder.write_atomically", "under10k.files.write_atomically"):
         monkeypatch.setattr(function, write)
@@ -541,7 +599,7 @@ def test_a_run_that_a_worker_of_a_killed_study_begins_at_the_same_moment_goes_on
     monkeypatch.setattr("under10k.study.engines.train", train_after_another)
     outcome = run_one(Job("quick", BROKEN_OFF, tmp_path / "run"), dataset)
     assert (outcome.error, outcome.note) == ("", "")
-    assert asked == [False, left != "killed"]
+    assert asked == ([False] if left == "killed" else [False, True])
     assert weights(tmp_path / "run") == weights(broken_off / "whole")
 
 
@@ -978,6 +1036,30 @@ def test_ray_started_here_is_quiet_and_leaves_nothing_behind(data_folder: Path, 
         assert "\x1b" not in out
         assert out.startswith(f"study {tmp_path}/s\n1 recipe x 2 seeds")
         assert list(Path(scratch).iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_amid_a_training_by_ray_leaves_nothing_behind_and_the_study_goes_on(
+    longer: Study, data_folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    with tempfile.TemporaryDirectory(prefix="ray-") as scratch:
+        options = ["--engine", "ray", "--workers", "1"]
+        driver = start(tmp_path / "s", data_folder, *options, environment={"TMPDIR": scratch})
+
+        def ask() -> int | None:
+            return next(filter(None, map(who_is_in_the_middle_of, Path(scratch).glob(f"under10k-*/{NAME}-s*"))), None)
+
+        worker = wait_for(ask, driver)
+        os.killpg(driver.pid, signal.SIGINT)
+        _, error = driver.communicate(timeout=WAIT_SECONDS)
+        assert driver.returncode == 130
+        assert error.count("\n") == 1
+        assert f"resume with: under10k study --out {tmp_path}/s --engine ray --workers 1" in error
+        wait_for(lambda: is_gone(worker))
+        assert list(Path(scratch).iterdir()) == []
+    run_study((), folder=tmp_path / "s", engine="serial", report=quiet())
+    check_equals(tmp_path / "s", longer)
 
 
 @pytest.mark.slow  # half a minute, and on a starved machine Ray's own patience ends first

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -259,18 +260,99 @@ def test_batches_that_do_not_reach_as_far_as_the_checkpoint_are_refused(
         train(small(epochs=3), dataset, second_epoch, resume=True, reports=[])
 
 
-@pytest.mark.parametrize("name", ["batches.csv", "metrics.jsonl", "curves.png", "checkpoint"])
+@pytest.mark.parametrize(
+    "name", ["batches.csv", "metrics.jsonl", "curves.png", "checkpoint", ".lock.pid", "tensorboard/batches"]
+)
 def test_a_run_folder_with_a_link_in_it_is_not_written_through(name: str, second_epoch: Path, dataset: Dataset) -> None:
     path, outside = second_epoch / name, second_epoch.parent / "outside"
     if path.exists():
         path.rename(outside)
     else:
         outside.write_text("mine")
+    path.parent.mkdir(exist_ok=True)
     path.symlink_to(outside)
     before = None if outside.is_dir() else outside.read_bytes()
     with pytest.raises(ModelError, match=f"a link in a run folder: .*{name}"):
         train(small(epochs=3), dataset, second_epoch, resume=True, reports=[])
     assert before is None or outside.read_bytes() == before
+
+
+def test_weights_of_a_finished_run_that_are_gone_are_written_again(dataset: Dataset, tmp_path: Path) -> None:
+    recipe = small(protocol="watched")
+    result = train(recipe, dataset, tmp_path / "run", reports=[])
+    before = weights(tmp_path / "run")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    again = train(recipe, dataset, tmp_path / "run", resume=True, reports=[])
+    assert weights(tmp_path / "run") == before
+    assert replace(again, seconds={}) == replace(result, seconds={})
+
+
+@pytest.mark.parametrize("name", ["environment.json", "recipe.json"])
+def test_a_training_that_ended_before_it_had_begun_begins_again(
+    name: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes | str, *, follow: bool) -> None:
+        if path.name == name:
+            raise OSError(28, "No space left on device", str(path))
+        write_atomically(path, content, follow=follow)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as broken:
+        for function in ("under10k.runs.folder.write_atomically", "under10k.files.write_atomically"):
+            broken.setattr(function, full)
+        with pytest.raises(OSError, match="No space left"):
+            train(small(epochs=1), dataset, run, reports=[])
+    (run / ".0a1b2c3d.tmp").touch()  # of a kill
+    with pytest.raises(ModelError, match=r"ended before its first step\. begin it again: under10k train --out"):
+        Run(run).recipe()
+    train(small(epochs=1), dataset, run, reports=[])
+    assert (run / "model.safetensors").is_file()
+
+
+def test_a_folder_with_somebody_elses_file_is_never_taken_for_one_to_begin_again(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "environment.json").write_text("mine")
+    with pytest.raises(UsageError, match="run folder not empty"):
+        train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+    assert (tmp_path / "run" / "environment.json").read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is open")
+def test_a_training_whose_lock_was_removed_saves_nothing_more(dataset: Dataset, tmp_path: Path) -> None:
+    run, before = tmp_path / "run", []
+
+    def take_over() -> None:
+        (run / ".lock").unlink()
+        with locked(run):  # as a second process that resumes it
+            before.extend(sorted((run / "checkpoint").iterdir()))
+
+    with pytest.raises(BusyError, match=r"lock lost: .*nothing more was saved"):
+        train(small(epochs=3), dataset, run, reports=[StopAt(1, 2, take_over)])
+    assert sorted((run / "checkpoint").iterdir()) == before
+    assert len(Run(run).history()) == len(before) == 1
+    train(small(epochs=3), dataset, run, resume=True, reports=[])
+
+
+def test_a_run_in_use_is_not_resumed_and_no_data_are_read_for_it(second_epoch: Path, tmp_path: Path) -> None:
+    with locked(second_epoch), pytest.raises(BusyError, match="folder in use"):
+        train(small(epochs=3), tmp_path / "no data", second_epoch, resume=True, reports=[])
+
+
+def test_a_finished_run_is_shown_though_its_data_are_gone(data_folder: Path, tmp_path: Path) -> None:
+    result = train(small(epochs=1), data_folder, tmp_path / "run", reports=[])
+    shutil.rmtree(data_folder)
+    assert train(small(epochs=1), run_dir=tmp_path / "run", resume=True, reports=[]) == result
+    (tmp_path / "run" / "result.json").unlink()
+    with pytest.raises(DataError, match=r"the data of .* is gone: .*few digits\. give --data FOLDER"):
+        train(small(epochs=1), run_dir=tmp_path / "run", resume=True, reports=[])
+
+
+def test_a_run_is_resumed_on_the_data_that_it_was_begun_on(data_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(small(), data_folder, tmp_path / "run", reports=[StopAt(1, 1, kill)])
+    assert train(small(), run_dir=tmp_path / "run", resume=True, reports=[]).data.name == str(data_folder)
 
 
 def test_accuracy_counts_the_images_that_a_batch_has_and_not_those_it_could_have(
@@ -787,12 +869,12 @@ def test_a_full_disk_during_a_checkpoint_leaves_the_one_before(
     real = write_atomically
     calls = 0
 
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, content: bytes, *, follow: bool) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise OSError(28, "No space left on device", str(path))
-        real(path, content)
+        real(path, content, follow=follow)
 
     monkeypatch.setattr("under10k.weights.sealed.write_atomically", full)
     with pytest.raises(Under10kError, match=r"No space left.*: .*checkpoint.* resume with: under10k train --resume"):

@@ -105,6 +105,6 @@ def _run(arguments: list[str]) -> None:
     elif {"-h", "--help"} & set(rest[: rest.index("--")] if "--" in rest else rest):
         print(describe_verb(VERBS[verb], verb))
     elif "" in rest:
-        raise UsageError(f"an empty argument behind {verb}. give it a value, or leave it out")
+        raise UsageError(f"empty argument after {verb}. give it a value, or leave it out")
     else:
         parse(VERBS[verb], verb, _PREPARATIONS.get(verb, list)(rest))()

@@ -19,16 +19,16 @@ def bench(
     rounds: Annotated[int, shown("COUNT")] = 5,
     json: Flag = False,
 ) -> None:
-    """Time training and reading here, as ratios to the plain way.
+    """Time training and inference here, relative to plain PyTorch.
 
-    Both are timed in the same run.
+    Both take turns in one call.
 
     Args:
-        what: train: recipes, by the epoch and whole; infer: networks.
-        names: Recipes to train, or networks to read with; by default all that are of interest.
+        what: train: recipes, an epoch and a whole run; infer: networks.
+        names: Recipes to train, or networks to read with; by default a choice of recipes, or all networks.
         data: A known name or a folder.
-        device: cpu, cuda or mps; auto takes the fastest there is.
-        rounds: How often each is timed, in turn; 1 to 1,000.
+        device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
+        rounds: How many times each is timed; 1 to 1,000.
         json: Print as JSON.
     """
     if not 1 <= rounds <= 1000:

@@ -59,16 +59,16 @@ complete -c under10k -f -a '(__under10k_complete)'
 
 
 def completion(shell: Annotated[Literal["bash", "zsh", "fish"], shown("bash|zsh|fish")], /) -> None:
-    """Print what makes a shell complete under10k's words.
+    """Print the completion script for a shell.
 
-    To have it in each new shell, add the line to the file:
+    To enable it in every new shell, add the line to the file:
 
         ~/.bashrc                   source <(under10k completion bash)
         ~/.zshrc                    source <(under10k completion zsh)
         ~/.config/fish/config.fish  under10k completion fish | source
 
     Args:
-        shell: The shell to complete in.
+        shell: The shell that you use.
     """
     print(SCRIPTS[shell], end="")
 

@@ -24,24 +24,24 @@ def evaluate(
     corruptions: Flag = False,
     json: Flag = False,
 ) -> None:
-    """Score a trained network: accuracy, confusion, misread digits.
+    """Score a trained network: accuracy, calibration, misread digits.
 
-    Calibration, too; figures and pictures are kept in a folder.
+    Saves the figures, and pictures of them, in a folder.
 
     Args:
         weights: A run folder, a weights file, or the name of bundled weights.
-        data: A known name or a folder; by default what the run was trained on.
-        device: cpu, cuda or mps; auto takes the fastest there is.
+        data: A known name or a folder; by default the data that the run was trained on.
+        device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
         out: Folder for metrics.json and the pictures; by default RUN/evaluation, or WEIGHTS-evaluation.
-        corruptions: Score it on shifted, turned, blurred, noisy and otherwise worse images too.
+        corruptions: Also score it on shifted, rotated, blurred, noisy and otherwise corrupted images.
         json: Print all figures as JSON.
     """
-    from under10k.assessment import default_folder, evaluate_run, require_evaluation_folder
+    from under10k.assessment import evaluate_run, require_evaluation_folder
     from under10k.terminal import literal, track
 
     refused = False
     try:
-        require_evaluation_folder(out or default_folder(weights))
+        require_evaluation_folder(weights, out)
     except (OSError, UsageError):
         if out:
             raise
@@ -64,7 +64,7 @@ def evaluate(
     if trouble:
         raise trouble
     if refused:
-        complain(f"no pictures: {found.folder} cannot be written. give --out FOLDER", "warning")
+        complain(f"no pictures saved: {found.folder} cannot be written. give --out FOLDER", "warning")
     elif not json:
         show(f"\npictures and figures: {literal(str(out or found.folder))}")
         show(literal(found.data.note))
@@ -75,9 +75,7 @@ def _show_metrics(found: Evaluation) -> None:
     from under10k.training import PROTOCOL_NOTES
 
     metrics, disputed, protocol = found.metrics, found.without_disputed, found.protocol
-    known = (
-        f"{protocol}: {PROTOCOL_NOTES[protocol]}" if protocol in PROTOCOL_NOTES else "trained on other data than this"
-    )
+    known = f"{protocol}: {PROTOCOL_NOTES[protocol]}" if protocol in PROTOCOL_NOTES else "none: trained on other data"
     facts = [("accuracy", _accuracy(metrics)), ("errors", f"{metrics.errors:,} of {len(metrics.labels):,}")]
     if disputed:
         set_aside = len(metrics.labels) - len(disputed.labels)

@@ -26,19 +26,19 @@ def export(
     data: DataName = None,
     json: Flag = False,
 ) -> None:
-    """Write a trained network as ONNX, C or a page, and check it.
+    """Write a trained network as ONNX, C or a web page, and check it.
 
-    It has to answer there as PyTorch does.
+    Before anything is written, its answers are compared with PyTorch's on all test images.
 
     Args:
         weights: A run folder, a weights file, or the name of bundled weights.
-        to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies; html: a page to use.
-        out: File or folder to write; by default model.onnx, model-c or model.html in the run folder, or the like beside
-            the weights file; with -int8 where that is given.
+        to: onnx: one file for ONNX Runtime and others; c: a folder of C99 without dependencies; html: a web page.
+        out: File or folder to write; by default model.onnx, model-c or model.html in the run folder, or beside the
+            weights file and named after it; --int8 adds -int8 to the name.
         int8: Write 8-bit integers instead of float; not for html.
-        name: For c: what all is called in C; by default under10k_ and the name of the run or weights.
-        data: A known name or a folder, to check with; by default what the run was trained on.
-        json: Print what was found as JSON.
+        name: For c: the network's name in C; by default under10k_ and the name of the run or weights.
+        data: A known name or a folder to check with; by default the data that the run was trained on.
+        json: Print the result as JSON.
     """
     from under10k.data import load_digits
     from under10k.runs import Run, load_weights, recorded_data
@@ -82,7 +82,7 @@ def _show_export(found: Exported, note: str) -> None:
         for name, value in found.notes.items()
     ]
     if found.agreement is None:
-        facts.append(("checked", "no: there is no C compiler here. where there is one, run: make test"))
+        facts.append(("checked", "no: there is no C compiler here. run make test where there is one"))
     else:
         checked = found.agreement
         facts += [

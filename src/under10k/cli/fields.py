@@ -44,7 +44,9 @@ def read_one_of_each(given: Mapping[str, Any] | None) -> dict[str, Any]:
         if len(texts) != 1:
             several = ",".join(texts)
             each = f"; to train with each: under10k study RECIPE {_option(name)} {several}"
-            raise UsageError(f"several values of {name}: {several}. give one{'' if name in ('name', 'seed') else each}")
+            raise UsageError(
+                f"several values for {name}: {several}. give one{'' if name in ('name', 'seed') else each}"
+            )
     return {name: values[0] for name, values in read_fields(given).items()}
 
 

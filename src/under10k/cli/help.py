@@ -40,14 +40,14 @@ def describe_all(verbs: Mapping[str, Verb]) -> str:
     """Return the help of the whole: every verb in a line."""
     return "\n".join(
         [
-            *_wrap(f"under10k {__version__}: handwritten digits, read by networks of under 10,000 parameters"),
+            *_wrap(f"under10k {__version__}: read digits with networks of under 10,000 parameters"),
             "",
             *_wrap("usage: under10k VERB [OPTION...]     start with: under10k train"),
             "",
             *_table([(name, _first_line(verb)) for name, verb in verbs.items()]),
             "",
-            *_wrap("under10k VERB --help: what a verb takes; --debug: the traceback of an error"),
-            *_wrap("under10k completion --help: how to have the Tab key complete all this"),
+            *_wrap("under10k VERB --help: the options of a verb; --debug: the traceback of an error"),
+            *_wrap("under10k completion --help: how to make the Tab key complete all this"),
             *_wrap("exit codes: " + ", ".join(f"{code}{_TIED}{name}" for code, name in EXIT_CODES.items()), hanging=12),
         ]
     )
@@ -65,7 +65,7 @@ def describe_verb(function: Verb, verb: str) -> str:
     rows = [(_option(argument), _about(argument)) for argument in others]
     parts.append(["options:", *_table([*rows, ("-h, --help", "Show this.")])])
     if fields:
-        heading = "fields of the recipe, which `under10k recipes RECIPE` shows as they are:"
+        heading = "fields of the recipe (`under10k recipes RECIPE` shows their values):"
         parts.append([*_wrap(heading), *_table([(_option(field), _about(field)) for field in fields])])
     return "\n\n".join("\n".join(part) for part in parts)
 

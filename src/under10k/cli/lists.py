@@ -23,16 +23,16 @@ def datasets(
     sheet: Annotated[Path | None, shown("PICTURE", complete=names.files)] = None,
     json: Flag = False,
 ) -> None:
-    """List the known data sets, or look into one.
+    """List the known data sets, or inspect one.
 
     Args:
-        name: A known name or a folder: read it, count it, and show its checksum.
-        sheet: Draw the first training images of each class into this picture.
+        name: A known name or a folder: show its counts and checksum.
+        sheet: Picture to draw, with the first training images of each class.
         json: Print as JSON.
     """
     if name is None and sheet:
         raise UsageError(
-            f"--sheet of no data set: {sheet}. write: under10k datasets mnist --sheet {shlex.quote(str(sheet))}"
+            f"--sheet without a data set: {sheet}. write: under10k datasets mnist --sheet {shlex.quote(str(sheet))}"
         )
 
     from under10k.data import DATASETS, load_digits
@@ -90,7 +90,7 @@ def recipes(
     """List the recipes, or show every field of one.
 
     Args:
-        name: A recipe: show it whole.
+        name: A recipe to show in full.
         json: Print as JSON.
     """
     if name is not None:
@@ -107,7 +107,7 @@ def _place(data_set: str) -> str:
 
     if data_set == "synthetic":
         return "drawn when needed"
-    return str(find_dataset(data_set) or "to be downloaded")
+    return str(find_dataset(data_set) or "not downloaded yet")
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -61,14 +61,14 @@ def studies(_: Any) -> Iterable[str]:
 
 
 def weights(_: Any) -> Iterable[str]:
-    """Offer the weights that come along, and the runs."""
+    """Offer the bundled weights and the runs."""
     from under10k.weights import list_weights
 
     return [*list_weights(), *runs(_)]
 
 
 def networks_and_weights(_: Any) -> Iterable[str]:
-    """Offer the architectures, the weights that come along, and the runs."""
+    """Offer the architectures, the bundled weights and the runs."""
     return sorted({*networks(_), *weights(_)})
 
 

@@ -88,7 +88,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return "out of memory. close other programs, or allow more: ulimit -v unlimited", 1
     if type(error).__name__ == "OutOfMemoryError":
         return "out of device memory. lower --batch-size, or give --device cpu", 1
-    return f"{type(error).__name__}: {error}. this is a fault of under10k's: --debug shows where", 1
+    return f"{type(error).__name__}: {error}. this is a bug in under10k: --debug shows where", 1
 
 
 def _in_shells_words(message: str) -> str:
@@ -106,4 +106,4 @@ _NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "failed to map 
 def refuse_same(out: Path, source: Path) -> None:
     """Keep from writing over what is read."""
     if out.exists() and source.exists() and out.samefile(source):
-        raise UsageError(f"the same file to read and to write: {out}. give another name to write to")
+        raise UsageError(f"would overwrite its own input: {out}. give another name to write to")

@@ -142,7 +142,7 @@ def _explain(error: CycloptsError, function: Verb, verb: str) -> str:
         known = [name for each in error.argument_collection for name in each.names if name.startswith("-")]
         return _unknown_option((error.token.keyword or error.token.value).partition("=")[0], [*known, "--help"])
     if isinstance(error, UnusedCliTokensError):
-        return f"one word too many: {(error.unused_tokens or [''])[0]!r:.200}. leave it out, or name its option."
+        return f"unexpected argument: {(error.unused_tokens or [''])[0]!r:.200}. leave it out, or name its option."
     if isinstance(error, RepeatArgumentError):
         return f"given twice: {error.token.keyword}. give it once."
     if isinstance(error, MissingArgumentError) and argument:
@@ -157,7 +157,7 @@ def _explain(error: CycloptsError, function: Verb, verb: str) -> str:
         if argument.children:
             return f"a group of options: {name}. write one of them, such as {argument.children[0].names[0]}."
         if is_flag(argument):
-            return f"a value where none is taken: {name}={error.token.value:.200}. leave it out."
+            return f"unexpected value: {name}={error.token.value:.200}. leave it out."
         choices = argument.get_choices(force=True)
         if choices:
             return f"{unknown_name(name, error.token.value, choices)}."

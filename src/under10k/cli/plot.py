@@ -18,22 +18,20 @@ def plot(
     out: Annotated[Path | None, shown("PICTURE", "-o", complete=names.files)] = None,
     batches: Flag = False,
 ) -> None:
-    """Draw the curves of runs over each other, or compare studies.
+    """Plot the curves of runs in one picture, or compare studies.
 
-    Of studies, the accuracy is drawn against their seconds.
+    Studies are plotted as accuracy against seconds a run.
 
     Args:
-        folders: Run folders, or study folders.
-        out: Picture to write, in place of one that is there; by default curves.png, which must not be there yet.
-        batches: Draw the loss of every batch, and the learning rate, instead of epochs; of runs only.
+        folders: Run folders or study folders.
+        out: Picture to write, replacing an existing one; by default curves.png, which must not exist yet.
+        batches: Plot the loss of every batch and the learning rate instead of epochs; for runs only.
     """
     if out is None and DEFAULT.exists():
-        raise UsageError(f"{DEFAULT} is there already: not written over. name the picture, with: -o PICTURE")
+        raise UsageError(f"already there: {DEFAULT}. name the picture to write with: -o PICTURE")
     studies = [folder for folder in folders if (folder / "plan.json").is_file()]
     if studies and len(studies) < len(folders):
-        raise UsageError(
-            "runs and studies together: they have nothing to share in one picture. plot one kind at a time"
-        )
+        raise UsageError("runs and studies together: they do not fit in one picture. plot one kind at a time")
     if studies and batches:
         raise UsageError(f"a study has no batches: {studies[0]}. give runs, such as those in {studies[0] / 'runs'}")
 

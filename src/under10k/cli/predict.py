@@ -37,14 +37,14 @@ def predict(
 ) -> None:
     """Read the digits in pictures: drawn, scanned or photographed.
 
-    PNG, JPEG, BMP, GIF and WebP are read; - reads the picture from standard input.
+    Takes PNG, JPEG, BMP, GIF and WebP; - reads the picture from standard input.
 
     Args:
         pictures: Picture files, one digit in each, or folders of such files.
         model: Bundled weights, a run folder or a weights file.
-        multi: Find every digit in a picture, and read each from left to right, row by row.
-        invert: Take ink for light where it was found to be dark, and for dark where it was found to be light.
-        explain: Picture to draw: the one given, what was found in it, and how likely each digit is.
+        multi: Find every digit in a picture, and read them row by row, from left to right.
+        invert: Take light for ink where dark was taken, and the other way round.
+        explain: Picture to draw: the input, what was found in it, and how likely each digit is.
         jobs: Pictures that are decoded at a time; by default as many as there are cores.
         json: Print as JSON.
     """
@@ -116,10 +116,10 @@ def _read_pipe(path: Path, name: str) -> Path | bytes | Under10kError:
     except OSError as error:
         return Under10kError(f"cannot read the picture: {name} ({error.strerror}). give a file")
     if len(content) > MOST_BYTES:
-        return Under10kError(f"picture too large: {name} brings more than {MOST_BYTES:,} bytes. give a smaller one")
+        return Under10kError(f"picture too large: {name} has more than {MOST_BYTES:,} bytes. give a smaller one")
     if not content:
         return Under10kError(
-            f"no picture: {name} brought no bytes. write, for instance: cat digit.png | under10k predict -"
+            f"empty picture: {name} has no bytes. write, for instance: cat digit.png | under10k predict -"
         )
     return content
 

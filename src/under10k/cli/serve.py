@@ -24,15 +24,15 @@ def serve(
     port: Annotated[int, shown("PORT")] = 8000,
     open: bool = True,
 ) -> None:
-    """Serve a page to draw a digit on, and an API beside it.
+    """Serve a page to draw digits on, and an HTTP API.
 
-    POST a picture to /api/predict.
+    The API reads pictures sent by POST to /api/predict.
 
     Args:
         weights: A run folder, a weights file, or the name of bundled weights.
-        host: Address to listen on; 0.0.0.0 for everyone on the network.
-        port: Port to listen on; 0 takes any that is free.
-        open: Open the page in the browser, where there is one.
+        host: Address to listen on; 0.0.0.0 lets in everyone on the network.
+        port: Port to listen on; 0 picks a free one.
+        open: Open the page in your browser, if there is one.
     """
     try:
         from under10k.serve import create_app, listen, reader, run
@@ -56,7 +56,7 @@ def _announce(listener: socket.socket, host: str) -> str:
     own = ipaddress.ip_address(address)
     name = socket.gethostname() if own.is_unspecified else f"[{address}]" if own.version == 6 else address
     if not own.is_loopback:
-        complain(f"listening on {host}: whoever reaches this machine can use it", "warning")
+        complain(f"listening on {host}: anyone who reaches this machine can use it", "warning")
     show(f"draw a digit: http://{name}:{port}/")
     show("stop with Ctrl-C")
     sys.stdout.flush()

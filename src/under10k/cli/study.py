@@ -40,20 +40,20 @@ def study(
 
         under10k study default --epochs 3,5 --optimizer.lr 0.1,0.3 --residual true,false
 
-    A study that was stopped goes on where it was.
+    A stopped study resumes where it was.
 
     Args:
-        recipes: Recipes to train; the first is what the others are compared with. None: those of the study in --out.
-        seeds: How many, from seed 0 on; 20 where neither this nor the study in --out says.
+        recipes: Recipes to train; the others are compared with the first. By default those of the study in --out.
+        seeds: Number of seeds, from 0 on; by default that of the study in --out, else 20.
         data: A known name or a folder; by default that of the study in --out, else auto.
-        device: cpu, cuda or mps; auto takes the fastest there is.
-        out: Study folder, to make or to go on with; by default studies/RECIPES.
+        device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
+        out: Study folder to create or resume; by default studies/RECIPES.
         engine: Where runs are trained: in worker processes, in this process, or on a Ray cluster.
-        workers: Runs at a time; by default as many as there are cores for.
+        workers: Runs to train at a time; by default as many as there are cores for.
         threads: Threads of each run; by default 1, with --engine serial all.
-        address: The Ray cluster's, such as head:6379; by default Ray is started here.
+        address: Address of a Ray cluster, such as head:6379; by default Ray is started here.
         quiet: Print nothing but warnings and errors.
-        json: Print study.json, and nothing else but warnings and errors.
+        json: Print study.json; besides that, only warnings and errors.
     """
     overrides = read_fields(fields)
 
@@ -76,6 +76,6 @@ def study(
         show_json(done.to_dict())
     if done.failures:
         raise Under10kError(
-            f"{len(done.failures)} of {done.planned} runs failed: {done.folder}. the table tells why; "
+            f"{len(done.failures)} of {done.planned} runs failed: {done.folder}. the table says why; "
             f"the same command tries them again"
         )

@@ -21,9 +21,9 @@ def summary(
     markdown: Flag = False,
     json: Flag = False,
 ) -> None:
-    """Show a network layer by layer: shapes, parameters, operations.
+    """Show a network layer by layer: shapes, parameters, MACs.
 
-    Multiply-accumulates and the receptive field, too.
+    MACs are multiply-accumulates for one image; the receptive field is shown too.
 
     Args:
         model: A model's name, a run folder, a weights file, or the name of bundled weights.
@@ -39,7 +39,7 @@ def summary(
 
     trained = model not in MODELS and (model in list_weights() or os.sep in model or _exists(Path(model)))
     if trained and (residual or head != "pool"):
-        raise UsageError(f"a trained network is what it is: {model}. leave out --residual and --head")
+        raise UsageError(f"no variants of a trained network: {model}. leave out --residual and --head")
     network = load_model(model) if trained else create_model(model, residual=residual, head=head)
     found = summarise(network, model)
     if json:

@@ -37,36 +37,36 @@ def train(
     """Train a network; any field of a recipe is an option.
 
     Args:
-        recipe: Recipe to train, by default the one called default; `under10k recipes` lists them.
+        recipe: Recipe to train (`under10k recipes` lists them); by default the one named default.
         data: A known name (`under10k datasets`), a folder of four IDX files, or auto: MNIST, else synthetic digits.
-        device: cpu, cuda or mps; auto takes the fastest there is.
-        out: Run folder to make; by default runs/RECIPE-sSEED.
-        resume: Run folder to continue instead.
-        tensorboard: Write TensorBoard event files too.
+        device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
+        out: Run folder to create; by default runs/RECIPE-sSEED.
+        resume: Run folder to resume.
+        tensorboard: Also write TensorBoard event files.
         quiet: Print nothing but warnings and errors.
-        json: Print the result as JSON, and nothing else but warnings and errors.
+        json: Print the result as JSON; besides that, only warnings and errors.
     """
     if resume and (out or recipe):
         raise _two_at_once(resume, out, recipe)
     chosen = _choose(recipe, resume, fields)
 
-    from under10k.runs import recorded_data
     from under10k.training import ConsoleReport, Report, TensorBoardReport, WarningReport
     from under10k.training import train as run_training
 
     reports: list[Report] = [WarningReport() if quiet or json else ConsoleReport()]
     if tensorboard:
         reports.append(TensorBoardReport())
-    given = data or recorded_data(resume)
-    result = run_training(chosen, given, resume or out, resume is not None, device=device, reports=reports)
+    result = run_training(chosen, data or "auto", resume or out, resume is not None, device=device, reports=reports)
     if json:
         show_json(result.to_dict())
 
 
 def _two_at_once(resume: Path, out: Path | None, recipe: str | None) -> UsageError:
     if out:
-        return UsageError(f"--resume and --out together: {resume}, {out}. a run goes on where it is: leave out --out")
-    return UsageError(f"--resume and a recipe together: {recipe}. a run has its recipe: leave out {recipe}")
+        return UsageError(
+            f"--resume and --out together: {resume}, {out}. a run resumes in its own folder: leave out --out"
+        )
+    return UsageError(f"--resume and a recipe together: {recipe}. a run keeps its recipe: leave out {recipe}")
 
 
 def _choose(recipe: str | None, resume: Path | None, fields: dict[str, Any] | None) -> Recipe:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from under10k.data.catalogue import DATASETS
     from under10k.data.datasets import Dataset, find_dataset, load_digits
     from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, as_unit, normalise, to_input, to_unit
-    from under10k.data.framing import BOX, frame
+    from under10k.data.framing import BOX, SLACK, THRESHOLD, frame
     from under10k.data.identity import DataIdentity
     from under10k.data.own import DataSource, DigitSource, as_dataset, as_digits, as_test_digits
     from under10k.data.synthetic import draw_digits
@@ -27,7 +27,9 @@ __all__ = [
     "Digits",
     "MEAN",
     "SIDE",
+    "SLACK",
     "STD",
+    "THRESHOLD",
     "affine_grid",
     "as_dataset",
     "as_digits",
@@ -57,7 +59,9 @@ __getattr__, __dir__ = lazy_door(
         "Digits": "digits",
         "MEAN": "digits",
         "SIDE": "digits",
+        "SLACK": "framing",
         "STD": "digits",
+        "THRESHOLD": "framing",
         "affine_grid": "augmentation",
         "as_dataset": "own",
         "as_digits": "own",

@@ -15,6 +15,10 @@ THRESHOLD = 0.02
 """Faintest brightness that counts as ink when the digit's box is measured."""
 
 
+SLACK = 1e-3
+"""Pixels of rounding error that do not move a digit: a symmetric one would jump by a pixel."""
+
+
 def frame(ink: Tensor) -> Tensor:
     """Scale and centre each picture as MNIST's digits are: float (N, H, W) in [0, 1] -> float (N, 28, 28).
 
@@ -49,10 +53,9 @@ def _resampling(mass: Tensor, low: Tensor, high: Tensor, scale: Tensor) -> Tenso
     inside = _overlap(edges, low[:, None], high[:, None])
     held = (mass * inside).sum(dim=1)
     centre = (mass * inside * (edges[:-1] + 0.5)).sum(dim=1) / held.clamp_min(torch.finfo(mass.dtype).tiny)
-    # MNIST's centres of mass, counted from the picture's edge, lie in [14, 15): the first whole pixel from 14 on. The
-    # slack keeps rounding errors from moving a symmetric digit by a pixel.
-    start = torch.ceil(SIDE / 2 - (centre - low) * scale - 1e-3)
-    start = torch.minimum(start.clamp_min(0), torch.floor(SIDE - (high - low) * scale + 1e-3))
+    # MNIST's centres of mass, counted from the picture's edge, lie in [14, 15): the first whole pixel from 14 on.
+    start = torch.ceil(SIDE / 2 - (centre - low) * scale - SLACK)
+    start = torch.minimum(start.clamp_min(0), torch.floor(SIDE - (high - low) * scale + SLACK))
     frame_edges = torch.arange(SIDE + 1, device=mass.device, dtype=mass.dtype) - start[:, None]
     source = (low[:, None] + frame_edges / scale[:, None]).clamp(low[:, None], high[:, None])  # (N, 29)
     return _overlap(edges, source[:, :-1, None], source[:, 1:, None]) * scale[:, None, None]

@@ -1,4 +1,4 @@
-"""A page to draw a digit on, as one HTML file: the network runs in it, and nothing outside of it is needed."""
+"""A page to draw a digit on, as one HTML file that needs nothing else: the network runs in it."""
 
 from __future__ import annotations
 
@@ -19,37 +19,38 @@ import numpy as np
 import torch
 from torch import nn
 
-from under10k.data import Dataset, to_unit
+from under10k.data import SIDE, Dataset, to_unit
 from under10k.errors import UsageError
 from under10k.evaluation import predict_logits
+from under10k.export.node import replay
 from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, flatten, run_plain
-from under10k.export.proof import Exported, Kind, compare, require_agreement
+from under10k.export.proof import Exported, Kind, compare, require_agreement, undisturbed
 from under10k.files import require_file, write_atomically
 from under10k.models import count_parameters
+from under10k.pictures import reading_constants
 from under10k.text import printable
 from under10k.version import __version__
 from under10k.weights import Facts
 
-SCRIPTS = (
-    "network.js",
-    "pixels.js",
-    "picture.js",
-    "ink.js",
-    "frame.js",
-    "judge.js",
-    "paper.js",
-    "views.js",
-    "page.js",
-)
+SCRIPTS = ("network.js", "pixels.js", "picture.js", "ink.js", "frame.js", "judge.js", "paper.js", "views.js")
 """The page's program, in the order in which its parts build on each other."""
 
 
+START = "page.js"
+"""What starts the program: the one script that needs a document."""
+
+
+VECTORS = 20
+"""Test images that an export replays through the page's program."""
+
+
 _NETWORK = re.compile(r'<script type="application/json" id="network">(.*?)</script>', re.DOTALL)
+_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page, and what its browser may be told to allow it."""
+    """A page, and the policy it should be served with."""
 
     text: str
     """HTML, with style, program and weights inside."""
@@ -58,45 +59,67 @@ class Page:
 
 
 def build_page(model: nn.Module, facts: Facts) -> Page:
-    """Write a trained network as a page; `facts` are those saved beside the weights.
+    """Build the page of a trained network; `facts` are those saved beside the weights.
 
     Raises:
         UsageError: the network has a part that no export knows.
     """
-    source = resources.files("under10k.export") / "page"
-    style = (source / "page.css").read_text(encoding="utf-8")
-    script = '"use strict";\n' + "\n".join((source / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    style = _read_source("page.css")
+    script = _write_program() + _read_source(START)
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
     words = {
-        "icon": "data:image/svg+xml," + quote((source / "icon.svg").read_text(encoding="utf-8")),
+        "icon": "data:image/svg+xml," + quote(_read_source("icon.svg")),
         "network": _json([_write_layer(layer) for layer in flatten(model)]),
         "origin": html.escape(_origin(facts)),
         "parameters": f"{count_parameters(model):,}",
         "policy": html.escape(policy),
         "script": script,
+        "side": str(SIDE),
         "style": style,
         "version": __version__,
     }
-    template = Template((source / "page.html").read_text(encoding="utf-8"))
-    return Page(template.substitute(words), policy)
+    return Page(Template(_read_source("page.html")).substitute(words), policy)
+
+
+def _write_program() -> str:
+    """Write the part of a page's script that needs no browser: Python's constants, and the scripts that use them."""
+    scripts = "\n".join(map(_read_source, SCRIPTS))
+    used = set(re.findall(r"\b[A-Z][A-Z_]+\b", scripts))
+    constants = [f"const {name} = {_json(value)};" for name, value in reading_constants().items() if name in used]
+    return "\n".join(['"use strict";', *constants, scripts, ""])
+
+
+def _read_source(name: str) -> str:
+    return (resources.files("under10k.export") / "page" / name).read_text(encoding="utf-8")
+
+
+def read_program(page: str) -> str:
+    """Return the part of a page's script that needs no browser."""
+    return str(_SCRIPT.findall(page)[-1]).removesuffix(_read_source(START))
+
+
+def read_network_json(page: str) -> str:
+    """Return the layers in a page as JSON."""
+    return str(_NETWORK.findall(page)[0])
 
 
 def read_network(page: str) -> list[Layer]:
-    """Return the layers of the network in a page: what its program makes of them, in Python."""
-    found = _NETWORK.search(page)
-    assert found, "build_page puts it there"
-    return _read_layers(json.loads(found[1]))
+    """Return the layers in a page, as its program reads them."""
+    return _read_layers(json.loads(read_network_json(page)))
 
 
+@undisturbed()
 def export_html(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset) -> Exported:
-    """Write a trained network as a page, after checking the network in it on all test images.
+    """Write a trained network as a page, after checking it.
+
+    Its layers run on all test images, in Python; where Node is there, its program runs on some of them.
 
     Raises:
         UsageError: the network cannot be exported, or `kind` is not `float`.
-        Under10kError: the check has failed; nothing is written.
+        Under10kError: the check failed; nothing is written.
     """
     require_html(out, kind)
     text = build_page(model, facts).text
@@ -106,9 +129,10 @@ def export_html(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: 
         )
     agreement = compare(logits, predict_logits(model, dataset.test.images), dataset.test.labels, dataset.name)
     require_agreement(agreement)
+    replayed = replay(read_program(text), read_network_json(text), model, dataset.test.images[:VECTORS])
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text)
-    return Exported(out, {out.name: len(text.encode())}, {"type": kind}, agreement)
+    return Exported(out, {out.name: len(text.encode())}, {"type": kind, "checked_in_Node": replayed}, agreement)
 
 
 def require_html(out: Path, kind: Kind) -> None:
@@ -178,7 +202,7 @@ def _decode(text: str) -> Array:
 
 
 def _json(value: Any) -> str:
-    """Write JSON that may stand in a script element."""
+    """Write JSON that is safe inside a script element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 

@@ -1,7 +1,7 @@
-"""A network in integers: 8-bit weights and activations, 32-bit sums; the reference that the C code equals bit for bit.
+"""A network in integers: 8-bit weights and activations, 32-bit sums; the C code equals this reference bit for bit.
 
-A real number is `scale * (q - zero)`. Each stage adds up products of a uint8 activation and an int8 weight, then brings
-the sum to the next stage's scale: times an integer of 31 bits, shifted right (Jacob et al., 2018, arXiv 1712.05877).
+A real number is `scale * (q - zero)`. Each stage sums products of uint8 activations and int8 weights, then brings the
+sum to the next stage's scale: times a 31-bit integer, shifted right (Jacob et al., 2018, arXiv 1712.05877).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOGIT_BITS = 16
 
 
 _LARGEST_SHIFT = 46
-"""Beyond it, of 31 bits of a sum no result would be left; up to it, what is added fits into 64 bits."""
+"""A larger shift would leave nothing of a 31-bit sum; up to this one, what is added fits into 64 bits."""
 
 
 _LARGEST = 255
@@ -32,46 +32,45 @@ _LARGEST = 255
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """What the numbers of one tensor stand for: `scale * (q - zero)`."""
+    """What the integers of one tensor mean: `scale * (q - zero)`."""
 
     scale: float
     zero: float
-    """An integer everywhere but for pixels, where black lies between two."""
+    """An integer, except for pixels, where black lies between two."""
 
     @property
     def border(self) -> int:
-        """The number nearest to a real 0, which stands around padded maps."""
+        """The integer nearest to a real 0: what padded maps are surrounded by."""
         return round(self.zero)
 
 
 @dataclass(frozen=True, eq=False)
-class IntegerStage:
-    """One stage in integers; a stage without a convolution only pools, and keeps its input's scale.
+class IntegerStage(Stage):
+    """A stage and its integers; without a convolution it only pools, and keeps its input's scale.
 
-    With `sum` the sum of products and bias, cut off at 0 if the convolution has a ReLU, and pooled: the result is
+    Let `sum` be the sum of products and bias, cut off at 0 if the convolution has a ReLU, then pooled. The result is
     `(sum * multiplier + skip_multiplier * input + addend) >> shift`, kept within 0 and 255.
     """
 
-    stage: Stage
     border: int
-    """What stands around the input where the convolution is padded."""
+    """What surrounds the input if the convolution is padded."""
     weights: NDArray[np.int8]
     """(outputs, inputs, height, width)."""
     bias: NDArray[np.int32]
     multiplier: NDArray[np.int32]
     addend: NDArray[np.int64]
-    """Rounding, the output's zero and what an affine layer adds."""
+    """Rounding, the output's zero, and what an affine layer adds."""
     skip_multiplier: int
-    """0 where the input is not added."""
+    """0 if the input is not added."""
     shift: int
     is_last: bool
-    """The last stage's results are logits: int32, not cut off, and shifted as magnitude, toward 0."""
+    """The last stage's results are logits: int32, not cut off, shifted toward 0."""
 
 
 def quantise(network: Network, calibration: Tensor) -> list[IntegerStage]:
-    """Choose integers for a network: weights by output channel, activations by what `calibration` makes of them.
+    """Choose a network's integers: weights by output channel, activations by their range on `calibration`.
 
-    `calibration` is uint8 (N, 28, 28): images as the network was trained on, never those it is tested with.
+    `calibration` is uint8 (N, 28, 28): images like those the network was trained on, never those it is tested with.
     """
     scaling = Scaling(network.scale, -network.offset / network.scale)
     maps = network.scale * calibration.float().unsqueeze(1) + network.offset
@@ -89,7 +88,7 @@ def quantise(network: Network, calibration: Tensor) -> list[IntegerStage]:
 
 
 def _fit(maps: Tensor) -> Scaling:
-    """Spread 0 to 255 over all that a tensor holds."""
+    """Spread 0 to 255 over the range of a tensor."""
     low, high = min(0.0, float(maps.min())), max(0.0, float(maps.max()))
     scale = (high - low) / _LARGEST or 1.0
     return Scaling(scale, round(-low / scale))
@@ -98,7 +97,7 @@ def _fit(maps: Tensor) -> Scaling:
 def _pool(stage: Stage, scaling: Scaling) -> IntegerStage:
     none = np.zeros(0)
     return IntegerStage(
-        stage,
+        **vars(stage),
         border=scaling.border,
         weights=none.astype(np.int8),
         bias=none.astype(np.int32),
@@ -114,7 +113,7 @@ def _quantise_stage(stage: Stage, before: Scaling, after: Scaling, is_last: bool
     convolution, affine = stage.convolution, stage.affine
     assert convolution is not None
     count = stage.pool.side**2 if isinstance(stage.pool, AveragePool) else 1
-    # the second bound keeps the bias of a filter that is all but zero within 24 bits
+    # the second bound keeps the bias of a nearly empty filter within 24 bits
     units = np.maximum(
         np.abs(convolution.weights).max(axis=(1, 2, 3)) / 127, np.abs(convolution.bias) / before.scale / 2**24
     )
@@ -128,7 +127,7 @@ def _quantise_stage(stage: Stage, before: Scaling, after: Scaling, is_last: bool
     addend = np.rint((added if is_last else added + 0.5) * 2.0**shift)
     addend[: stage.input[0]] -= round(skip_factor * 2**shift) * before.border
     integer = IntegerStage(
-        stage,
+        **vars(stage),
         border=before.border,
         weights=weights.astype(np.int8),
         bias=bias.astype(np.int32),
@@ -143,7 +142,7 @@ def _quantise_stage(stage: Stage, before: Scaling, after: Scaling, is_last: bool
 
 
 def _check_range(integer: IntegerStage, count: int) -> None:
-    """Make sure that no image whatever makes a sum overflow: what C leaves undefined must not happen."""
+    """Make sure that no image can make a sum overflow, which C leaves undefined."""
     sums = _largest_sums(integer) * count
     totals = [
         int(total) * abs(int(factor)) + abs(int(added)) + _LARGEST * integer.skip_multiplier
@@ -164,17 +163,16 @@ def run_int8(stages: list[IntegerStage], images: Tensor, batch_size: int = 500) 
     return np.concatenate(parts)
 
 
-def _run_stage(integer: IntegerStage, maps: Tensor) -> Tensor:
-    """Run one stage on whole numbers held as floats."""
-    stage = integer.stage
+def _run_stage(stage: IntegerStage, maps: Tensor) -> Tensor:
+    """Run one stage on integers held as floats."""
     side = stage.pool.side if stage.pool else 1
     if stage.convolution is None:
         if isinstance(stage.pool, MaxPool):
             return F.max_pool2d(maps, side)
         return ((_window_sums(maps, side) + side * side // 2) / side**2).floor()
-    padded = F.pad(maps, [stage.padding] * 4, value=integer.border)
-    kind = _exact_kind(integer)
-    weights, bias = (torch.from_numpy(values).to(kind) for values in (integer.weights, integer.bias))
+    padded = F.pad(maps, [stage.padding] * 4, value=stage.border)
+    kind = _exact_kind(stage)
+    weights, bias = (torch.from_numpy(values).to(kind) for values in (stage.weights, stage.bias))
     sums = F.conv2d(padded.to(kind), weights, bias).double()
     if stage.convolution.relu:
         sums = sums.relu()
@@ -182,21 +180,21 @@ def _run_stage(integer: IntegerStage, maps: Tensor) -> Tensor:
         sums = F.max_pool2d(sums, side)
     elif isinstance(stage.pool, AveragePool):
         sums = _window_sums(sums, side)
-    return _rescale(integer, sums, padded)
+    return _rescale(stage, sums, padded)
 
 
 def _exact_kind(integer: IntegerStage) -> torch.dtype:
-    """Return the fastest floats that add up a stage's products without an error.
+    """Return the fastest float type that sums a stage's products exactly.
 
-    float32 holds whole numbers below 2 ** 24, but only oneDNN is known to add up the products themselves: others may
-    go through a transform that rounds.
+    float32 holds integers below 2 ** 24, but only oneDNN is known to sum the products themselves: others may use a
+    transform that rounds.
     """
     has_one_dnn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return torch.float32 if has_one_dnn and _largest_sums(integer).max() < 2**24 else torch.float64
 
 
 def _largest_sums(integer: IntegerStage) -> NDArray[np.int64]:
-    """Return the largest magnitude that each channel's sum of products and bias can have, whatever the image."""
+    """Return the largest magnitude of each channel's sum of products and bias that any image can cause."""
     magnitudes = np.abs(integer.weights.astype(np.int64)).sum(axis=(1, 2, 3))
     sums: NDArray[np.int64] = _LARGEST * magnitudes + np.abs(integer.bias.astype(np.int64))
     return sums

@@ -31,13 +31,13 @@ from under10k.export.plain import (
     flatten,
     shape_after,
 )
-from under10k.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement
+from under10k.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement, undisturbed
 from under10k.files import naming, require_file, write_atomically
 from under10k.text import printable
 from under10k.weights import Facts
 
 OPSET = 17
-"""Of 2022: old enough for the runtimes that are out there."""
+"""Of 2022: old enough for the runtimes in use."""
 
 
 LIBRARIES = ("onnx", "onnxruntime")
@@ -53,9 +53,9 @@ PREPROCESSING = (
 
 
 def build_onnx(layers: Sequence[Layer], facts: Mapping[str, Any]) -> bytes:
-    """Write plain layers as an ONNX model: `pixels` float32 (N, 1, 28, 28) in [0, 1] -> `logits` float32 (N, 10).
+    """Build an ONNX model of plain layers: `pixels` float32 (N, 1, 28, 28) in [0, 1] -> `logits` float32 (N, 10).
 
-    `facts` go into the model's metadata, beside a sentence on what it takes.
+    `facts` go into the model's metadata, with a sentence on its input.
 
     Raises:
         UsageError: onnx is not installed.
@@ -78,9 +78,9 @@ def build_onnx(layers: Sequence[Layer], facts: Mapping[str, Any]) -> bytes:
 
 
 def quantise_onnx(content: bytes, calibration: Tensor) -> bytes:
-    """Quantise a model of `build_onnx` to 8-bit weights (by channel) and activations, by ONNX Runtime's own tool.
+    """Quantise a model of `build_onnx` to 8-bit weights (by channel) and activations, with ONNX Runtime's own tool.
 
-    `calibration` is uint8 (N, 28, 28): images as the network was trained on.
+    `calibration` is uint8 (N, 28, 28): images like those the network was trained on.
 
     Raises:
         UsageError: onnxruntime is not installed.
@@ -100,7 +100,7 @@ def quantise_onnx(content: bytes, calibration: Tensor) -> bytes:
         source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         source.write_bytes(content)
         level = logging.root.level
-        logging.root.setLevel(logging.ERROR)  # it advises a preparation that a graph without loose ends has no use for
+        logging.root.setLevel(logging.ERROR)  # it recommends a preprocessing that this graph does not need
         try:
             quantize_static(source, target, Images(), quant_format=QuantFormat.QDQ, per_channel=True)
         finally:
@@ -114,11 +114,11 @@ class OnnxModel:
     """An exported network in ONNX Runtime, on the CPU."""
 
     def __init__(self, content: bytes, threads: int | None = None) -> None:
-        """Load a model, to run on so many threads; by default on as many as torch uses now.
+        """Load a model, to run on `threads` threads; by default as many as torch uses now.
 
         Raises:
             UsageError: onnxruntime is not installed.
-            ModelError: the content is no ONNX model, or leaves weights to other files.
+            ModelError: the content is no ONNX model, or keeps weights in other files.
         """
         runtime = _require("onnxruntime")
         _check(content)
@@ -159,7 +159,7 @@ class _Graph:
         return name
 
     def add_layers(self, layers: Sequence[Layer], name: str, shape: Shape) -> str:
-        """Add layers behind the result called `name` and return the name of theirs."""
+        """Add layers after the result called `name`, and return the name of their own."""
         for layer in layers:
             name = self._add_layer(layer, name, shape)
             shape = shape_after([layer], shape)
@@ -191,10 +191,10 @@ class _Graph:
 
 
 def _check(content: bytes) -> None:
-    """Make sure that a model is whole, by the rules of its opset, and in this one file.
+    """Check that a model follows the rules of its opset and is whole in this one file.
 
     Raises:
-        ModelError: it is not.
+        ModelError: it does not, or is not.
     """
     onnx = _require("onnx")
     try:
@@ -204,11 +204,11 @@ def _check(content: bytes) -> None:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(f"not a sound ONNX model: {reason[0]}. export it again") from None
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise ModelError("not a sound ONNX model: some of its weights lie in other files. export it again")
+        raise ModelError("not a sound ONNX model: some of its weights are in other files. export it again")
 
 
 def find_missing() -> str | None:
-    """Return the name of a library that is needed here and not installed; None where there is none."""
+    """Return the name of a needed library that is not installed; None if none is missing."""
     return next((library for library in LIBRARIES if importlib.util.find_spec(library) is None), None)
 
 
@@ -225,23 +225,24 @@ def require_onnx(out: Path) -> None:
 
 
 def _require(library: str) -> Any:
-    """Import a library that may be missing, and see that nothing it is used for is told to anybody."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # of ONNX Runtime: read when it is imported
+    """Import a library that may be missing, with its telemetry off."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime reads it on import
     try:
         module = importlib.import_module(library)
     except ImportError:
         raise missing_library(library, "export") from None
     if hasattr(module, "disable_telemetry_events"):
-        module.disable_telemetry_events()  # where somebody has imported it before us
+        module.disable_telemetry_events()  # if it was imported before
     return module
 
 
+@undisturbed()
 def export_onnx(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset) -> Exported:
     """Write a trained network as an ONNX file, after checking it on all test images.
 
     Raises:
         UsageError: onnx or onnxruntime is not installed, or the network cannot be exported.
-        Under10kError: the check has failed; nothing is written.
+        Under10kError: the check failed; nothing is written.
     """
     require_onnx(out)
     known = {name: printable(str(value)) for name, value in asdict(facts).items() if value is not None}

@@ -1,4 +1,4 @@
-"""A network as a few plain layers, batch norm folded: what every export is written from."""
+"""A network as a few plain layers with batch norm folded in: every export is written from these."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INPUT: Shape = (1, SIDE, SIDE)
 
 @dataclass(frozen=True, eq=False)
 class Convolution:
-    """Slides filters over the maps, adds a bias, and where `relu` is set cuts off what is below 0.
+    """Slides filters over the maps, adds a bias, and with `relu` cuts off what is below 0.
 
     A fully connected layer is one whose filters are as large as the maps.
     """
@@ -37,13 +37,13 @@ class Convolution:
     bias: Array
     """(outputs)."""
     padding: int = 0
-    """Rows and columns of zeros put around the maps first."""
+    """Rows and columns of zeros around the maps."""
     relu: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """Scales and shifts each map by numbers of its own, and where `relu` is set cuts off what is below 0."""
+    """Scales and shifts each map by its own numbers, and with `relu` cuts off what is below 0."""
 
     scale: Array
     """(channels)."""
@@ -68,7 +68,7 @@ class AveragePool:
 
 @dataclass(frozen=True)
 class Skip:
-    """Adds the maps that go into `layers` to those that come out: cut at the borders, filled up with maps of zeros."""
+    """Adds the input of `layers` to their output: cropped at the borders, filled up with maps of zeros."""
 
     layers: tuple[Layer, ...]
 
@@ -79,19 +79,19 @@ Layer = Convolution | Affine | MaxPool | AveragePool | Skip
 def flatten(model: nn.Module) -> list[Layer]:
     """Return the layers that compute what a model does in evaluation mode, from pixels in [0, 1].
 
-    The normalisation is inside. Batch norm is folded into the convolution before it, or the one behind it; an `Affine`
-    is left only where neither computes the same.
+    The normalisation is inside. Batch norm is folded into the convolution before or after it; an `Affine` is left only
+    where that would compute something else.
 
     Raises:
         ModelError: a weight is not finite.
-        UsageError: the model has a part that no plain layer stands for.
+        UsageError: the model has a part that no plain layer can express.
     """
     normalisation = Affine(_array([1 / STD]), _array([-MEAN / STD]))
     return _translate([model], [normalisation], INPUT)
 
 
 def shape_after(layers: Iterable[Layer], shape: Shape = INPUT) -> Shape:
-    """Return the shape of the maps that come out of layers when maps of `shape` go in."""
+    """Return the shape of the maps that layers make of maps of `shape`."""
     for layer in layers:
         channels, height, width = shape
         match layer:
@@ -138,7 +138,7 @@ def _add_cropped(out: Tensor, x: Tensor) -> Tensor:
 
 
 def _translate(modules: Iterable[nn.Module], layers: list[Layer], shape: Shape) -> list[Layer]:
-    """Append the layers of modules to `layers`, where maps of `shape` go into the first of these."""
+    """Append the plain layers of modules to `layers`, whose input has `shape`."""
     for module in modules:
         channels, side, _ = shape_after(layers, shape)
         match module:
@@ -175,7 +175,7 @@ def _layer(module: nn.Module, shape: Shape) -> Layer:
 
 
 def _append(layers: list[Layer], layer: Layer) -> None:
-    """Append a layer, joined with the last ones where fewer numbers, or fewer operations, compute the same."""
+    """Append a layer, merged with the last ones if fewer numbers or operations then compute the same."""
     match layers[-1] if layers else None, layer:
         case Convolution(relu=False) as convolution, Affine() as affine:
             weights = convolution.weights * affine.scale[:, None, None, None]
@@ -188,7 +188,7 @@ def _append(layers: list[Layer], layer: Layer) -> None:
         case Affine(relu=False) as affine, AveragePool():
             layers[-1:] = [layer, affine]
         case MaxPool() as pool, Affine(relu=False) as affine if not _is_flip(affine):
-            # a maximum may be scaled first, but by a positive number: a negative scale leaves its sign behind the pool
+            # a positive scale may come before a maximum; a negative one leaves its sign after the pool
             sign = np.where(affine.scale < 0, -1, 1).astype(affine.scale.dtype)
             layers.pop()
             _append(layers, Affine(np.abs(affine.scale), sign * affine.offset))

@@ -1,25 +1,28 @@
-"""What an export has to show: that it answers as PyTorch does."""
+"""Proof that an export answers as PyTorch does."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from under10k.errors import Under10kError
 
 Kind = Literal["float", "int8"]
-"""Numbers that an exported network computes with."""
+"""The numbers that an exported network computes with."""
 
 
 CALIBRATION = 2000
-"""Training images that `int8` takes the ranges of its activations from."""
+"""Training images that set the ranges of activations for `int8`."""
 
 
 TOLERANCE = 1e-3
-"""Largest difference of a logit between PyTorch and an export in float; rounding alone makes some 1e-5."""
+"""Largest difference of a logit between PyTorch and a float export; rounding alone makes about 1e-5."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,12 @@ class Agreement:
     """How an exported network's answers compare with PyTorch's on the same test images."""
 
     data: str
-    """The data set that the images are of."""
+    """Name of the data set."""
     images: int
     largest_difference: float
     """Of a logit."""
     differing: int
-    """Images on which the two read different digits."""
+    """Images that the two read differently."""
     accuracy: float
     """Of the export, a fraction."""
     torch_accuracy: float
@@ -41,19 +44,26 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export has written, and what it was found to do."""
+    """What an export wrote, and how it was checked."""
 
     path: Path
     sizes: dict[str, int]
     """Bytes of each file."""
     notes: dict[str, Any]
-    """Figures of the format's own."""
+    """Facts of the format's own."""
     agreement: Agreement | None
-    """None where it could not be run here."""
+    """None if it could not be run here."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
         return {**asdict(self), "path": str(self.path)}
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Compute as ever, whatever the caller has set torch to: another precision, another device."""
+    with torch.device("cpu"), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        yield
 
 
 def compare(logits: Tensor, expected: Tensor, labels: Tensor, data: str) -> Agreement:
@@ -70,7 +80,7 @@ def compare(logits: Tensor, expected: Tensor, labels: Tensor, data: str) -> Agre
 
 
 def require_agreement(agreement: Agreement) -> None:
-    """Refuse an export in float that does not compute what PyTorch does.
+    """Refuse a float export that does not compute what PyTorch does.
 
     Raises:
         Under10kError: a logit differs by more than `TOLERANCE`.

@@ -1,4 +1,4 @@
-"""Plain layers grouped into the stages that C computes in one go, each from one buffer into another."""
+"""Plain layers grouped into stages: what C computes in one go, from one buffer into another."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from under10k.errors import UsageError
 from under10k.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, shape_after
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
-    """A convolution, or a pool, or a convolution with a pool, an affine layer or both behind it, in this order.
+    """A convolution, a pool, or a convolution followed by a pool, an affine layer or both, in this order.
 
-    A pool with a convolution before it is computed along with it, so that the large maps between are never stored.
+    A pool is computed along with the convolution before it, so that the large maps between them are never stored.
     """
 
+    number: int
+    """Its place in the network, from 1 on."""
     layers: tuple[Layer, ...]
-    """All that the stage computes, for `run_layers`."""
+    """What the stage computes, for `run_layers`."""
     input: Shape
     output: Shape
     convolution: Convolution | None
@@ -29,13 +31,13 @@ class Stage:
 
     @property
     def padding(self) -> int:
-        """Rows and columns of zeros that the stage wants around its input."""
+        """Rows and columns of zeros that the stage needs around its input."""
         return self.convolution.padding if self.convolution else 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
-    """Stages, one behind the other, and how a pixel becomes what the first takes."""
+    """Stages, one after the other, and how a pixel becomes the first one's input."""
 
     scale: float
     offset: float
@@ -47,7 +49,7 @@ def group(layers: Sequence[Layer]) -> Network:
     """Group plain layers into stages.
 
     Raises:
-        UsageError: they come in an order that no stage has.
+        UsageError: they come in an order that fits no stage.
     """
     rest = list(layers)
     scale, offset = 1.0, 0.0
@@ -56,14 +58,14 @@ def group(layers: Sequence[Layer]) -> Network:
         scale, offset = float(normalisation.scale[0]), float(normalisation.offset[0])
     stages: list[Stage] = []
     while rest:
-        stages.append(_take_stage(rest, stages[-1].output if stages else INPUT))
+        stages.append(_take_stage(rest, len(stages) + 1, stages[-1].output if stages else INPUT))
     if not stages or stages[-1].convolution is None or stages[-1].affine:
         raise UsageError("cannot export to C: the network does not end in a convolution or a fully connected layer")
     return Network(scale / 255, offset, tuple(stages))
 
 
-def _take_stage(rest: list[Layer], shape: Shape) -> Stage:
-    """Take as many layers from the front of `rest` as make one stage."""
+def _take_stage(rest: list[Layer], number: int, shape: Shape) -> Stage:
+    """Take the layers of one stage from the front of `rest`."""
     first = rest[0]
     source = list(first.layers) if isinstance(first, Skip) else rest
     convolution = _take(source, Convolution)
@@ -76,12 +78,12 @@ def _take_stage(rest: list[Layer], shape: Shape) -> Stage:
         layers = (rest.pop(0),)
     if not fits:
         raise UsageError(f"cannot export to C: no stage begins with {first}. write one in under10k/export/stages.py")
-    return Stage(layers, shape, shape_after(layers, shape), convolution, pool, affine, isinstance(first, Skip))
+    return Stage(number, layers, shape, shape_after(layers, shape), convolution, pool, affine, isinstance(first, Skip))
 
 
 _Kind = TypeVar("_Kind")
 
 
 def _take(rest: list[Layer], kind: type[_Kind]) -> _Kind | None:
-    """Take a layer from the front if it is of that kind."""
+    """Take the first layer if it is of that kind."""
     return rest.pop(0) if rest and isinstance(rest[0], kind) else None  # type: ignore[return-value]

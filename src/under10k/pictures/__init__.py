@@ -1,4 +1,4 @@
-"""From a picture of any kind to the digits in it."""
+"""The digits in a picture of any kind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from under10k.lazy import lazy_door
 
 if TYPE_CHECKING:
-    from under10k.pictures.picture import WORKING_SIDE, Picture, open_picture
+    from under10k.pictures.constants import reading_constants
+    from under10k.pictures.grey import WORKING_SIDE
+    from under10k.pictures.picture import Picture, open_picture
     from under10k.pictures.prediction import OTHER_INK, Prediction, predict, predict_all, read_pictures, split_rows
     from under10k.pictures.sources import split
 
@@ -20,6 +22,7 @@ __all__ = [
     "predict",
     "predict_all",
     "read_pictures",
+    "reading_constants",
     "split",
     "split_rows",
 ]
@@ -30,11 +33,12 @@ __getattr__, __dir__ = lazy_door(
         "OTHER_INK": "prediction",
         "Picture": "picture",
         "Prediction": "prediction",
-        "WORKING_SIDE": "picture",
+        "WORKING_SIDE": "grey",
         "open_picture": "picture",
         "predict": "prediction",
         "predict_all": "prediction",
         "read_pictures": "prediction",
+        "reading_constants": "constants",
         "split": "sources",
         "split_rows": "prediction",
     },

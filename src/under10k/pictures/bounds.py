@@ -1,7 +1,7 @@
-"""What reading a picture file would cost, told from its bytes before any of it is decoded.
+"""The work that decoding a picture file would take, bounded by a look at its bytes before any of it is decoded.
 
-A decoder's memory follows from a picture's area, its work does not: a progressive JPEG can go over all its pixels
-thousands of times, and a file can consist of millions of parts that each take a step of Pillow's, in Python.
+A decoder's memory follows from the picture's area; its work does not. A progressive JPEG can go over all its pixels
+thousands of times, and a file can consist of millions of parts, each of which takes Pillow a step in Python.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAXIMUM_BYTES = {
     "GIF": 100_000_000,
     "WEBP": 50_000_000,
 }
-"""Most bytes of a file, by its format: about what the largest picture takes that is hardly compressed."""
+"""Most bytes of a file, by format: about what the largest picture takes if it hardly compresses."""
 
 
 MAXIMUM_SCANS = 100
@@ -28,27 +28,27 @@ MAXIMUM_SCANS = 100
 
 
 MAXIMUM_PASSES = 12
-"""How many times as many pixels as the largest picture's all scans of a JPEG may go over."""
+"""Most passes over the largest picture's pixels that all scans of a JPEG may add up to."""
 
 
 MAXIMUM_COEFFICIENTS = 100_000_000
-"""Most coefficients of a JPEG with several scans, which are all held, in two bytes each, until the last one."""
+"""Most coefficients of a JPEG with several scans: all are held, in two bytes each, until the last scan."""
 
 
 _SEGMENTS, _SEGMENT_BYTES = 1000, 2**24
-"""Most parts of a JPEG that are no pixels, and most bytes of them."""
+"""Most segments of a JPEG that hold no pixels, and most bytes in them."""
 
 
 _PIXEL_CHUNKS = 100_000
-"""Most chunks of a PNG that its pixels may be cut into."""
+"""Most chunks that hold a PNG's pixels."""
 
 
 _CHUNKS, _CHUNK_BYTES = 256, 2**24
-"""Most chunks of a PNG that are no pixels, and most bytes of them."""
+"""Most chunks of a PNG that hold no pixels, and most bytes in them."""
 
 
 _BLOCKS, _EXTENSION_BYTES = 500_000, 2**20
-"""Most blocks of a GIF, and most bytes of those that are no pixels."""
+"""Most blocks of a GIF, and most bytes in those that hold no pixels."""
 
 
 _MAGIC = re.compile(
@@ -58,7 +58,7 @@ _MAGIC = re.compile(
 
 
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
-"""What begins a part of a JPEG; among pixels 0xFF is followed by zero, or by a restart's 0xD0 to 0xD7."""
+"""The start of a JPEG's segment; among pixels, 0xFF is followed by zero, or by a restart's 0xD0 to 0xD7."""
 
 
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -71,10 +71,10 @@ _SCAN, _END = 0xDA, 0xD9
 
 
 def check_file(file: BinaryIO, name: str, most_pixels: int) -> str | None:
-    """Return the format of a picture file by its first bytes; None where it is none that is known.
+    """Return the format of a picture file by its first bytes; None if it is unknown.
 
     Raises:
-        Under10kError: reading it would take far more than its pixels deserve.
+        Under10kError: decoding it would take far more work than its pixels deserve.
     """
     found = _MAGIC.match(file.read(16))
     kind = found.lastgroup if found else None
@@ -107,7 +107,7 @@ def _check_jpeg(content: bytes, name: str, most_pixels: int) -> None:
     while (found := _MARKER.search(content, place)) and (marker := found.group()[1]) != _END:
         segments += 1
         length = max(2, int.from_bytes(content[found.end() : found.end() + 2], "big"))
-        if not scans:  # what lies between parts is skipped byte by byte
+        if not scans:  # Pillow skips what lies between segments byte by byte
             segment_bytes += found.start() - place
         segment_bytes += length
         place = found.end() + length
@@ -126,7 +126,7 @@ def _check_jpeg(content: bytes, name: str, most_pixels: int) -> None:
 
 
 def _measure_jpeg(frame: bytes) -> tuple[int, int]:
-    """Return the pixels and the coefficients of a frame, by its header."""
+    """Return the pixels and coefficients of a frame, by its header."""
     if len(frame) < 6:
         return 0, 0
     height, width, count = struct.unpack_from(">HHB", frame, 1)
@@ -175,5 +175,5 @@ def _check_gif(content: memoryview, name: str) -> None:
 
 
 def _table(flags: memoryview) -> int:
-    """Return the bytes of a table of colours."""
+    """Return the size of a colour table, in bytes."""
     return 3 << (flags[0] & 7) + 1 if len(flags) and flags[0] & 128 else 0

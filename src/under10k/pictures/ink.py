@@ -1,4 +1,4 @@
-"""Ink told from paper, light, faint lines and specks."""
+"""Ink, told from paper, shadows, faint lines and specks."""
 
 from __future__ import annotations
 
@@ -18,42 +18,93 @@ Box = tuple[int, int, int, int]
 """Top, left, bottom, right, in pixels; the last two lie just outside."""
 
 
+SMALL = 100
+"""Pixels of the smaller side up to which a picture is small: its strokes are hardly wider than a pixel."""
+
+
+SMOOTHING = 3
+"""Side of the square that noise is averaged over, in pixels; a small picture is taken as it is."""
+
+
+TONES, TONE_REACH = 100, 2
+"""Steps of brightness from 0 to 1 in which even paper is looked for, and how many on either side of the commonest count
+as paper too."""
+
+
+LEAST_PAPER = 0.3
+"""Share of a picture that even paper covers at least."""
+
+
 EVEN, EVEN_SMALL = 0.85, 0.5
-"""Share of the pixels in paper's half of the range that have its brightness, where light and paper are even; in small
-pictures many pixels are part paper and part ink."""
+"""Share of the pixels in the paper's half of the range that have its brightness if light and paper are even; in a small
+picture many pixels are part paper, part ink."""
 
 
 UNEVEN_WINDOWS = (1 / 16, 1 / 4)
-"""Sides of the windows in which an unevenly lit picture tells ink from paper, as shares of its larger side."""
+"""Sides of the windows that ink is told from paper in when light is uneven, as shares of the picture's larger side."""
+
+
+FLATNESS = 0.02
+"""Variance added to that of a window, so that noise on flat paper does not outweigh ink."""
+
+
+PAPER_REACH = 3
+"""Levels, of 255, on either side of the commonest that count as even paper too."""
+
+
+DARKEST_PAPER = 0.01
+"""Brightness that uneven paper has at least."""
+
+
+NOISE_QUANTILES = (0.05, 0.3)
+"""Quantiles of darkness in an unevenly lit picture, both of paper, that measure its noise and its brightness."""
+
+
+NOISE_SPAN = 1.12
+"""Standard deviations of a normal distribution between these two quantiles."""
+
+
+NOISE_STEP = 2
+"""Step, in pixels, at which rows and columns are sampled to measure noise and brightness."""
 
 
 FAINTEST = 0.05
-"""Least darkness, as a share of the paper's brightness, that can be ink where there is no noise."""
+"""Least darkness that can be ink without noise, as a share of the paper's brightness."""
 
 
 NOISE_DEVIATIONS = 3.0
-"""How many deviations of the paper's noise ink must be darker than paper."""
+"""Standard deviations of the paper's noise by which ink must be darker than paper."""
+
+
+SURELY_INK = 1.5
+"""Darkness that a part must reach somewhere, as a multiple of the faintest that can be ink."""
 
 
 OF_DARKEST, OF_DARKEST_EVEN = 0.45, 0.34
-"""Share of the darkest ink it hangs together with that a pixel must have: in a photo shadows and printed lines have
-less. In a drawing, where `_smooth` takes the mean of 3x3, a line one pixel thin has a third of full ink but two thirds
-where it bends: it has half of its darkest. What lies just beside a thick stroke has a third of that, and is paper."""
+"""Least darkness of ink, as a share of the darkest ink connected with it. In a photo, shadows and printed lines have
+less. In a drawing, `_smooth` leaves a line one pixel wide a third of full ink, but two thirds where it bends: the line
+has half of its darkest. A pixel just beside a thick stroke has a third of it, and is paper."""
 
 
 MOST_PARTS = 1000
-"""Parts, those with the most outline, that are looked at: printed dots and noise can have tens of thousands."""
+"""Most parts that are looked at, those with the most outline: printed dots and noise can make tens of thousands."""
+
+
+DEPTHS = 4.0
+"""Width of a stroke as a multiple of the mean distance of its points from its edge."""
 
 
 EIGHT = np.ones((3, 3), dtype=bool)
+"""Pixels are connected along edges and across corners."""
 
 
-_SMALL = 100
+TINY = 1e-12
+"""Keeps a divisor from being 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Ink that hangs together."""
+    """Connected ink."""
 
     label: int
     box: Box
@@ -79,21 +130,21 @@ class Scan:
 
 
 def is_even(grey: Grey) -> bool:
-    """Tell whether most paper has one brightness, give or take a fiftieth: a drawing or a scan, not a photo."""
+    """Tell whether most paper has one brightness, give or take a fiftieth: as in a drawing or a scan, not a photo."""
     middle = (grey.min() + grey.max()) / 2
     for half in (grey[grey >= middle], grey[grey < middle]):
-        counts = np.bincount(np.round(half * 100).astype(int), minlength=101)
-        commonest = np.convolve(counts, np.ones(5), "same").max()
-        if commonest > 0.3 * grey.size:
-            return bool(commonest > (EVEN if min(grey.shape) > _SMALL else EVEN_SMALL) * half.size)
+        counts = np.bincount(np.round(half * TONES).astype(int), minlength=TONES + 1)
+        commonest = np.convolve(counts, np.ones(2 * TONE_REACH + 1), "same").max()
+        if commonest > LEAST_PAPER * grey.size:
+            return bool(commonest > (EVEN if min(grey.shape) > SMALL else EVEN_SMALL) * half.size)
     return False
 
 
 def ink_is_light(grey: Grey, even: bool) -> bool:
-    """Tell whether ink is lighter than paper: it is the rarer of the two, so that it skews what is around it.
+    """Tell whether ink is lighter than paper. Ink is the rarer of the two, so it skews the distribution of brightness.
 
-    For each pixel its difference from the mean of a square around it; the sign of their skewness tells. Beyond its edge
-    a picture goes on as it ends, which is as paper even where a digit touches it.
+    Each pixel's difference from the mean of the square around it is taken; the sign of their skewness tells. Past its
+    edges the picture is continued by its outermost pixels: mostly paper, even where a digit touches the edge.
     """
     windows = (1.0,) if even else UNEVEN_WINDOWS
     return sum(_skewness(grey, int(max(grey.shape) * share) | 1) for share in windows) > 0
@@ -101,28 +152,28 @@ def ink_is_light(grey: Grey, even: bool) -> bool:
 
 def _skewness(grey: Grey, side: int) -> float:
     mean = _box_mean(grey, side)
-    rest = _smooth((grey - mean) / np.sqrt(np.clip(mean * (1 - mean), 0, None) + 0.02))
+    rest = _smooth((grey - mean) / np.sqrt(np.clip(mean * (1 - mean), 0, None) + FLATNESS))
     square = rest * rest
-    return float((square * rest).mean(dtype=np.float64) / max(square.mean(dtype=np.float64) ** 1.5, 1e-12))
+    return float((square * rest).mean(dtype=np.float64) / max(square.mean(dtype=np.float64) ** 1.5, TINY))
 
 
 def _darkness(paper_up: Grey, even: bool, side: int) -> tuple[Grey, Grey]:
-    """Return how much darker than its paper each pixel is, as a share of it, and the paper's brightness.
+    """Return how much darker than its paper each pixel is, as a share of the paper's brightness, and that brightness.
 
-    Paper is the commonest brightness where light is even; else what is left when all that is dark and narrower than
-    `side` is closed.
+    If light is even, paper is the commonest brightness; else it is what closing leaves: the picture without anything
+    dark that is narrower than `side`.
     """
     if even:
         bright = paper_up[paper_up >= (paper_up.min() + paper_up.max()) / 2]
         counts = np.bincount(np.round(bright * 255).astype(int), minlength=256)
-        level = np.float32(max(int(np.convolve(counts, np.ones(7), "same").argmax()), 1) / 255)
+        level = np.float32(max(int(np.convolve(counts, np.ones(2 * PAPER_REACH + 1), "same").argmax()), 1) / 255)
         return np.asarray(1 - paper_up / level, dtype=np.float32), np.full_like(paper_up, level)
-    paper = np.maximum(_close(_smooth(paper_up), side), 0.01)
+    paper = np.maximum(_close(_smooth(paper_up), side), DARKEST_PAPER)
     return np.asarray(1 - paper_up / paper, dtype=np.float32), paper
 
 
 def _close(grey: Grey, side: int) -> Grey:
-    """Fill dark places narrower than a square; over the edge the picture goes on as steeply as it came."""
+    """Fill dark places narrower than a square; past the edge, the picture continues with its slope."""
     margin = min(side // 2, min(grey.shape) - 1)
     padded = np.pad(grey, margin, mode="reflect", reflect_type="odd")
     size = (side, side)
@@ -135,16 +186,18 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
     smooth = _smooth(darkness)
     if even:
         base, noise = 0.0, 0.0
-    else:  # closing noisy paper makes it too bright; the darkness of most pixels tells by how much
-        least, base = np.quantile(smooth[::2, ::2], (0.05, 0.3)).tolist()
-        noise = (base - least) / 1.12  # these two quantiles of a normal distribution lie 1.12 deviations apart
+    else:  # closing makes noisy paper too bright: by how much, most pixels' darkness tells
+        least, base = np.quantile(smooth[::NOISE_STEP, ::NOISE_STEP], NOISE_QUANTILES).tolist()
+        noise = (base - least) / NOISE_SPAN
     faintest = max(FAINTEST, NOISE_DEVIATIONS * noise)
     darkness, smooth = np.clip(darkness - base, 0, 1), smooth - np.float32(base)
-    dimness = np.maximum(1, np.median(paper[::2, ::2]) / paper)  # noise is a larger share of dim paper
+    dimness = np.maximum(
+        1, np.median(paper[::NOISE_STEP, ::NOISE_STEP]) / paper
+    )  # on dim paper, noise is a larger share
     labels, count = ndimage.label(smooth > faintest * dimness, EIGHT)
     darkest = np.zeros(count + 1, dtype=np.float32)
     darkest[1:] = ndimage.maximum(smooth, labels, np.arange(1, count + 1))
-    darkest[darkest < 1.5 * faintest] = np.inf
+    darkest[darkest < SURELY_INK * faintest] = np.inf
     share = OF_DARKEST_EVEN if even else OF_DARKEST
     labels, count = ndimage.label(smooth > share * darkest[labels], EIGHT) if count else (labels, 0)
     return Scan(darkness, smooth, labels, _parts(smooth, labels, count))
@@ -164,8 +217,8 @@ def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:
 
 
 def _smooth(grey: Grey) -> Grey:
-    """Mean over 3x3 pixels; of a picture so small that strokes are hardly wider, the picture itself."""
-    return _box_mean(grey, 3) if min(grey.shape) > _SMALL else grey
+    """Average over 3x3 pixels, unless the picture is so small that strokes are hardly wider."""
+    return _box_mean(grey, SMOOTHING) if min(grey.shape) > SMALL else grey
 
 
 def _box_mean(grey: Grey, side: int) -> Grey:
@@ -173,9 +226,6 @@ def _box_mean(grey: Grey, side: int) -> Grey:
 
 
 def stroke_width(shape: Mask) -> float:
-    """Return the mean width of a drawing's strokes, in pixels; the shape must not touch the picture's edge.
-
-    The distances from the points of a stroke to its edge have a quarter of its width as their mean.
-    """
+    """Return the mean width of a drawing's strokes, in pixels; the shape must not touch the picture's edge."""
     depth = ndimage.distance_transform_edt(shape)[shape] - 0.5
-    return max(1.0, 4 * float(np.mean(depth))) if depth.size else 0.0
+    return max(1.0, DEPTHS * float(np.mean(depth))) if depth.size else 0.0

@@ -1,4 +1,4 @@
-"""Parts of ink put together to digits, in reading order."""
+"""Parts of ink joined into digits, in reading order."""
 
 from __future__ import annotations
 
@@ -8,72 +8,101 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from under10k.data import BOX
 from under10k.pictures.ink import EIGHT, Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
-from under10k.pictures.pixels import Grey
+from under10k.pictures.pixels import LEAST_RANGE, Grey
 
 PAPER_WINDOW = 0.2
-"""Side of the square in which paper is looked for first, as a share of the larger side: more than a stroke's width."""
+"""Side of the square in which paper is first looked for, as a share of the larger side: wider than a stroke."""
 
 
 PAPER_STROKES = 3.0
-"""Side of the square in which it is looked for then, in widths of the strokes found."""
+"""Side of the square in which paper is looked for again, in widths of the strokes found."""
+
+
+NARROWEST_WINDOW = 9
+"""Least side of that second square, in pixels."""
+
+
+MUCH_NARROWER = 0.7
+"""Share of the first square's side below which a second scan is worth its time."""
+
+
+DARKEST_STROKES = 0.6
+"""Share of a digit's darkest ink above which its width is measured: a shadow around it does not count."""
+
+
+OFF_CENTRE = 0.25
+"""How much less a part counts far from the middle of the picture: in a corner, half as much."""
 
 
 AT_THE_EDGE = 0.15
-"""What a part that touches the edge of an unevenly lit picture counts: a table or a shadow rather than a digit."""
+"""Weight of a part that touches the edge of an unevenly lit picture: it is more likely a table or a shadow."""
 
 
 SMALLEST_PART = 0.03
-"""Outline of the least part that belongs to a digit, as a share of its largest part's."""
+"""Least outline of a part of a digit, as a share of its largest part's."""
 
 
 AS_DARK = 0.5
-"""Darkness, as a share of that of its darkest part, that each part of a digit in a photo has."""
+"""Least darkness of a part of a digit in a photo, as a share of its darkest part's."""
 
 
 REACH, REACH_EVEN, REACH_UNEVEN = 0.25, 0.1, 0.04
-"""How far a part may lie from the others: a share of their size, or if that is more of a drawing's or of a photo's."""
+"""How far a part may lie from the others: a share of their size, or of a drawing's or photo's size if that is more."""
 
 
 FRAGMENT = 0.6
-"""Height, as a share of the tallest part's, below which a part of several digits is a piece of one."""
-
-
-LEAST_RANGE = 0.02
-"""Brightness between the darkest and the lightest pixel below which a picture is blank."""
+"""Height, as a share of the tallest part's, below which a part among several digits is a piece of one."""
 
 
 SMALLEST_DIGIT = 4
-"""Pixels that the larger side of a digit has at least."""
+"""Least pixels of a digit's larger side."""
 
 
 LEAST_BESIDE = 0.35
-"""Size, as a share of the largest's, that each of several digits has at least."""
+"""Least size of each of several digits, as a share of the largest's."""
+
+
+HALO = 2
+"""Pixels around a digit's parts that are cut out with them: its strokes' faint edges."""
+
+
+FULL_INK = 0.8
+"""Quantile of a digit's darkness that counts as full ink."""
+
+
+LEAST_INK = 1e-6
+"""Least darkness of full ink."""
 
 
 LARGEST_GAIN = 4.0
-"""How much steeper a large digit's edges are made: as many times as its size is MNIST's 20 pixels, up to this."""
+"""Most that a large digit's edges are steepened: one of 40 pixels, twice MNIST's 20, gets twice the slope."""
+
+
+RIVAL = 0.5
+"""Outline of another part, as a share of the digit's, from which the digit is not alone."""
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A digit that was found in a picture."""
+    """A digit found in a picture."""
 
     ink: Grey
     """float32 (h, w): 0 is paper, 1 ink."""
     box: Box
     """Where it lies in the picture."""
     light: bool
-    """Whether it is lighter than its paper."""
+    """Whether its ink is lighter than its paper."""
     alone: bool
-    """Whether nothing else in the picture looks as much like a digit's parts."""
+    """Whether no other ink in the picture is nearly as large."""
 
 
 def find_digit(grey: Grey, *, invert: bool = False) -> Found | None:
-    """Find the digit in a picture, float32 (H, W) in [0, 1]; None where there is no ink.
+    """Find the digit in a picture, float32 (H, W) in [0, 1]; None if there is no ink.
 
-    All parts near its largest belong to it. Whether ink is darker or lighter than paper is found too; `invert` takes
-    the other.
+    All parts near the largest belong to it. Ink may be darker or lighter than paper, which is found out; `invert`
+    reverses what was found.
     """
     even = is_even(grey)
     light = ink_is_light(grey, even) != invert
@@ -86,7 +115,7 @@ def find_digit(grey: Grey, *, invert: bool = False) -> Found | None:
 
 
 def find_digits(grey: Grey, *, invert: bool = False) -> list[Found]:
-    """Find all digits in a picture, in reading order; digits that touch each other are not told apart."""
+    """Find all digits in a picture, in reading order; digits that touch each other count as one."""
     even = is_even(grey)
     light = ink_is_light(grey, even) != invert
     scan = _scan_finely(1 - grey if light else grey, even)
@@ -101,7 +130,7 @@ def find_digits(grey: Grey, *, invert: bool = False) -> list[Found]:
 
 
 def _scan_finely(paper_up: Grey, even: bool) -> Scan:
-    """Scan a picture; where light is uneven, once more with a square that just spans the strokes found."""
+    """Scan a picture; if light is uneven, again with a square just wide enough for the strokes found."""
     side = int(PAPER_WINDOW * max(paper_up.shape)) | 1
     if np.ptp(paper_up) < LEAST_RANGE:
         return Scan(paper_up, paper_up, np.zeros(paper_up.shape, dtype=np.int32), [])
@@ -109,8 +138,8 @@ def _scan_finely(paper_up: Grey, even: bool) -> Scan:
     if even or not scan.parts:
         return scan
     group = _gather(_main_part(scan, even), scan.parts, paper_up.shape, even)
-    narrower = max(int(PAPER_STROKES * _darkest_width(scan, group)) | 1, 9)
-    again = scan_ink(paper_up, even, narrower) if narrower < 0.7 * side else scan
+    narrower = max(int(PAPER_STROKES * _darkest_width(scan, group)) | 1, NARROWEST_WINDOW)
+    again = scan_ink(paper_up, even, narrower) if narrower < MUCH_NARROWER * side else scan
     return again if again.parts else scan
 
 
@@ -118,14 +147,14 @@ def _scan_finely(paper_up: Grey, even: bool) -> Scan:
 
 
 def _main_part(scan: Scan, even: bool) -> Part:
-    """Return the part with the most outline and the darkest ink, those far from the middle counting less."""
+    """Return the part with the most outline and the darkest ink; far from the middle, a part counts less."""
     height, width = scan.labels.shape
 
     def weight(part: Part) -> float:
         top, left, bottom, right = part.box
         at_edge = part.at_edge and not even
         away = ((top + bottom) / height - 1) ** 2 + ((left + right) / width - 1) ** 2
-        return float(part.outline * part.darkest * (1 - away / 4) * (AT_THE_EDGE if at_edge else 1))
+        return float(part.outline * part.darkest * (1 - OFF_CENTRE * away) * (AT_THE_EDGE if at_edge else 1))
 
     return max(scan.parts, key=weight)
 
@@ -137,7 +166,7 @@ def _belongs(part: Part, main: Part, even: bool) -> bool:
 
 
 def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: bool) -> list[Part]:
-    """Return the main part and all that lie near it, or near those that do."""
+    """Return the main part, all parts near it, all near those, and so on."""
     group, rest = [main], [part for part in parts if part is not main and _belongs(part, main, even)]
     while True:
         hull = _hull(group)
@@ -150,7 +179,7 @@ def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: boo
 
 
 def _join(parts: Sequence[Part]) -> list[list[Part]]:
-    """Put parts together to digits: those much lower than the tallest are pieces, and belong to what they are near."""
+    """Join parts into digits: a part much lower than the tallest is a piece, and belongs to what is near."""
     tallest = max(part.box[2] - part.box[0] for part in parts)
     digits: list[tuple[Box, list[Part]]] = []
     for part in sorted(parts, key=lambda part: -part.outline):
@@ -181,29 +210,29 @@ def _reading_order(digits: Sequence[list[Part]]) -> list[list[Part]]:
 
 
 def _cut(scan: Scan, group: Sequence[Part], light: bool) -> Found:
-    """Cut a digit out, as ink from 0 to 1; the larger it is, the crisper its edges become."""
+    """Cut a digit out, as ink from 0 to 1; the larger it is, the sharper its edges are made."""
     top, left, bottom, right = _hull(group)
-    place = np.s_[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2]
+    place = np.s_[max(0, top - HALO) : bottom + HALO, max(0, left - HALO) : right + HALO]
     labels, darkness = scan.labels[place], scan.darkness[place]
     kept = np.isin(labels, [part.label for part in group])
-    near = ndimage.binary_dilation(kept, EIGHT, iterations=2) & (kept | (labels == 0))
-    full = max(float(np.quantile(darkness[kept], 0.8)), 1e-6)
+    near = ndimage.binary_dilation(kept, EIGHT, iterations=HALO) & (kept | (labels == 0))
+    full = max(float(np.quantile(darkness[kept], FULL_INK)), LEAST_INK)
     ink = np.where(near, np.clip(darkness / full, 0, 1), 0)
-    gain = min(max(_size((top, left, bottom, right)) / 20, 1.0), LARGEST_GAIN)
+    gain = min(max(_size((top, left, bottom, right)) / BOX, 1.0), LARGEST_GAIN)
     outline = sum(part.outline for part in group)
     others = next((part.outline for part in scan.parts if part not in group and not part.at_edge), 0.0)
     return Found(
         np.clip((ink - 0.5) * gain + 0.5, 0, 1).astype(np.float32),
         (top, left, bottom, right),
         light,
-        2 * others < outline,
+        others < RIVAL * outline,
     )
 
 
 def _darkest_width(scan: Scan, group: Sequence[Part]) -> float:
-    """Return the mean width of the darkest strokes of a digit, in pixels: what a shadow adds to it does not count."""
+    """Return the mean width of the darkest strokes of a digit, in pixels."""
     kept = np.isin(scan.labels, [part.label for part in group])
-    dark = kept & (scan.smooth > 0.6 * max(part.darkest for part in group))
+    dark = kept & (scan.smooth > DARKEST_STROKES * max(part.darkest for part in group))
     top, left, bottom, right = _hull(group)
     return stroke_width(np.pad(dark[top:bottom, left:right], 1))
 
@@ -218,7 +247,7 @@ def _size(box: Box) -> int:
 
 
 def _gap(first: Box, second: Box) -> int:
-    """Return how far two boxes lie apart, along the axis on which they do so the farther."""
+    """Return how far two boxes are apart, along the axis on which they are farther apart."""
     down = max(first[0], second[0]) - min(first[2], second[2])
     across = max(first[1], second[1]) - min(first[3], second[3])
     return max(down, across, 0)

@@ -1,4 +1,4 @@
-"""Grey pictures made smaller by area means, or larger by straight lines between pixels."""
+"""Grey pictures, shrunk by area means or enlarged by linear interpolation."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ Grey = NDArray[np.float32]
 """A picture in one channel, float32 (H, W) in [0, 1]."""
 
 
+LEAST_RANGE = 0.02
+"""Brightness between the darkest and the lightest pixel below which a picture is blank."""
+
+
 def resize(image: Grey, height: int, width: int) -> Grey:
     """Scale a picture, each axis on its own: float32 (H, W) -> float32 (height, width).
 
-    Along an axis that shrinks, a pixel is the mean over its own area; along one that grows, it is read between the two
-    nearest pixels' centres.
+    Along an axis that shrinks, a pixel is the mean over its own area; along one that grows, it is interpolated between
+    the centres of the two nearest pixels.
     """
     rows = _resize_rows(image, height)
     return np.ascontiguousarray(_resize_rows(np.ascontiguousarray(rows.T), width).T)
 
 
 def fit(image: Grey, side: int) -> Grey:
-    """Shrink a picture, keeping its shape, until its larger side has at most so many pixels."""
+    """Shrink a picture, keeping its shape, until its larger side has at most `side` pixels."""
     larger = max(image.shape)
     if larger <= side:
         return image
@@ -47,7 +51,7 @@ _SMALL = 256
 
 
 def _weights(source: int, target: int) -> Grey:
-    """Return what each of the target's pixels takes of each of the source's: (target, source), rows of sum 1."""
+    """Return the weight of each source pixel in each target pixel: (target, source); each row sums to 1."""
     edges = np.arange(target + 1) * (source / target)
     pixels = np.arange(source)
     if target <= source:

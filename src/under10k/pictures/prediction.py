@@ -1,4 +1,4 @@
-"""From a picture to the digit in it, how sure that is, and a warning where it should not be trusted."""
+"""The digit in a picture, how sure it is, and a warning where it should not be trusted."""
 
 from __future__ import annotations
 
@@ -27,19 +27,26 @@ from under10k.runs import load_model
 from under10k.text import to_html
 
 DEFAULT_MODEL = "robust"
-"""The weights that read pictures where no others are named: trained on digits as people write and photograph them."""
+"""The weights used unless others are named: trained on digits as people write and photograph them."""
 
 
 SURE_PROBABILITY = 0.8
-"""Least probability of a digit that is read for sure."""
+"""Least probability of a digit that counts as sure."""
 
 
 LIKELY_PROBABILITY = 0.35
-"""Probability below which a picture may hold no digit at all."""
+"""Probability below which there may be no digit at all."""
+
+
+FILLED_LEVEL = 128
+"""Least grey level, of 255, of a pixel of the frame that counts as ink when its radius is measured."""
 
 
 FILLED_RADIUS = 5.5
-"""Radius of ink, in pixels of the frame, that no pen leaves but a filled shape; 1 of 2,000 of MNIST's digits has it."""
+"""Radius of ink, in pixels of the frame, above which it is a filled shape, not strokes; so is 1 in 2,000 of MNIST's."""
+
+
+FILLED = "perhaps no digit: a filled shape rather than strokes"
 
 
 CHUNK = 100
@@ -58,24 +65,24 @@ OTHER_INK = "other ink was left out: are there several digits?"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
-    """What was read in a picture, and what to think of it."""
+    """What was read in a picture, and how far to trust it."""
 
     digit: int | None
-    """0 to 9; None where no ink was found."""
+    """0 to 9; None if no ink was found."""
     probabilities: tuple[float, ...]
-    """Of each digit, 0 to 9; all alike where no ink was found."""
+    """Of each digit, 0 to 9; all equal if no ink was found."""
     confident: bool
-    """Whether the digit can be relied on, as far as the network can tell."""
+    """Whether the digit can be trusted, as far as the network can tell."""
     warning: str | None
-    """Why not, or what of the picture was left out, for people."""
+    """Why not, or what of the picture was left out, in words."""
     frame: NDArray[np.uint8]
-    """What the network was given: uint8 (28, 28), white on black."""
+    """What the network saw: uint8 (28, 28), white on black."""
     box: tuple[int, int, int, int] | None
-    """Left, top, right and bottom of the digit, in pixels of the picture; None where no ink was found."""
+    """Left, top, right and bottom of the digit, in pixels of the picture; None if no ink was found."""
     picture: Picture
     """The picture in grey."""
     ink: Grey | None = None
-    """The digit as it was cut out of `picture`, float32 (h, w): 1 is ink; None where none was found."""
+    """The digit as cut out of `picture`, float32 (h, w), 1 is ink; None if none was found."""
 
     def __repr__(self) -> str:
         if self.digit is None:
@@ -89,16 +96,16 @@ class Prediction:
 
     @property
     def probability(self) -> float:
-        """That of the digit read."""
+        """The probability of the digit read."""
         return max(self.probabilities)
 
     @property
     def runner_up(self) -> int | None:
-        """The second most likely digit; None where no ink was found."""
+        """The second most likely digit; None if no ink was found."""
         return None if self.digit is None else int(np.argsort(self.probabilities, kind="stable")[-2])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all but the pictures as plain values, for JSON."""
+        """Return everything but the pictures as plain values, for JSON."""
         return {
             "digit": self.digit,
             "probability": self.probability if self.digit is not None else None,
@@ -138,9 +145,9 @@ def predict(
 ) -> Prediction | list[Prediction]:
     """Read the digit in a picture: a path, a file's bytes, an open file, a PIL image, an array or a tensor.
 
-    It may be of any size and mode. All ink that belongs together is taken for one digit, on light paper or dark; an
-    array of 28x28 pixels that is in MNIST's frame already is read as it is. `model` is a network, or what `load_model`
-    takes, loaded onto `device`, by default the CPU; `invert` takes ink for the other of light and dark than was found.
+    All ink that belongs together is one digit, on light or dark paper; an array of 28x28 pixels that is in MNIST's
+    frame already is read as it is. `model` is a network, or anything `load_model` takes, loaded onto `device`, by
+    default the CPU. Whether ink is light or dark is found out; `invert` reverses it.
 
     Of a list of pictures, a folder, or a batch in one array, (N, 28, 28), (N, C, H, W) or (N, H, W, C), it returns a
     list of predictions in the same order: `jobs` pictures are decoded at a time, by default as many as torch has
@@ -148,8 +155,8 @@ def predict(
 
     Raises:
         Under10kError: a picture is missing, damaged, none, or has a side of more than 10,000 pixels.
-        UsageError: the weights, device or number of jobs are none.
-        ModelError: the weights cannot be loaded, or what they compute is not finite.
+        UsageError: the device is unknown, or the number of jobs out of range.
+        ModelError: the weights cannot be loaded, or compute what is not finite.
     """
     sources = split(image)
     found = read_pictures([image] if sources is None else sources, model, invert=invert, jobs=jobs, device=device)
@@ -165,10 +172,10 @@ def predict_all(
     jobs: int | None = None,
     device: str | None = None,
 ) -> Any:
-    """Read every digit in a picture, in reading order; one without a digit where there is no ink.
+    """Read every digit in a picture, in reading order; without ink, return one prediction without a digit.
 
     It returns a list of predictions; of several pictures, given as to `predict`, a list of such lists. Digits that
-    touch each other are taken for one. All else is as with `predict`.
+    touch each other count as one. Otherwise as `predict`.
     """
     sources = split(image)
     given = [image] if sources is None else sources
@@ -227,7 +234,7 @@ def _or_raise(found: list[Prediction] | Under10kError) -> list[Prediction]:
 
 
 def split_rows(found: Sequence[Prediction]) -> list[list[Prediction]]:
-    """Split the digits of one picture, as `predict_all` returns them, into their rows; none where there is no digit."""
+    """Split the digits of one picture, as `predict_all` returns them, into rows; without a digit there is no row."""
     rows: list[list[Prediction]] = []
     for one in found:
         if one.box is None:
@@ -241,7 +248,7 @@ def split_rows(found: Sequence[Prediction]) -> list[list[Prediction]]:
 
 
 def to_frame(found: Found) -> Tensor:
-    """Bring what was found into MNIST's frame: float32 (28, 28) in [0, 1]."""
+    """Bring a digit into MNIST's frame: float32 (28, 28) in [0, 1]."""
     return frame(torch.from_numpy(adjust_strokes(found.ink)).unsqueeze(0)).squeeze(0)
 
 
@@ -309,7 +316,7 @@ def _judge_all(looked: _Looked, rows: Iterator[list[float]], multi: bool) -> lis
 
 def _is_filled(image: NDArray[np.uint8]) -> bool:
     """Tell whether there is a shape in a frame that no pen leaves."""
-    ink = square = image >= 128
+    ink = square = image >= FILLED_LEVEL
     for step in 1, 2, 3:  # a square of 7 pixels, which such a shape holds and few digits do, is faster looked for
         square = square[step:] & square[:-step]
         square = square[:, step:] & square[:, :-step]
@@ -325,7 +332,7 @@ def _judge(
     notes = list(picture.notes)
     if _is_filled(image):
         confident = False
-        notes.insert(0, "perhaps no digit: a filled shape rather than strokes")
+        notes.insert(0, FILLED)
     elif best < LIKELY_PROBABILITY:
         notes.insert(0, f"perhaps no digit: nothing is likelier than {best:.0%}")
     elif not confident:

@@ -1,4 +1,4 @@
-"""Stroke thickness: a digit written with a hair or a brush brought near the width of MNIST's strokes."""
+"""Stroke width: digits written with a hair or a brush, brought near the width of MNIST's strokes."""
 
 from __future__ import annotations
 
@@ -10,30 +10,38 @@ from under10k.pictures.ink import Mask, stroke_width
 from under10k.pictures.pixels import Grey, resize
 
 THINNEST, THICKEST = 1.8, 4.3
-"""Stroke widths, in pixels of the 20-pixel box, between which nothing is changed: most of MNIST's."""
+"""Stroke widths, in pixels of the 20-pixel box, between which nothing is changed: most of MNIST's lie there."""
 
 
 FINENESS = 6
-"""Pixels of the scale that strokes are measured and redrawn at, for one of the 20-pixel box."""
+"""Pixels at which strokes are measured and redrawn, for each of the 20-pixel box."""
 
 
 LARGEST = 640
-"""Pixels of the larger side that ink is enlarged to at most: what is faint may lie far around a small dark blot."""
+"""Most pixels of the larger side that ink is enlarged to: a small dark blot may lie amid much faint ink."""
 
 
 HALF = 0.501
-"""Ink above which a point belongs to a stroke."""
+"""Ink above which a pixel belongs to a stroke."""
 
 
 SMALLEST = 0.4
 """Radius of the smallest hole that counts, in pixels of the 20-pixel box."""
 
 
-def adjust_strokes(ink: Grey) -> Grey:
-    """Bring strokes that are too thin or too thick for MNIST to its width: float32 (H, W) in [0, 1] -> the same.
+MARGIN = 2
+"""Paper around the strokes while they are redrawn, in pixels of the 20-pixel box."""
 
-    The result has another size, at which it is sharp; ink whose strokes have a usual width comes back as it is. No
-    hole is closed, no part lost, torn or joined to itself around a hole: the edges move less far where they would.
+
+MOVE_SHARES = (1.0, 0.75, 0.5, 0.25)
+"""Shares of the way that edges are moved: the first that loses no hole and no part is taken; else they stay."""
+
+
+def adjust_strokes(ink: Grey) -> Grey:
+    """Bring strokes too thin or too thick for MNIST to its width: float32 (H, W) -> float32 (H', W'), in [0, 1].
+
+    The result has another size, at which it is sharp; ink whose strokes have a usual width is returned unchanged. No
+    hole is closed, no part lost or torn, no stroke joined to itself around a hole: the edges move less far instead.
     """
     rows, columns = np.nonzero(ink > HALF)
     if not rows.size:
@@ -42,7 +50,7 @@ def adjust_strokes(ink: Grey) -> Grey:
     scale = max(1.0, min(BOX * FINENESS / size, LARGEST / max(ink.shape)))
     unit = scale * size / BOX
     height, width = (round(scale * side) for side in ink.shape)
-    shape = np.pad(resize(ink, max(1, height), max(1, width)) > HALF, int(2 * unit))
+    shape = np.pad(resize(ink, max(1, height), max(1, width)) > HALF, int(MARGIN * unit))
     thickness = stroke_width(shape) / unit
     wanted = min(max(thickness, THINNEST), THICKEST)
     if wanted == thickness:
@@ -51,13 +59,13 @@ def adjust_strokes(ink: Grey) -> Grey:
 
 
 def _redraw(shape: Mask, unit: float, outwards: float) -> Grey:
-    """Move a shape's edges by so many pixels, or by the largest share of that which leaves its build as it is."""
+    """Move a shape's edges by `outwards` pixels, or by the largest share of that which loses no hole and no part."""
     inside = ndimage.distance_transform_edt(shape)
     outside = ndimage.distance_transform_edt(~shape)
     distance = np.where(shape, inside - 0.5, 0.5 - outside)
     least = SMALLEST * unit
     holes, parts = _count(~shape, least), _count(shape, 0)
-    for share in (1.0, 0.75, 0.5, 0.25, 0.0):
+    for share in (*MOVE_SHARES, 0.0):
         moved = distance + share * outwards
         kept = holes == 1 or _count(moved <= 0, least) >= holes  # the paper around it is one, and always has room
         if kept and (outwards > 0 or _count(moved > 0, 0) == parts):
@@ -66,7 +74,7 @@ def _redraw(shape: Mask, unit: float, outwards: float) -> Grey:
 
 
 def _count(shape: Mask, least_radius: float) -> int:
-    """Count the parts of a shape that have room for a disc of some radius."""
+    """Count the parts of a shape with room for a disc of some radius."""
     labels, count = ndimage.label(shape)
     if not least_radius:
         return int(count)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,14 @@ from torch import Tensor, nn
 
 from under10k.data import DataIdentity
 from under10k.errors import ModelError, Under10kError, UsageError
-from under10k.files import naming, sweep_temporaries, write_atomically, write_json
+from under10k.files import (
+    naming,
+    open_inside,
+    refuse_links,
+    sweep_temporaries,
+    write_atomically,
+    write_json,
+)
 from under10k.recipes import Recipe
 from under10k.runs.reading import BATCHES_HEAD, RunReader
 from under10k.runs.records import Batch, Epoch
@@ -33,30 +39,25 @@ _LONGEST_LINE = 200
 class Run(RunReader):
     """A run folder. `training` writes it; everything else only reads it."""
 
+    def __init__(self, folder: Path, require_lock: Callable[[], None] = lambda: None) -> None:
+        """`require_lock` is called before anything is saved that another process might be saving too, and may raise."""
+        super().__init__(folder)
+        self._require_lock = require_lock
+
     def refuse_links(self) -> None:
         """Refuse a folder with a link in it: writing to what it leads to could destroy anything.
 
         Raises:
             ModelError: there is one.
         """
-        for path in (self._checkpoints, *self.folder.glob("*"), *self._checkpoints.glob("*")):
-            if path.is_symlink():
-                raise ModelError(f"a link in a run folder: {path}. put what it leads to in its place")
+        refuse_links(self.folder)
 
     def begin(self, recipe: Recipe, data: DataIdentity, environment: Mapping[str, Any]) -> None:
         """Record what is about to be trained; the recipe last, since it marks the folder as a run."""
+        sweep_temporaries(self.folder)
         self._checkpoints.mkdir(exist_ok=True)
         write_json(self._environment_file, {**environment, "data": asdict(data)})
-        write_atomically(self._recipe_file, recipe.to_json() + "\n")
-
-    def sweep_unbegun(self) -> None:
-        """Remove what a training killed in `begin` has left, so that it can begin again; all else is kept."""
-        sweep_temporaries(self.folder)
-        names = {entry.name for entry in self.folder.iterdir() if not entry.name.startswith(".lock")}
-        if names <= {self._environment_file.name, self._checkpoints.name} and not any(self._checkpoints.glob("*")):
-            self._environment_file.unlink(missing_ok=True)
-            with suppress(FileNotFoundError):
-                self._checkpoints.rmdir()
+        write_atomically(self._recipe_file, recipe.to_json() + "\n", follow=False)
 
     def recipe(self) -> Recipe:
         """Return the run's recipe.
@@ -101,13 +102,12 @@ class Run(RunReader):
 
     def write_history(self, epochs: list[Epoch]) -> None:
         """Replace all of `metrics.jsonl`."""
-        write_atomically(self._metrics_file, "".join(map(_metrics_line, epochs)))
+        write_atomically(self._metrics_file, "".join(map(_metrics_line, epochs)), follow=False)
 
     def append_epoch(self, epoch: Epoch) -> None:
         """Add one line to `metrics.jsonl`, flushed, so that it can be followed while the run goes on."""
-        with naming(self._metrics_file), self._metrics_file.open("a", encoding="utf-8") as file:
-            file.write(_metrics_line(epoch))
-            file.flush()
+        with naming(self._metrics_file), open_inside(self._metrics_file, "ab") as file:
+            file.write(_metrics_line(epoch).encode())
 
     def write_batches(self, kept: int, batches: Sequence[Batch]) -> None:
         """Cut `batches.csv` down to the first `kept` batches, then add some.
@@ -118,7 +118,7 @@ class Run(RunReader):
         if kept:
             self._cut_batches(kept)
         else:
-            write_atomically(self._batches_file, BATCHES_HEAD.encode())
+            write_atomically(self._batches_file, BATCHES_HEAD, follow=False)
         self.append_batches(batches)
 
     def _cut_batches(self, kept: int) -> None:
@@ -128,7 +128,7 @@ class Run(RunReader):
         )
         if not self._batches_file.is_file():
             raise damaged
-        with naming(self._batches_file), self._batches_file.open("r+b") as file:
+        with naming(self._batches_file), open_inside(self._batches_file, "r+b") as file:
             lines = (file.readline(_LONGEST_LINE) for _ in range(kept))
             if file.readline(_LONGEST_LINE) != BATCHES_HEAD.encode() or not all(line.endswith(b"\n") for line in lines):
                 raise damaged
@@ -136,9 +136,9 @@ class Run(RunReader):
 
     def append_batches(self, batches: Sequence[Batch]) -> None:
         """Add lines to `batches.csv`, forced to disk: the next checkpoint relies on them."""
-        with naming(self._batches_file), self._batches_file.open("a", newline="") as file:
+        with naming(self._batches_file), open_inside(self._batches_file, "ab") as file:
             file.writelines(
-                f"{b.epoch},{b.step},{b.loss:.9g},{b.accuracy:.9g},{b.learning_rate:.9g}\n" for b in batches
+                f"{b.epoch},{b.step},{b.loss:.9g},{b.accuracy:.9g},{b.learning_rate:.9g}\n".encode() for b in batches
             )
             file.flush()
             os.fsync(file.fileno())
@@ -148,8 +148,14 @@ class Run(RunReader):
         write_json(self._result_file, result.to_dict())
 
     def save_checkpoint(self, epoch: int, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Save the state of a training, then drop all but the last two; the best weights so far are part of each."""
-        save_tensors(self._checkpoints / f"epoch-{epoch:06}-step-{step:08}.safetensors", "checkpoint", tensors, facts)
+        """Save the state of a training, then drop all but the last two; the best weights so far are part of each.
+
+        Raises:
+            BusyError: the folder's lock is lost.
+        """
+        self._require_lock()
+        path = self._checkpoints / f"epoch-{epoch:06}-step-{step:08}.safetensors"
+        save_tensors(path, "checkpoint", tensors, facts, follow=False)
         for old in self._checkpoint_files()[KEPT_CHECKPOINTS:]:
             old.unlink()
 
@@ -172,8 +178,13 @@ class Run(RunReader):
         return None
 
     def save_model(self, model: nn.Module, facts: Facts) -> None:
-        """Write the run's weights."""
-        save_weights(self.model_file, model, asdict(facts))
+        """Write the run's weights.
+
+        Raises:
+            BusyError: the folder's lock is lost.
+        """
+        self._require_lock()
+        save_weights(self.model_file, model, asdict(facts), follow=False)
 
     def _checkpoint_files(self) -> list[Path]:
         """Newest first."""
@@ -213,12 +224,12 @@ def create_run_folder(recipe: Recipe, folder: Path | None) -> Path:
 
 
 def check_unused(folder: Path) -> None:
-    """Refuse a folder that exists and holds anything but a lock.
+    """Refuse a folder that exists and holds anything but a lock, or what a training left that never began.
 
     Raises:
         UsageError: it does; if that is a run, it says how to resume it.
     """
-    if folder.is_dir() and any(not entry.name.startswith(".lock") for entry in folder.iterdir()):
+    if folder.is_dir() and not Run(folder).is_unbegun():
         remedy = f"continue it with: {resume_command(folder)}; or" if Run.is_run(folder) else "please"
         raise UsageError(f"run folder not empty: {folder}. {remedy} choose another folder")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import stat
+import shlex
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from under10k.errors import ModelError, UsageError
+from under10k.files import is_temporary, read_inside
 from under10k.runs.records import Batch, Epoch, History
 from under10k.typed import build
-
-MOST_BYTES = 64 * 2**20
-"""The largest text of a run folder that is read: some million batches."""
-
 
 BATCHES_HEAD = ",".join(Batch._fields) + "\n"
 
@@ -42,6 +39,14 @@ class RunReader:
     def is_run(folder: Path) -> bool:
         """Tell whether a training has begun in the folder."""
         return (folder / "recipe.json").is_file()
+
+    def is_unbegun(self) -> bool:
+        """Tell whether the folder is empty but for a lock and what a training leaves that ends within `begin`."""
+        names = {entry.name for entry in self.folder.iterdir()}
+        names -= {name for name in names if name.startswith(".lock") or is_temporary(name)}
+        if self._checkpoints.name not in names:  # which is made first: an environment.json alone is somebody else's
+            return not names
+        return names <= {self._environment_file.name, self._checkpoints.name} and not any(self._checkpoints.glob("*"))
 
     def history(self) -> list[Epoch]:
         """Return the epochs so far, up to a line that a killed process left half-written.
@@ -105,14 +110,7 @@ class RunReader:
 
     def _read(self, path: Path) -> str:
         try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-                raise ModelError(f"not a file: {path} is a device or a pipe. give a run's folder")
-            if status.st_size > MOST_BYTES:
-                raise ModelError(
-                    f"file too large: {path} has {status.st_size:,} bytes. at most {MOST_BYTES:,} are read"
-                )
-            return path.read_text(encoding="utf-8")
+            return read_inside(path)
         except FileNotFoundError:
             raise no_run(self.folder, path.name) from None
         except NotADirectoryError:
@@ -130,6 +128,11 @@ def no_run(folder: Path, missing: str) -> ModelError:
         return ModelError(f"no such run folder: {folder}. check its name")
     if (folder / "plan.json").exists():
         return ModelError(f"a study, not a run: {folder}. give one of its runs, in {folder / 'runs'}")
+    if folder.is_dir() and any(folder.iterdir()) and RunReader(folder).is_unbegun():
+        return ModelError(
+            f"no run yet: a training in {folder} ended before its first step. "
+            f"begin it again: under10k train --out {shlex.quote(str(folder))}"
+        )
     return ModelError(f"not a run folder: {folder} has no {missing}. give a run's folder")
 
 

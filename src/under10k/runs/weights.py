@@ -157,6 +157,8 @@ def _locate(weights: str | Path) -> Path:
             return path
         if not Run.is_run(path):
             raise no_run(path, "recipe.json")
+        if Run(path).model_file.is_symlink():
+            raise ModelError(f"a link in a run folder: {Run(path).model_file}. put what it leads to in its place")
         if not Run(path).model_file.exists():
             raise ModelError(f"run not finished: {path} has no weights yet. finish it with: {resume_command(path)}")
     except OSError as error:  # a name too long, or a folder that may not be looked into

@@ -274,7 +274,7 @@ def _write(outcome: Outcome, files: Files) -> Outcome:
             # first what makes it a run, which any engine can resume, should this one be killed here
             for name in sorted(files, key=lambda name: (name != "environment.json", name != "recipe.json")):
                 if name != "result.json":
-                    write_atomically(folder / name, files[name])
+                    write_atomically(folder / name, files[name], follow=False)
             if result:
                 result = replace(result, run_dir=str(folder))
                 Run(folder).write_result(result)

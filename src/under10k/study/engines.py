@@ -107,7 +107,7 @@ def run_one(job: Job, dataset: Dataset, reports: Sequence[Report] = ()) -> Outco
                     raise
                 note = set_aside(job.folder, str(error))
             except (BusyError, UsageError) as error:
-                if isinstance(error, UsageError) and (begun or not _has_files(job.folder)):
+                if isinstance(error, UsageError) and (begun or Run(job.folder).is_unbegun()):
                     raise
                 # else a worker whose driver was killed came first, and has begun the run meanwhile
     except StoppedError:
@@ -124,16 +124,11 @@ def _has_begun(folder: Path) -> bool:
     """Tell whether a run folder, made if need be, holds anything to resume, once nobody is at work there."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, wait_seconds=STOP_SECONDS):  # a worker whose driver was killed may be saving its last step
-        Run(folder).sweep_unbegun()
-        return _has_files(folder)
+        return not Run(folder).is_unbegun()
 
 
 def _train(job: Job, dataset: Dataset, reports: Sequence[Report], *, resume: bool) -> Result:
     return train(job.recipe, dataset, job.folder, resume, device=job.device, reports=reports)
-
-
-def _has_files(folder: Path) -> bool:
-    return any(not entry.name.startswith(".lock") for entry in folder.iterdir())
 
 
 def set_aside(folder: Path, reason: str) -> str:

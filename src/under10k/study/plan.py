@@ -13,6 +13,7 @@ import torch
 
 from under10k.data import DataIdentity
 from under10k.errors import ModelError, UsageError
+from under10k.files import read_inside
 from under10k.models import DrawingFrom, count_parameters, create_model, require_model
 from under10k.recipes import Recipe, as_recipe, override
 from under10k.typed import Between, Typed, build
@@ -62,7 +63,7 @@ def read_plan(folder: Path) -> Plan | None:
     """
     path = folder / "plan.json"
     try:
-        plan = build(Plan, json.loads(path.read_text(encoding="utf-8")), "plan", ignore_unknown=True)
+        plan = build(Plan, json.loads(read_inside(path)), "plan", ignore_unknown=True)
         if not plan.variants:
             raise ValueError("it has no recipe")
         return plan

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from under10k.errors import ModelError
-from under10k.files import write_atomically, write_json
+from under10k.files import read_inside, write_atomically, write_json
 from under10k.recipes import Protocol
 from under10k.runs import Result, Run, load_model
 from under10k.study.engines import Job, Outcome, set_aside
@@ -136,7 +136,7 @@ class Study:
         for key in self._ended():
             described = _describe(self.outcomes[key])
             table.writerow({**(described["result"] or {}), **described})
-        write_atomically(self.folder / "study.csv", text.getvalue())
+        write_atomically(self.folder / "study.csv", text.getvalue(), follow=False)
         panels = _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
         if panels:
             from under10k.plots import (
@@ -176,7 +176,7 @@ def _read_runs(folder: Path) -> list[_Point]:
     if not path.exists() and (folder / "plan.json").is_file():
         return []  # it has just begun
     try:
-        return [_to_point(run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
+        return [_to_point(run) for run in json.loads(read_inside(path))["runs"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = getattr(error, "strerror", error)
         raise ModelError(f"no study to read: {path} ({reason}). give a study's folder") from None

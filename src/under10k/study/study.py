@@ -14,7 +14,7 @@ import torch
 
 from under10k.data import Dataset, DataSource, as_dataset
 from under10k.errors import StoppedError, Under10kError, UsageError, unknown_name
-from under10k.files import locked, sweep_temporaries
+from under10k.files import Lock, locked, refuse_links, sweep_temporaries
 from under10k.machine import pick_device
 from under10k.recipes import Recipe, as_recipe
 from under10k.study.cluster import RayEngine, check_installed
@@ -52,9 +52,9 @@ def run_study(
     Raises:
         UsageError: a recipe, field, value, engine or device that is not there, or a folder of another study.
         DataError: the data is missing or damaged.
-        ModelError: the folder's plan is damaged.
+        ModelError: the folder's plan is damaged, or there is a link in the folder.
         StoppedError: SIGINT or SIGTERM arrived; the runs under way are saved.
-        BusyError: another process is at work on the study.
+        BusyError: another process is at work on the study, or may be: its lock was removed.
     """
     execution = Execution(engine, device, workers, threads, address)
     recipes = [recipes] if isinstance(recipes, str | Recipe) else recipes
@@ -67,6 +67,7 @@ def run_study(
             f"nothing to study: no recipe was given, and {place} holds none. write: under10k study default"
         )
     _refuse_foreign(place)
+    refuse_links(place)
     if (place / ".lock").exists():  # refuse one in use before the data are read, which takes time
         with locked(place):
             pass
@@ -79,14 +80,14 @@ def run_study(
         dataset.identity(),
     )
     _make_folder(place)
-    with locked(place):
+    with locked(place) as lock:
         known = read_plan(place)
         study = Study(place, known.grown(wanted, place) if known else wanted)
-        _train_missing(study, dataset, execution, report)
+        _train_missing(study, dataset, execution, report, lock)
     return study
 
 
-def _train_missing(study: Study, dataset: Dataset, execution: Execution, report: StudyReport) -> None:
+def _train_missing(study: Study, dataset: Dataset, execution: Execution, report: StudyReport, lock: Lock) -> None:
     """Train the unfinished runs, then save and show the results."""
     sweep_temporaries(study.folder)
     for note in study.take_finished():
@@ -101,6 +102,7 @@ def _train_missing(study: Study, dataset: Dataset, execution: Execution, report:
                 with closing(engine.run(jobs, dataset, signals)) as outcomes:
                     for outcome in outcomes:
                         study.add(outcome)
+                        lock.require()
                         study.save()
                         report.outcome(outcome, study)
         if signals.received and len(study.outcomes) < study.planned:
@@ -109,6 +111,7 @@ def _train_missing(study: Study, dataset: Dataset, execution: Execution, report:
                 f"resume with: {execution.resume_command(study.folder)}",
                 signals.received,
             )
+        lock.require()
         study.save_all()
         report.finish(study, dataset.note)
     finally:

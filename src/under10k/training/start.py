@@ -15,7 +15,7 @@ from under10k.files import as_path, locked, sweep_temporaries
 from under10k.machine import keep_freed_memory, pick_device, require_float32
 from under10k.models import require_model
 from under10k.recipes import Recipe, as_recipe
-from under10k.runs import Result, Run, check_unused, create_run_folder, resume_command
+from under10k.runs import Result, Run, check_unused, create_run_folder, recorded_data, resume_command
 from under10k.training.checkpoint import require_equal
 from under10k.training.report import ConsoleReport, Report
 from under10k.training.signals import StopSignals
@@ -36,7 +36,8 @@ def train(
 
     `recipe` is a `Recipe` or the name of one. `data` is a known name, a folder of four IDX files, a `Dataset`, or a
     pair (train, test): each a pair (images, labels) of arrays or tensors, or a torch data set of (image, label), with
-    images (N, 28, 28) or (N, 1, 28, 28), uint8 or float from 0 to 1. Everything is written to `run_dir`, by default
+    images (N, 28, 28) or (N, 1, 28, 28), uint8 or float from 0 to 1. `auto` is what the run to resume was begun on,
+    else MNIST, else synthetic digits. Everything is written to `run_dir`, by default
     the first free `runs/<recipe>-s<seed>`; `resume` continues the run there. `reports` are called at each step and
     epoch; by default one prints, and an empty list keeps quiet.
 
@@ -47,7 +48,7 @@ def train(
         ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count.
         DivergedError: loss or gradient is no longer finite; the last checkpoint is kept.
         StoppedError: SIGINT, SIGTERM or SIGHUP arrived; the state is saved.
-        BusyError: another process trains in `run_dir`.
+        BusyError: another process trains in `run_dir`, or may: its lock was removed.
         Under10kError: the disk is full or not writable; the error says how to resume.
 
     Trainings in several threads of a process do not disturb each other: none draws from torch's global generator. Only
@@ -74,30 +75,52 @@ def _train(
     keep_freed_memory()
     require_model(recipe.model)  # before anything is written
     if resume:
-        finished = _finished(recipe, asked)
+        folder, finished = _find_run(recipe, asked)
         if finished:
             for report in reports:
                 report.finish(finished)
             return finished
-    elif asked and not (asked / ".lock").exists():  # else another training may be at work there, as the lock will tell
+        with locked(folder) as lock:  # before the data are read, which takes time
+            dataset = _load(recipe, recorded_data(folder) if data == "auto" else data)
+            return _fit(recipe, dataset, Run(folder, lock.require), True, device, reports, started)
+    if asked and not (asked / ".lock").exists():  # else another training may be at work there, as the lock will tell
         check_unused(asked)
+    dataset = _load(recipe, data)
+    folder = create_run_folder(recipe, asked)
+    with locked(folder) as lock:
+        check_unused(folder)
+        return _fit(recipe, dataset, Run(folder, lock.require), False, device, reports, started)
+
+
+def _load(recipe: Recipe, data: DataSource) -> Dataset:
+    """Read the data, and refuse too little of it."""
     dataset = as_dataset(data)
     _check_enough(recipe, dataset)
-    folder = asked if resume and asked else create_run_folder(recipe, asked)
-    with locked(folder), StopSignals() as signals:
-        if not resume:
-            check_unused(folder)
+    return dataset
+
+
+def _fit(
+    recipe: Recipe,
+    dataset: Dataset,
+    run: Run,
+    resume: bool,
+    device: torch.device,
+    reports: Sequence[Report],
+    started: float,
+) -> Result:
+    with StopSignals() as signals:
         try:
-            trainer = Trainer(recipe, dataset, device, Run(folder), reports, started)
+            trainer = Trainer(recipe, dataset, device, run, reports, started)
             trainer.begin(resume)
             trainer.fit(signals)
             return trainer.finish()
         except OSError as error:
-            if not Run.is_run(folder):
+            if not Run.is_run(run.folder):
                 raise
             where = f": {error.filename}" if error.filename else ""
             raise Under10kError(
-                f"stopped: {error.strerror or error}{where}. put that right, then resume with: {resume_command(folder)}"
+                f"stopped: {error.strerror or error}{where}. "
+                f"put that right, then resume with: {resume_command(run.folder)}"
             ) from error
 
 
@@ -132,19 +155,21 @@ def _undisturbed(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _finished(recipe: Recipe, folder: Path | None) -> Result | None:
-    """Return the result of the run to resume, if it has one; refuse what is no run, or not a run of this recipe."""
+def _find_run(recipe: Recipe, folder: Path | None) -> tuple[Path, Result | None]:
+    """Return the run to resume, and its result where nothing is left to do; refuse what is not a run of this recipe."""
     if folder is None:
         raise UsageError("nothing to resume: no run folder was given. give one")
     run = Run(folder)
     run.refuse_links()
     require_equal(folder, run.recipe().flat(), recipe.flat())
     result = run.result()
+    if result and not run.model_file.exists():
+        return folder, None  # its weights are written again, from the last checkpoint
     if result and not run.curves_file.exists():
         with locked(folder):
             sweep_temporaries(folder)
             draw_curves(run)
-    return result
+    return folder, result
 
 
 def _check_enough(recipe: Recipe, data: Dataset) -> None:

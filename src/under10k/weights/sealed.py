@@ -16,9 +16,9 @@ from under10k.errors import ModelError
 from under10k.files import open_ordinary, sha256, write_atomically
 
 
-def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
+def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any], *, follow: bool = True) -> None:
     """Write a model's weights; `facts` must hold what `load_model` rebuilds it from, `model` and `options`."""
-    save_tensors(path, "weights", model.state_dict(), facts)
+    save_tensors(path, "weights", model.state_dict(), facts, follow=follow)
 
 
 FORMAT_VERSION = 1
@@ -35,8 +35,10 @@ _DAMAGES = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, Re
 """What reading a file that is damaged, or no safetensors, may raise."""
 
 
-def save_tensors(path: Path, kind: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and JSON-able facts as one safetensors file, atomically.
+def save_tensors(
+    path: Path, kind: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, follow: bool = True
+) -> None:
+    """Write tensors and JSON-able facts as one safetensors file, atomically; `follow` as in `write_atomically`.
 
     The facts are in the file's metadata, with the format's version and a SHA-256 of facts and tensors, since
     safetensors has no checksum. Equal content gives equal bytes.
@@ -45,9 +47,8 @@ def save_tensors(path: Path, kind: str, tensors: Mapping[str, Tensor], facts: Ma
     described = {"format": FORMAT_VERSION, "kind": kind, "facts": dict(facts)}
     described["sha256"] = _digest(described, whole)
     # one key: safetensors writes several in an order that changes from call to call
-    write_atomically(
-        path, safetensors.torch.save(whole, {_KEY: json.dumps(described, sort_keys=True, allow_nan=False)})
-    )
+    content = safetensors.torch.save(whole, {_KEY: json.dumps(described, sort_keys=True, allow_nan=False)})
+    write_atomically(path, content, follow=follow)
 
 
 def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

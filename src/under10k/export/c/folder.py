@@ -1,9 +1,8 @@
-"""A network as a folder of C99: header, source, demo, test and Makefile; in float or in integers."""
+"""A network as a folder of C99: header, source, demo, test and Makefile, in float or in integers."""
 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -20,9 +19,18 @@ from under10k.export.c.native import NativeModel, find_compiler
 from under10k.export.c.source import Source, braces, write_float, write_int8
 from under10k.export.int8 import LOGIT_BITS, IntegerStage, quantise, run_int8
 from under10k.export.plain import flatten
-from under10k.export.proof import CALIBRATION, TOLERANCE, Agreement, Exported, Kind, compare, require_agreement
+from under10k.export.proof import (
+    CALIBRATION,
+    TOLERANCE,
+    Agreement,
+    Exported,
+    Kind,
+    compare,
+    require_agreement,
+    undisturbed,
+)
 from under10k.export.stages import group
-from under10k.files import is_scratch, naming, require_folder, write_atomically, writing_together
+from under10k.files import is_scratch, require_folder, write_atomically, writing_together
 from under10k.models import count_parameters
 from under10k.version import __version__
 from under10k.weights import Facts
@@ -32,15 +40,15 @@ VECTORS = 10
 
 
 LONGEST_NAME = 40
-"""Letters of a network's name in C: with what is put before and behind it, within what C99 tells apart."""
+"""Most letters of a network's name in C: with prefixes and suffixes, still within what C99 tells apart."""
 
 
 @dataclass(frozen=True)
 class CFolder:
-    """The files of an export, and what is needed to check them."""
+    """The files of an export, and what it takes to check them."""
 
     name: str
-    """Of the network in C: the stem of header and source, and part of all names."""
+    """The network's name in C: of header and source, and part of all names."""
     source: Source
     integer: list[IntegerStage] | None
     """The reference for `int8`; None for `float`."""
@@ -49,7 +57,7 @@ class CFolder:
 
     @property
     def unit(self) -> float:
-        """What a logit is counted in."""
+        """The unit of a logit."""
         return 2.0**-LOGIT_BITS if self.integer else 1.0
 
     def compile(self) -> NativeModel:
@@ -58,24 +66,21 @@ class CFolder:
         Raises:
             Under10kError: there is no C compiler, or it fails.
         """
-        with tempfile.TemporaryDirectory() as place:
-            for file in (f"{self.name}.h", f"{self.name}.c"):
-                with naming(Path(place, file)):
-                    Path(place, file).write_text(self.files[file], encoding="utf-8")
-            return NativeModel(Path(place, f"{self.name}.c"), self.name, self.source.logit)
+        files = {file: self.files[file] for file in (f"{self.name}.h", f"{self.name}.c")}
+        return NativeModel(files, self.name, self.source.logit)
 
 
 def build_c(
     model: nn.Module, facts: Facts, kind: Kind, calibration: Tensor | None = None, name: str | None = None
 ) -> CFolder:
-    """Write a trained network as C files; `int8` needs `calibration`: training images, uint8 (N, 28, 28).
+    """Build the C files of a trained network; `int8` needs `calibration`: training images, uint8 (N, 28, 28).
 
     `facts` are those saved beside the weights. All names in C begin or end with `name`, by default `under10k_` and the
-    model's.
+    model's name.
 
     Raises:
-        UsageError: the network has a part that no export knows, or weights too large for integers; or there are no
-            images to calibrate with, or `name` is none in C.
+        UsageError: the network has a part that no export knows, or weights too large for integers; there are no images
+            to calibrate with; or `name` is none in C.
     """
     name = _require_name(name or name_in_c(facts.model))
     network = group(flatten(model))
@@ -106,7 +111,7 @@ def build_c(
 
 
 def _words(source: Source) -> dict[str, str]:
-    """Return what the templates say about the code, whichever network it is of."""
+    """Return the words of the templates that depend on the code alone."""
     exact = source.logit != "float"
     return {
         "version": __version__,
@@ -125,8 +130,8 @@ def check_c(folder: CFolder, model: nn.Module, dataset: Dataset) -> Agreement:
     """Compile the network and run it over all test images.
 
     Raises:
-        Under10kError: there is no C compiler, `float` does not compute what PyTorch does, or `int8` differs in a single
-            bit from its reference.
+        Under10kError: there is no C compiler, `float` does not compute what PyTorch does, or `int8` differs from its
+            reference by a single bit.
     """
     images = dataset.test.images
     logits = folder.compile().run(images)
@@ -139,14 +144,15 @@ def check_c(folder: CFolder, model: nn.Module, dataset: Dataset) -> Agreement:
     return agreement
 
 
+@undisturbed()
 def export_c(
     model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset, name: str | None = None
 ) -> Exported:
-    """Write a trained network as a folder of C files, after checking it on the test images where there is a compiler.
+    """Write a trained network as a folder of C files; with a compiler here, check it on the test images first.
 
     Raises:
         UsageError: `out` holds something else, `name` is none in C, or the network cannot be exported.
-        Under10kError: the check has failed; nothing is written.
+        Under10kError: the check failed; nothing is written.
     """
     name = name or name_in_c(facts.model)
     require_c(out, name)
@@ -165,7 +171,7 @@ def export_c(
 
 
 def name_in_c(name: str) -> str:
-    """Make a name in C of any other, such as a run's: `default-s0` becomes `under10k_default_s0`."""
+    """Turn any name, such as a run's, into one for C: `default-s0` becomes `under10k_default_s0`."""
     return f"under10k_{re.sub(r'[^a-zA-Z0-9]+', '_', name).strip('_')}"[:LONGEST_NAME].rstrip("_")
 
 
@@ -191,7 +197,7 @@ def _require_name(name: str) -> str:
 
 
 def _refuse_foreign(out: Path, name: str) -> None:
-    """Keep from writing between files that are not an export under the same name."""
+    """Refuse to write among files that are no export of the same name."""
     header, is_ours = out / f"{name}.h", False
     if header.is_file():
         with header.open("rb") as file:
@@ -206,7 +212,7 @@ def _origin(facts: Facts, kind: Kind) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Keep what anyone may have written into a weights file within the comment in C that it goes into."""
+    """Keep text from a weights file inside the comment in C that it goes into."""
     return re.sub(r"[^\w ,.-]", "?", text, flags=re.ASCII)
 
 
@@ -228,6 +234,6 @@ def _vectors(images: Tensor, logits: np.ndarray, kind: str) -> str:
 
 
 def _pgm(image: Tensor) -> str:
-    """Write a picture as text that the demo reads."""
+    """Write a picture as text, for the demo."""
     rows = "\n".join(" ".join(map(str, row)) for row in image.tolist())
     return f"P2\n28 28\n255\n{rows}\n"

@@ -1,4 +1,4 @@
-"""Where maps lie in C: channels last, one behind the other or partly over each other."""
+"""Where maps lie in C: channels last, one after the other or partly overlapping."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Maps:
         return self.border * (self.row + self.shape[0])
 
     def at(self, y: str, x: str) -> str:
-        """Return where the channels of a position inside the border begin."""
+        """Return the index, in C, of a position's first channel, counted inside the border."""
         return f"{y} * {self.row} + {x} * {self.shape[0]}" + (f" + {self.start}" if self.start else "")
 
     def frame(self, value: str) -> str:
-        """Return the statements that fill the border, if there is one."""
+        """Return the statements that fill the border; empty if there is none."""
         rows, edge = self.size // self.row, self.border * self.shape[0]
         code = f"""\
 for (int y = 0; y < {rows}; y++)
@@ -49,10 +49,10 @@ for (int y = 0; y < {rows}; y++)
 
 
 def find_distance(before: Maps, after: Maps, side: int) -> int:
-    """Return how far below its input an output must begin for nothing to be overwritten that is still read.
+    """Return how far below its input an output must begin so that nothing is overwritten before it is read.
 
     Positions are computed row by row, each from what begins at `side` times its own place, border included. Borders are
-    filled when all is read.
+    filled at the end.
     """
     _, height, width = after.shape
     positions = [(y, x) for y in range(height) for x in range(width)]
@@ -62,10 +62,9 @@ def find_distance(before: Maps, after: Maps, side: int) -> int:
 
 
 def lay_out(sizes: Sequence[int], distances: Sequence[int]) -> tuple[list[int], int]:
-    """Return where in one buffer each of several maps begins, and how large it is.
+    """Return where in one buffer each of several maps begins, and the size of the buffer.
 
-    Each lies below the maps that it is made from, at their distance, or behind them: of all ways that which needs
-    least room is taken.
+    Each lies below the maps that it is made from, at their distance, or after them: of all ways, the smallest is taken.
     """
 
     def place(ways: Sequence[bool]) -> tuple[list[int], int]:

@@ -1,4 +1,4 @@
-"""C code built and called from here: what proves an export, and what times it."""
+"""Exported C, compiled and called from Python: to check it, and to time it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,13 @@ from torch import Tensor
 
 from under10k.data import CLASSES, SIDE
 from under10k.errors import Under10kError
+from under10k.files import naming
 
 FLAGS = ("-std=c99", "-O3")
 
 
 def find_compiler() -> str | None:
-    """Return the path of a C compiler: `$CC`, cc or gcc; None where there is none."""
+    """Return the path of a C compiler: `$CC`, cc or gcc; None if there is none."""
     names = (os.environ.get("CC"), "cc", "gcc")
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
@@ -29,16 +30,19 @@ def find_compiler() -> str | None:
 class NativeModel:
     """An exported network, compiled and loaded into this process."""
 
-    def __init__(self, source: Path, name: str, logit: str, flags: Sequence[str] = FLAGS) -> None:
-        """Compile one .c file that defines `NAME_predict`, whose logits are of the C type `logit`.
+    def __init__(self, files: Mapping[str, str], name: str, logit: str, flags: Sequence[str] = FLAGS) -> None:
+        """Compile NAME.c, and load `NAME_predict` from it; its logits are of the C type `logit`.
 
         Raises:
-            Under10kError: there is no compiler, or it fails, or what it makes cannot be loaded.
+            Under10kError: there is no compiler, it fails, or what it makes cannot be loaded.
         """
         self._dtype = np.dtype(np.float32 if logit == "float" else np.int32)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows keeps what is loaded
-            library = Path(folder, "model.so")
-            compile_c([source], library, [*flags, "-shared", "-fPIC"])
+            for file, text in files.items():
+                with naming(Path(folder, file)):
+                    Path(folder, file).write_text(text, encoding="utf-8")
+            library = Path(folder, f"{name}.so")
+            compile_c([Path(folder, f"{name}.c")], library, [*flags, "-shared", "-fPIC"])
             try:
                 self._predict = getattr(ctypes.CDLL(str(library)), f"{name}_predict")
             except OSError as error:
@@ -46,7 +50,7 @@ class NativeModel:
                 raise Under10kError(f"cannot load what the C compiler made: {error}. {hint}") from None
 
     def run(self, images: Tensor) -> NDArray[np.generic]:
-        """Run images one after the other: uint8 (N, 28, 28) -> logits float32 or int32 (N, 10)."""
+        """Run images one by one: uint8 (N, 28, 28) -> logits float32 or int32 (N, 10)."""
         pixels = images.contiguous().numpy()
         assert pixels.dtype == np.uint8
         assert pixels.shape[1:] == (SIDE, SIDE)
@@ -61,7 +65,7 @@ def compile_c(sources: Sequence[Path], target: Path, flags: Sequence[str] = FLAG
     """Compile and link C files.
 
     Raises:
-        Under10kError: there is no compiler, or it fails; its first error is part of the message.
+        Under10kError: there is no compiler, or it fails; the message quotes its first error.
     """
     compiler = find_compiler()
     if compiler is None:

@@ -1,19 +1,10 @@
-// The frame: a digit's ink brought to the size, the place and the stroke width that MNIST's digits have.
-// src/under10k/pictures/strokes.py and src/under10k/data/framing.py do the same in Python, and explain each number.
-
-const SIDE = 28;
-const BOX = 20;
-const THRESHOLD = 0.02;
-const [THINNEST, THICKEST] = [1.8, 4.3];
-const FINENESS = 6;
-const LARGEST = 640;
-const HALF = 0.501;
-const SMALLEST = 0.4;
+// The frame: a digit's ink brought to the size, place and stroke width of MNIST's digits.
+// src/under10k/pictures/strokes.py and src/under10k/data/framing.py do the same in Python.
 
 /**
  * Bring the digit in a picture into MNIST's frame.
  * @param {Pixels} grey 0 is black, 1 white
- * @returns {{levels: Uint8Array, alone: boolean} | null} 28 x 28 grey levels, white on black; null where there is no ink
+ * @returns {{levels: Uint8Array, alone: boolean} | null} 28 x 28 grey levels, white on black; null if there is no ink
  */
 function makeFrame(grey) {
   const found = findDigit(grey);
@@ -23,8 +14,8 @@ function makeFrame(grey) {
 }
 
 /**
- * Bring strokes that are too thin or too thick to a width that MNIST has.
- * @param {Pixels} ink 0 to 1 @returns {Pixels} the same, at another size where something had to be changed
+ * Bring strokes too thin or too thick for MNIST to its width.
+ * @param {Pixels} ink 0 to 1 @returns {Pixels} the same; at another size if strokes were changed
  */
 function adjustStrokes(ink) {
   const { across, down } = measure(ink, HALF);
@@ -40,11 +31,11 @@ function adjustStrokes(ink) {
   const thickness = strokeWidth(inside) / unit;
   const wanted = Math.min(Math.max(thickness, THINNEST), THICKEST);
   if (wanted === thickness) return ink;
-  return redraw(widen(inside, Math.floor(2 * unit) - 1), unit, (unit * (wanted - thickness)) / 2);
+  return redraw(widen(inside, Math.floor(MARGIN * unit) - 1), unit, (unit * (wanted - thickness)) / 2);
 }
 
 /**
- * Move a shape's edges, or by the largest share of that which leaves its build as it is.
+ * Move a shape's edges, or by the largest share of that which loses no hole and no part.
  * @param {Pixels} inside distances of its points from what is outside
  * @param {number} unit pixels for one of the frame @param {number} outwards pixels
  * @returns {Pixels} ink
@@ -58,7 +49,7 @@ function redraw(inside, unit, outwards) {
     distance.values[index] = background.values[index] ? 0.5 - outside.values[index] : inside.values[index] - 0.5;
   }
   const holes = countRoomy(background, outside, least);
-  const parts = outwards < 0 ? label(inside, false).count : 0; // what grows is not torn
+  const parts = outwards < 0 ? label(inside, false).count : 0; // a shape that grows is not torn
   /** @param {Pixels} moved @returns {boolean} */
   const isKept = ({ values }) => {
     if (holes > 1) { // the paper around it is one of them, and always has room
@@ -69,13 +60,13 @@ function redraw(inside, unit, outwards) {
   };
   /** @param {number} share @returns {Pixels} */
   const move = (share) => add(distance, share * outwards);
-  const share = [1, 0.75, 0.5, 0.25].find((each) => isKept(move(each))) ?? 0;
+  const share = MOVE_SHARES.find((each) => isKept(move(each))) ?? 0;
   return clampAll(add(move(share), 0.5));
 }
 
 /**
  * @param {Pixels} shape @param {Pixels} depth distances of its points from what is outside @param {number} radius
- * @returns {number} its parts that have room for such a disc
+ * @returns {number} of its parts with room for such a disc
  */
 function countRoomy(shape, depth, radius) {
   const { count, labels } = label(shape, false);
@@ -90,7 +81,7 @@ function countRoomy(shape, depth, radius) {
 /**
  * Scale and centre a digit as MNIST's are.
  * @param {Pixels} ink 0 to 1
- * @returns {Pixels} 28 x 28, 0 to 1; blank where there is no ink
+ * @returns {Pixels} 28 x 28, 0 to 1; blank if there is no ink
  */
 function frame(ink) {
   const { across, down } = measure(ink, THRESHOLD);
@@ -100,7 +91,7 @@ function frame(ink) {
 }
 
 /**
- * Where the ink of a picture lies along one axis: the edges of what is visible, and the sums of ink over the other axis.
+ * Where a picture's ink lies along one axis: the edges of what is visible, and the sums of ink over the other axis.
  * @typedef {{low: number, high: number, mass: Float64Array}} Extent
  */
 
@@ -127,7 +118,7 @@ function measure({ height, width, values }, least) {
 }
 
 /**
- * Return what turns a line of a picture into one of the frame: each pixel the mean of its own stretch.
+ * Return the function that turns a line of a picture into one of the frame: each pixel the mean of its own stretch.
  * @param {Extent} extent along the line @param {number} scale @returns {ChangeLine}
  */
 function placeLine({ low, high, mass }, scale) {
@@ -136,8 +127,8 @@ function placeLine({ low, high, mass }, scale) {
     held += mass[place];
     moment += mass[place] * (place + 0.5);
   }
-  const centred = Math.max(Math.ceil(SIDE / 2 - (moment / held - low) * scale - 1e-3), 0);
-  const start = Math.min(centred, Math.floor(SIDE - (high - low) * scale + 1e-3));
+  const centred = Math.max(Math.ceil(SIDE / 2 - (moment / held - low) * scale - SLACK), 0);
+  const start = Math.min(centred, Math.floor(SIDE - (high - low) * scale + SLACK));
   /** @param {number} edge @returns {number} */
   const source = (edge) => Math.min(Math.max(low + (edge - start) / scale, low), high);
   return (line, placed) => {

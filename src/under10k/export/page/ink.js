@@ -1,20 +1,6 @@
-// A digit's ink: told from paper, light, faint lines and specks. src/under10k/pictures/ink.py does the same in Python, and explains it.
-
-const [EVEN, EVEN_SMALL] = [0.85, 0.5];
-const UNEVEN_WINDOWS = [1 / 16, 1 / 4];
-const PAPER_WINDOW = 0.2;
-const PAPER_STROKES = 3;
-const FAINTEST = 0.05;
-const NOISE_DEVIATIONS = 3;
-const [OF_DARKEST, OF_DARKEST_EVEN] = [0.45, 0.34];
-const AT_THE_EDGE = 0.15;
-const MOST_PARTS = 1000;
-const SMALLEST_PART = 0.03;
-const AS_DARK = 0.5;
-const [REACH, REACH_EVEN, REACH_UNEVEN] = [0.25, 0.1, 0.04];
-const LEAST_RANGE = 0.02;
-const SMALLEST_DIGIT = 4;
-const LARGEST_GAIN = 4;
+// A digit's ink, told from paper, shadows, faint lines and specks. src/under10k/pictures/ink.py and parts.py do the same in
+// Python. All constants that are named but not declared, here and in the other files, are Python's: the build writes them
+// into the page.
 
 /**
  * Pixels of a picture; the last two lie just outside.
@@ -22,7 +8,7 @@ const LARGEST_GAIN = 4;
  */
 
 /**
- * Ink that hangs together; its outline is the sum of the changes of darkness within it.
+ * Connected ink; its outline is the sum of the changes of darkness within it.
  * @typedef {{label: number, box: Box, outline: number, darkest: number, atEdge: boolean}} Part
  */
 
@@ -32,7 +18,7 @@ const LARGEST_GAIN = 4;
  */
 
 /**
- * A digit's ink, cut out: 0 is paper, 1 ink; and whether nothing else in the picture looks as much like a digit's parts.
+ * A digit's ink, cut out: 0 is paper, 1 ink; and whether no other ink in the picture is nearly as large.
  * @typedef {{ink: Pixels, alone: boolean}} Found
  */
 
@@ -53,21 +39,21 @@ function findDigit(grey) {
 
 // --- paper and ink ---
 
-/** @param {Pixels} grey @returns {boolean} whether most paper has one brightness: a drawing or a scan, not a photo */
+/** @param {Pixels} grey @returns {boolean} whether most paper has one brightness, as in a drawing or a scan, not a photo */
 function isEven({ height, width, values }) {
-  const least = Math.min(height, width) > 100 ? EVEN : EVEN_SMALL;
+  const least = Math.min(height, width) > SMALL ? EVEN : EVEN_SMALL;
   const { middle } = range(values);
   const light = valuesWhere(values, (index) => values[index] >= middle);
   const dark = valuesWhere(values, (index) => values[index] < middle);
   for (const half of [light, dark]) {
-    const commonest = Math.max(...countAround(half, 100, 2));
-    if (commonest > 0.3 * values.length) return commonest > least * half.length;
+    const commonest = Math.max(...countAround(half, TONES, TONE_REACH));
+    if (commonest > LEAST_PAPER * values.length) return commonest > least * half.length;
   }
   return false;
 }
 
 /**
- * Count levels from 0 to 1 in bins, and return the sums of those around each.
+ * Count levels from 0 to 1 in bins, and return for each bin the sum of those around it.
  * @param {Float64Array} levels @param {number} steps from 0 to 1 @param {number} reach bins to either side
  * @returns {number[]}
  */
@@ -84,18 +70,18 @@ function isInkLight(grey, even) {
   return windows.reduce((sum, share) => sum + skewness(grey, odd(side * share)), 0) > 0;
 }
 
-/** @param {number} size @returns {number} the whole number below, or the odd one behind it */
+/** @param {number} size @returns {number} the whole number below, or the odd one after it */
 function odd(size) {
   return Math.floor(size) | 1;
 }
 
-/** @param {Pixels} grey @param {number} side @returns {number} of what differs from the mean of a square around it */
+/** @param {Pixels} grey @param {number} side @returns {number} of the differences from the mean of the square around each pixel */
 function skewness(grey, side) {
   const rest = boxMean(grey, side);
   const { values } = rest;
   for (let index = 0; index < values.length; index++) {
     const mean = values[index];
-    values[index] = (grey.values[index] - mean) / Math.sqrt(Math.max(mean * (1 - mean), 0) + 0.02);
+    values[index] = (grey.values[index] - mean) / Math.sqrt(Math.max(mean * (1 - mean), 0) + FLATNESS);
   }
   const softened = smooth(rest).values;
   const count = softened.length;
@@ -105,20 +91,21 @@ function skewness(grey, side) {
     squares += value * value;
     cubes += value * value * value;
   }
-  return cubes / count / Math.max((squares / count) ** 1.5, 1e-12);
+  const variance = squares / count;
+  return cubes / count / Math.max(variance * Math.sqrt(variance), TINY);
 }
 
-/** @param {Pixels} grey @returns {Pixels} the mean over 3 x 3 pixels, unless strokes are hardly wider */
+/** @param {Pixels} grey @returns {Pixels} the mean over a few pixels, unless strokes are hardly wider */
 function smooth(grey) {
-  return Math.min(grey.height, grey.width) > 100 ? boxMean(grey, 3) : grey;
+  return Math.min(grey.height, grey.width) > SMALL ? boxMean(grey, SMOOTHING) : grey;
 }
 
 /** @param {Pixels} paperUp @param {boolean} even @param {number} side @returns {Pixels} the paper's brightness */
 function findPaper(paperUp, even, side) {
-  if (!even) return mapPixels(fillGaps(smooth(paperUp), side), (level) => Math.max(level, 0.01));
+  if (!even) return mapPixels(fillGaps(smooth(paperUp), side), (level) => Math.max(level, DARKEST_PAPER));
   const { values } = paperUp;
   const { middle } = range(values);
-  const counts = countAround(valuesWhere(values, (index) => values[index] >= middle), 255, 3);
+  const counts = countAround(valuesWhere(values, (index) => values[index] >= middle), 255, PAPER_REACH);
   const commonest = counts.indexOf(Math.max(...counts));
   const paper = makePixels(paperUp.height, paperUp.width);
   paper.values.fill(Math.max(commonest, 1) / 255);
@@ -138,8 +125,8 @@ function scanFinely(paperUp, even) {
   if (range(paperUp.values).span < LEAST_RANGE) return { darkness: blank, smooth: blank, labels: blank, parts: [] };
   const first = scan(paperUp, even, side);
   if (even || !first.parts.length) return first;
-  const narrower = Math.max(odd(PAPER_STROKES * darkestWidth(first, gather(first, even))), 9);
-  const again = narrower < 0.7 * side ? scan(paperUp, even, narrower) : first;
+  const narrower = Math.max(odd(PAPER_STROKES * darkestWidth(first, gather(first, even))), NARROWEST_WINDOW);
+  const again = narrower < MUCH_NARROWER * side ? scan(paperUp, even, narrower) : first;
   return again.parts.length ? again : first;
 }
 
@@ -151,21 +138,21 @@ function scan(paperUp, even, side) {
     rough.values[index] = 1 - paperUp.values[index] / paper.values[index];
   }
   const soft = smooth(rough);
-  const [least, base] = even ? [0, 0] : quantiles(sample(soft, 2), [0.05, 0.3]);
-  const faintest = Math.max(FAINTEST, (NOISE_DEVIATIONS * (base - least)) / 1.12);
+  const [least, base] = even ? [0, 0] : quantiles(sample(soft, NOISE_STEP), NOISE_QUANTILES);
+  const faintest = Math.max(FAINTEST, (NOISE_DEVIATIONS * (base - least)) / NOISE_SPAN);
   const [darkness, above] = even ? [rough, soft] : [add(rough, -base), add(soft, -base)];
   const { count, labels } = findStrokes(above, paper, faintest, even ? OF_DARKEST_EVEN : OF_DARKEST);
   return { darkness, smooth: above, labels, parts: measureParts(above, labels, count) };
 }
 
 /**
- * Find what is dark enough, as a share of the darkest point that it hangs together with.
+ * Find what is dark enough, as a share of the darkest point that it is connected with.
  * @param {Pixels} smooth @param {Pixels} paper @param {number} faintest @param {number} share
  * @returns {{count: number, labels: Pixels}}
  */
 function findStrokes(smooth, paper, faintest, share) {
   const [dark, bright] = [smooth.values, paper.values];
-  const [usual] = quantiles(sample(paper, 2), [0.5]);
+  const [usual] = quantiles(sample(paper, NOISE_STEP), [0.5]);
   const candidates = makeMask(smooth, (index) => dark[index] > faintest * Math.max(1, usual / bright[index]));
   const { count, labels } = label(candidates, true);
   const darkest = new Float64Array(count + 1);
@@ -173,7 +160,7 @@ function findStrokes(smooth, paper, faintest, share) {
     const part = labels.values[index];
     if (part) darkest[part] = Math.max(darkest[part], dark[index]);
   }
-  const limits = darkest.map((value) => (value < 1.5 * faintest ? Infinity : share * value));
+  const limits = darkest.map((value) => (value < SURELY_INK * faintest ? Infinity : share * value));
   return label(makeMask(smooth, (index) => dark[index] > limits[labels.values[index]]), true);
 }
 
@@ -207,12 +194,12 @@ function mainPart({ labels: { height, width }, parts }, even) {
   /** @param {Part} part @returns {number} */
   const weight = ({ box, outline, darkest, atEdge }) => {
     const away = ((box.top + box.bottom) / height - 1) ** 2 + ((box.left + box.right) / width - 1) ** 2;
-    return outline * darkest * (1 - away / 4) * (atEdge && !even ? AT_THE_EDGE : 1);
+    return outline * darkest * (1 - OFF_CENTRE * away) * (atEdge && !even ? AT_THE_EDGE : 1);
   };
   return parts.reduce((best, part) => (weight(part) > weight(best) ? part : best));
 }
 
-/** @param {Scan} scan @param {boolean} even @returns {Part[]} the main part and all that lie near it, or near those that do */
+/** @param {Scan} scan @param {boolean} even @returns {Part[]} the main part, all parts near it, all near those, and so on */
 function gather(scan, even) {
   const main = mainPart(scan, even);
   const group = [main];
@@ -232,15 +219,15 @@ function gather(scan, even) {
   }
 }
 
-/** @param {Scan} scan @param {Part[]} group @returns {Pixels} ink; the larger it is, the crisper its edges become */
+/** @param {Scan} scan @param {Part[]} group @returns {Pixels} ink; the larger it is, the sharper its edges are made */
 function cut(scan, group) {
   const box = hull(group);
-  const darkness = clampAll(around(scan.darkness, box, 2));
-  const labels = around(scan.labels, box, 2);
+  const darkness = clampAll(around(scan.darkness, box, HALO));
+  const labels = around(scan.labels, box, HALO);
   const kept = choose(labels, group);
-  const near = dilate(kept, 5);
-  const full = Math.max(quantileWhere(kept, darkness, 0.8), 1e-6);
-  const gain = Math.min(Math.max(size(box) / 20, 1), LARGEST_GAIN);
+  const near = dilate(kept, 2 * HALO + 1);
+  const full = Math.max(quantileWhere(kept, darkness, FULL_INK), LEAST_INK);
+  const gain = Math.min(Math.max(size(box) / BOX, 1), LARGEST_GAIN);
   const ink = makePixels(darkness.height, darkness.width);
   for (let index = 0; index < ink.values.length; index++) {
     const counts = near.values[index] && (kept.values[index] || !labels.values[index]);
@@ -250,16 +237,16 @@ function cut(scan, group) {
   return ink;
 }
 
-/** @param {Scan} scan @param {Part[]} group @returns {boolean} whether no other part has half as much outline */
+/** @param {Scan} scan @param {Part[]} group @returns {boolean} whether no other part has nearly as much outline */
 function isAlone({ parts }, group) {
   const outline = group.reduce((sum, part) => sum + part.outline, 0);
-  return parts.every((part) => group.includes(part) || part.atEdge || 2 * part.outline < outline);
+  return parts.every((part) => group.includes(part) || part.atEdge || part.outline < RIVAL * outline);
 }
 
 /** @param {Scan} scan @param {Part[]} group @returns {number} the mean width of a digit's darkest strokes, in pixels */
 function darkestWidth(scan, group) {
   const kept = choose(scan.labels, group);
-  const limit = 0.6 * Math.max(...group.map(({ darkest }) => darkest));
+  const limit = DARKEST_STROKES * Math.max(...group.map(({ darkest }) => darkest));
   const { top, left, bottom, right } = hull(group);
   const dark = makeMask(kept, (index) => kept.values[index] && scan.smooth.values[index] > limit);
   return strokeWidth(distanceTransform(widen(crop(dark, top, left, bottom, right), 1)));
@@ -274,7 +261,7 @@ function strokeWidth(inside) {
     sum += depth - 0.5;
     count++;
   }
-  return count ? Math.max(1, (4 * sum) / count) : 0;
+  return count ? Math.max(1, (DEPTHS * sum) / count) : 0;
 }
 
 /** @param {Pixels} labels @param {Part[]} group @returns {Pixels} 1 where a part of the group is */
@@ -288,7 +275,7 @@ function quantileWhere(mask, pixels, share) {
   return quantiles(valuesWhere(pixels.values, (index) => mask.values[index]), [share])[0];
 }
 
-/** @param {Pixels} pixels @param {Box} box @param {number} margin @returns {Pixels} the part within, as far as there is one */
+/** @param {Pixels} pixels @param {Box} box @param {number} margin @returns {Pixels} the part inside, as far as the picture goes */
 function around(pixels, { top, left, bottom, right }, margin) {
   const [lowest, rightmost] = [Math.min(bottom + margin, pixels.height), Math.min(right + margin, pixels.width)];
   return crop(pixels, Math.max(top - margin, 0), Math.max(left - margin, 0), lowest, rightmost);
@@ -309,7 +296,7 @@ function size({ top, left, bottom, right }) {
   return Math.max(bottom - top, right - left);
 }
 
-/** @param {Box} a @param {Box} b @returns {number} how far they lie apart, along the axis on which they do so the farther */
+/** @param {Box} a @param {Box} b @returns {number} how far they are apart, along the axis on which they are farther apart */
 function gap(a, b) {
   const down = Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom);
   const across = Math.max(a.left, b.left) - Math.min(a.right, b.right);

@@ -1,8 +1,4 @@
-// What to think of an answer; src/under10k/pictures/prediction.py judges alike, and explains each number.
-
-const SURE_PROBABILITY = 0.8;
-const LIKELY_PROBABILITY = 0.35;
-const FILLED_RADIUS = 5.5;
+// How far to trust an answer. src/under10k/pictures/prediction.py does the same in Python.
 
 /**
  * @param {number[]} probabilities of each digit
@@ -13,18 +9,18 @@ function judge(probabilities, { levels, alone }) {
   const [digit, second] = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
   const [best, next] = [probabilities[digit], probabilities[second]];
   const warnings = [];
-  if (isFilled(levels)) warnings.push("perhaps no digit: a filled shape rather than strokes");
+  if (isFilled(levels)) warnings.push(FILLED);
   else if (best < LIKELY_PROBABILITY) warnings.push(`perhaps no digit: nothing is likelier than ${whole(best)}`);
   else if (best < SURE_PROBABILITY) {
     warnings.push(`unsure: ${digit} (${whole(best)}) or ${second} (${whole(next)})`);
   }
-  if (!alone) warnings.push("other ink was left out: are there several digits?");
+  if (!alone) warnings.push(OTHER_INK);
   return { digit, probabilities, confident: !warnings.length, words: warnings.join("; ") || `${percent(best)} sure` };
 }
 
 /** @param {Uint8Array} levels of a frame @returns {boolean} whether no pen can have left it */
 function isFilled(levels) {
-  const ink = makeMask(makePixels(SIDE, SIDE), (index) => levels[index] >= 128);
+  const ink = makeMask(makePixels(SIDE, SIDE), (index) => levels[index] >= FILLED_LEVEL);
   return range(distanceTransform(widen(ink, 1)).values).most > FILLED_RADIUS;
 }
 

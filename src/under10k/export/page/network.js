@@ -1,7 +1,7 @@
-// The network: plain layers, batch norm folded into them, run one after the other on one picture.
+// The network: plain layers with batch norm folded in, run one after the other on one picture.
 
 /**
- * One picture's maps: `channels` of `height` by `width`, row by row, one after the other.
+ * One picture's maps: `channels` of `height` by `width`, one after the other, row by row.
  * @typedef {{channels: number, height: number, width: number, values: Float64Array}} Maps
  */
 
@@ -48,7 +48,7 @@ function readNumbers(text) {
  * Run a network on a frame.
  * @param {Layer[]} layers
  * @param {ArrayLike<number>} frame 28 x 28 grey levels in 0..255, white on black
- * @returns {Maps[]} what comes out of each layer; of the last one, the ten logits
+ * @returns {Maps[]} the output of each layer; the last one's are the ten logits
  */
 function runNetwork(layers, frame) {
   const side = Math.sqrt(frame.length);
@@ -91,8 +91,8 @@ function blankMaps(channels, height, width) {
 }
 
 /**
- * Slide filters over padded maps. An output map is summed up at the input's width, so that each weight meets one
- * unbroken stretch of numbers; what the ends of its rows hold then is left out.
+ * Slide filters over padded maps. An output map is summed at the input's width, so that each weight meets one unbroken
+ * stretch of numbers; the ends of its rows are then left out.
  * @param {Convolution} layer @param {Maps} input @returns {Maps}
  */
 function convolve({ shape, weights, bias, relu }, input) {
@@ -155,7 +155,7 @@ function addFilter3x3(sums, { height, width, values }, i, weights, first) {
 }
 
 /**
- * Copy rows that lie `stride` apart into an output map; what is less than `least` becomes that.
+ * Copy rows that lie `stride` apart into an output map; no value is less than `least`.
  * @param {Float64Array} sums @param {number} stride @param {Maps} output @param {number} o @param {number} least
  */
 function takeRows(sums, stride, { height, width, values }, o, least) {
@@ -166,7 +166,7 @@ function takeRows(sums, stride, { height, width, values }, o, least) {
 }
 
 /**
- * Put rows and columns of zeros around each map, or, where `border` is negative, cut them off.
+ * Put rows and columns of zeros around each map, or, if `border` is negative, cut rows and columns off.
  * @param {Maps} maps @param {number} border @returns {Maps}
  */
 function pad(maps, border) {
@@ -231,7 +231,7 @@ function meanIn({ width, values }, corner, side) {
 }
 
 /**
- * Add maps to those that layers have made of them: cut at the borders, as many channels as there are.
+ * Add the input of layers to their output: cropped at the borders, as many channels as it has.
  * @param {Maps} output @param {Maps} input @returns {Maps}
  */
 function addSkipped(output, input) {

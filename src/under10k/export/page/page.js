@@ -1,4 +1,4 @@
-// The page: whatever is on the paper goes to the network, and what that makes of it is shown.
+// The page: what is on the paper goes to the network, and its answer is shown.
 
 /** @param {string} id @returns {any} the element, of whatever kind */
 const byId = (id) => document.getElementById(id);
@@ -7,8 +7,8 @@ const byId = (id) => document.getElementById(id);
 const SPEAK_AFTER = 600;
 
 /**
- * Drawings that are read before there are any: browsers translate a program as it runs, and first answers would take ten
- * times as long. A thin ring's and a thick bar's strokes are both redrawn, so that nothing is left out.
+ * Drawings that are read before the first real one: browsers compile a program as it runs, and the first answers would
+ * take ten times as long. A thin ring and a thick bar take both ways of redrawing strokes, so that nothing is left out.
  * @type {Stroke[]}
  */
 const REHEARSED = [
@@ -24,14 +24,14 @@ const layerView = new Layers(byId("layers"), layers);
 const paper = new Paper(byId("paper"), paperChanged, speak);
 const raster = contextOf(makeCanvas(RASTER, RASTER), { willReadFrequently: true });
 
-/** Counts what the paper was given: a picture that is decoded too late, when something else is there, is dropped. */
+/** Counts the paper's changes: a picture that is decoded after the next change is dropped. */
 let turn = 0;
 let scheduled = false;
 let speaking = 0;
 
 // --- reading ---
 
-/** Read what is on the paper before the screen is drawn next, once however many events there were. */
+/** Read the paper before the next frame is drawn: once, however many events there were. */
 function paperChanged() {
   turn++;
   tell("");
@@ -83,7 +83,7 @@ function show(found, outputs) {
 }
 
 /**
- * Have a screen reader say something, unless something else comes first.
+ * Have a screen reader say something, unless something newer comes first.
  * @param {string} words @param {number} [after] milliseconds
  */
 function speak(words, after = 0) {
@@ -91,7 +91,7 @@ function speak(words, after = 0) {
   speaking = setTimeout(() => (byId("spoken").textContent = words), after);
 }
 
-/** Read drawings whenever the browser has nothing else to do, until there is a real one. @param {number} [times] */
+/** Read drawings while the browser is idle, until there is a real one. @param {number} [times] */
 function rehearse(times = REHEARSALS) {
   if (!times || turn) return;
   const found = frameOf([REHEARSED[times % REHEARSED.length]]);
@@ -105,7 +105,7 @@ function whenIdle(act) {
   else setTimeout(act, 50); // Safari
 }
 
-/** @param {string} words for a person; empty: there is nothing to tell any more */
+/** @param {string} words to show; empty to clear */
 function tell(words) {
   byId("message").textContent = words;
 }
@@ -145,7 +145,7 @@ function shortcut(event) {
 
 /** @param {DragEvent} event */
 function drag(event) {
-  event.preventDefault(); // else the browser leaves the page and opens the picture
+  event.preventDefault(); // otherwise the browser opens the picture in place of the page
   byId("drop").classList.toggle("over", event.type === "dragover");
   if (event.type === "drop") openFiles(event.dataTransfer?.files);
 }

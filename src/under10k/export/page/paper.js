@@ -3,7 +3,7 @@
 /** Side of the picture of the paper that goes to the network, in pixels. */
 const RASTER = 100;
 
-/** How far an arrow key moves the pen, in shares of the paper. */
+/** How far an arrow key moves the pen, as a share of the paper. */
 const KEY_STEP = 0.02;
 const LONG_KEY_STEP = 0.1;
 
@@ -11,7 +11,7 @@ const LONG_KEY_STEP = 0.1;
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * A line that the pen has left; points and width are in shares of the paper's side.
+ * A line drawn with the pen; points and width are shares of the paper's side.
  * @typedef {{kind: "stroke", points: Array<[number, number]>, width: number}} Stroke
  *
  * A picture that was dropped, pasted or opened.
@@ -23,17 +23,17 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 class Paper {
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {() => void} onChange called whenever something else is on the paper
-   * @param {(words: string) => void} say tells those who cannot see the pen what it does
+   * @param {() => void} onChange called whenever the paper changes
+   * @param {(words: string) => void} say announces what the pen does, for screen readers
    */
   constructor(canvas, onChange, say) {
     this.canvas = canvas;
     this.onChange = onChange;
     this.say = say;
     this.width = 0.07;
-    /** @type {Step[]} what was done, oldest first: undo takes the last one back */
+    /** @type {Step[]} what was done, oldest first; undo removes the last */
     this.steps = [];
-    /** @type {{id: number, stroke: Stroke} | null} the stroke under way, and the pointer that draws it */
+    /** @type {{id: number, stroke: Stroke} | null} the current stroke, and the pointer that draws it */
     this.drawing = null;
     /** @type {{x: number, y: number, stroke: Stroke | null}} the pen that the arrow keys move */
     this.pen = { x: 0.5, y: 0.25, stroke: null };
@@ -64,7 +64,7 @@ class Paper {
     return /** @type {Stroke[]} */ (this.steps.slice(start));
   }
 
-  /** @returns {boolean} whether there is anything to take back */
+  /** @returns {boolean} whether there is anything to undo */
   get canUndo() {
     return this.steps.length > 0;
   }
@@ -198,7 +198,7 @@ class Paper {
 }
 
 /**
- * Draw a stroke as one smooth line: a curve from the middle between two points to the middle between the next two.
+ * Draw a stroke as one smooth line: curves from the middle between two points to the middle between the next two.
  * @param {CanvasRenderingContext2D} context @param {number} side of the paper, in pixels
  * @param {Stroke} stroke @param {string} ink
  */
@@ -209,7 +209,7 @@ function drawStroke(context, side, { points, width }, ink) {
   context.lineWidth = width * side;
   context.lineCap = context.lineJoin = "round";
   context.beginPath();
-  if (at.every(([x, y]) => x === at[0][0] && y === at[0][1])) { // a dot: canvases leave out lines of no length
+  if (at.every(([x, y]) => x === at[0][0] && y === at[0][1])) { // a dot: a canvas draws no line of length 0
     context.arc(at[0][0], at[0][1], (width * side) / 2, 0, 2 * Math.PI);
     context.fill();
     return;
@@ -224,18 +224,18 @@ function drawStroke(context, side, { points, width }, ink) {
 }
 
 /**
- * Draw a picture as large as fits, in the middle.
+ * Draw a picture in the middle, as large as fits.
  * @param {CanvasRenderingContext2D} context @param {number} side @param {HTMLCanvasElement} image
  */
 function drawPicture(context, side, image) {
   const scale = (0.94 * side) / Math.max(image.width, image.height);
   const [width, height] = [image.width * scale, image.height * scale];
-  context.imageSmoothingEnabled = scale < 4; // of a tiny picture, show the pixels
+  context.imageSmoothingEnabled = scale < 4; // show the pixels of a tiny picture
   context.drawImage(image, (side - width) / 2, (side - height) / 2, width, height);
 }
 
 /**
- * Draw the keyboard's pen: a ring, filled where the pen is down.
+ * Draw the keyboard's pen: a ring, filled while the pen is down.
  * @param {CanvasRenderingContext2D} context @param {number} side
  * @param {{x: number, y: number, stroke: Stroke | null}} pen @param {number} width @param {string} colour
  */

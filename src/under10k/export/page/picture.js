@@ -1,11 +1,4 @@
-// Pictures as the browser decodes them, in grey. src/under10k/pictures/picture.py does the same in Python, and explains each number.
-
-const MAXIMUM_SIDE = 10000;
-const MAXIMUM_PIXELS = 50000000;
-const WORKING_SIDE = 640;
-const LUMINANCE = [0.299, 0.587, 0.114];
-const MORE_CONTRAST = 1.3;
-const ONE_TONE = 0.1;
+// Pictures, decoded by the browser, in grey. src/under10k/pictures/grey.py does the same in Python.
 
 /** @param {number} width @param {number} height @returns {HTMLCanvasElement} */
 function makeCanvas(width, height) {
@@ -21,7 +14,7 @@ function contextOf(canvas, settings) {
 }
 
 /**
- * Decode a picture, upright, and shrink it to twice the working side where it is larger.
+ * Decode a picture, upright; if it is larger than twice the working side, shrink it to about that.
  * @param {File} file @returns {Promise<HTMLCanvasElement>}
  */
 async function decode(file) {
@@ -30,7 +23,8 @@ async function decode(file) {
   });
   const larger = Math.max(bitmap.width, bitmap.height);
   if (larger > MAXIMUM_SIDE || bitmap.width * bitmap.height > MAXIMUM_PIXELS) {
-    throw new Error(`Picture too large: ${file.name}. Give at most 10,000 pixels a side, 50 million in all.`);
+    const [side, all] = [MAXIMUM_SIDE, MAXIMUM_PIXELS].map((most) => most.toLocaleString("en"));
+    throw new Error(`Picture too large: ${file.name}. Give at most ${side} pixels a side, ${all} in all.`);
   }
   const block = Math.max(1, Math.floor(larger / (2 * WORKING_SIDE)));
   const image = makeCanvas(Math.ceil(bitmap.width / block), Math.ceil(bitmap.height / block));
@@ -41,7 +35,7 @@ async function decode(file) {
 }
 
 /**
- * Take brightness, or that of red, green and blue which shows the picture much better.
+ * Return brightness, or the one of red, green and blue that shows the picture much better.
  * @param {ImageData} image @returns {Pixels} 0 is black, 1 white; its larger side at most the working side
  */
 function toGrey(image) {
@@ -63,7 +57,8 @@ function luminance([red, green, blue]) {
 }
 
 /**
- * Fill what is transparent with the paper that is drawn, or with what is farthest from ink alone.
+ * Fill what is transparent with the drawn paper's colour, or, if only ink is drawn, with black or white, whichever is
+ * farther from it.
  * @param {ImageData} image @returns {Float64Array[]} red, green and blue, 0 to 1
  */
 function layOnPaper({ data }) {

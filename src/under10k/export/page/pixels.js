@@ -1,5 +1,5 @@
-// What is done to pictures' pixels, whatever they show: what numpy and scipy do in Python. It is done by loops over one
-// array, since a function called for each number, or an array made for each line, takes several times as long.
+// Operations on pixels that numpy and scipy provide in Python. They loop over one array: a function called for each number,
+// or an array made for each line, takes several times as long.
 
 /**
  * Numbers in rows and columns: grey levels, distances, labels, or 1 and 0 for yes and no.
@@ -12,7 +12,7 @@ function makePixels(height, width) {
 }
 
 /**
- * Change each number by itself: slowly, for what is done to photos alone.
+ * Change each number on its own: slow, and used for photos alone.
  * @param {Pixels} pixels @param {(value: number) => number} change @returns {Pixels}
  */
 function mapPixels({ height, width, values }, change) {
@@ -41,19 +41,19 @@ function add({ height, width, values }, value) {
   return sums;
 }
 
-/** @param {Pixels} pixels @returns {Pixels} of each number the nearest from 0 to 1 */
+/** @param {Pixels} pixels @returns {Pixels} each number brought within 0 to 1 */
 function clampAll({ height, width, values }) {
   const clamped = makePixels(height, width);
   for (let index = 0; index < values.length; index++) clamped.values[index] = clamp(values[index]);
   return clamped;
 }
 
-/** @param {number} value @returns {number} the nearest from 0 to 1 */
+/** @param {number} value @returns {number} brought within 0 to 1 */
 function clamp(value) {
   return Math.min(Math.max(value, 0), 1);
 }
 
-/** @param {Float64Array} values @returns {{least: number, most: number, span: number, middle: number}} where they lie */
+/** @param {Float64Array} values @returns {{least: number, most: number, span: number, middle: number}} their range */
 function range(values) {
   let [least, most] = [Infinity, -Infinity];
   for (let index = 0; index < values.length; index++) {
@@ -64,12 +64,12 @@ function range(values) {
 }
 
 /**
- * What changes a line of pixels: it fills `changed`, whose length may be another. Both are used again for the next line.
+ * Changes a line of pixels: it fills `changed`, whose length may differ. Both arrays are reused for the next line.
  * @typedef {(line: Float64Array, changed: Float64Array) => void} ChangeLine
  */
 
 /**
- * Change each row by itself, and turn rows into columns.
+ * Change each row on its own, and turn rows into columns.
  * @param {Pixels} pixels @param {number} length of the changed rows @param {ChangeLine} change @returns {Pixels}
  */
 function changeAndTurn({ height, width, values }, length, change) {
@@ -86,7 +86,7 @@ function changeAndTurn({ height, width, values }, length, change) {
 /**
  * Change each row, then each column.
  * @param {Pixels} pixels @param {number} height then @param {number} width then
- * @param {ChangeLine} change @param {ChangeLine} [changeColumn] where columns are changed in another way
+ * @param {ChangeLine} change @param {ChangeLine} [changeColumn] if columns are changed in another way
  * @returns {Pixels}
  */
 function changeLines(pixels, height, width, change, changeColumn = change) {
@@ -94,7 +94,7 @@ function changeLines(pixels, height, width, change, changeColumn = change) {
 }
 
 /**
- * Cut out a part; what lies beyond the borders is 0.
+ * Cut out a part; beyond the borders, values are 0.
  * @param {Pixels} pixels @param {number} top @param {number} left @param {number} bottom @param {number} right
  * @returns {Pixels}
  */
@@ -107,13 +107,13 @@ function crop({ height, width, values }, top, left, bottom, right) {
   return part;
 }
 
-/** @param {Pixels} pixels @param {number} border @returns {Pixels} with so many zeros on each side, or without so many numbers */
+/** @param {Pixels} pixels @param {number} border @returns {Pixels} with so many zeros added on each side, or so many numbers removed */
 function widen(pixels, border) {
   return crop(pixels, -border, -border, pixels.height + border, pixels.width + border);
 }
 
 /**
- * Add a border that goes on as the picture does inside, turned about the outermost value.
+ * Add a border that continues the picture with its slope: mirrored about the outermost value.
  * @param {Pixels} pixels @param {number} border @returns {Pixels}
  */
 function mirror(pixels, border) {
@@ -128,7 +128,7 @@ function mirror(pixels, border) {
 }
 
 /**
- * Replace each value by the mean of the `size` by `size` around it; the borders' values go on beyond them.
+ * Replace each value by the mean of the `size` by `size` around it; beyond the borders, the outermost values are repeated.
  * @param {Pixels} pixels @param {number} size odd
  * @returns {Pixels}
  */
@@ -152,7 +152,7 @@ function boxMean(pixels, size) {
  */
 function dilate(pixels, size) {
   const reach = (size - 1) / 2;
-  /** Places of values that no later one within reach exceeds, from `first` to `end`: the largest first. */
+  /** Indices of values that no later one within reach exceeds, from `first` to `end`: the largest first. */
   const queue = new Int32Array(Math.max(pixels.height, pixels.width));
   return changeLines(pixels, pixels.height, pixels.width, (line, largest) => {
     let [first, end] = [0, 0];
@@ -208,7 +208,7 @@ function label({ height, width, values }, diagonally) {
 /**
  * Return the distance from each pixel that is not 0 to the nearest that is.
  * @param {Pixels} mask
- * @param {number} [most] what is farther counts as this far: the less that is, the sooner all are found
+ * @param {number} [most] anything farther counts as this far: the smaller it is, the faster the search
  * @returns {Pixels}
  */
 function distanceTransform(mask, most = mask.height + mask.width) {
@@ -245,7 +245,7 @@ function squaresAlongRows({ height, width, values }, most) {
 }
 
 /**
- * Return how fast values change along row and column, added up: half the difference of both neighbours.
+ * Return how fast values change along row and column, added up: half the difference of the two neighbours.
  * @param {Pixels} pixels @param {number} y @param {number} x @returns {number}
  */
 function steepness({ height, width, values }, y, x) {
@@ -256,7 +256,7 @@ function steepness({ height, width, values }, y, x) {
   return Math.abs(along) + Math.abs(across);
 }
 
-/** @param {Pixels} pixels @param {number} step @returns {Float64Array} every so many-th value of every so many-th row */
+/** @param {Pixels} pixels @param {number} step @returns {Float64Array} the values at every `step`-th row and column */
 function sample({ height, width, values }, step) {
   const taken = new Float64Array(Math.ceil(height / step) * Math.ceil(width / step));
   for (let y = 0, next = 0; y < height; y += step) {
@@ -266,7 +266,7 @@ function sample({ height, width, values }, step) {
 }
 
 /**
- * Return the values below which shares of all values lie, between the two nearest in proportion.
+ * Return the quantiles of values, interpolated between the two nearest.
  * @param {Float64Array} values @param {number[]} shares @returns {number[]}
  */
 function quantiles(values, shares) {
@@ -275,7 +275,7 @@ function quantiles(values, shares) {
 }
 
 /**
- * Scale a picture, each axis on its own: by area means where it shrinks, by straight lines between centres where it grows.
+ * Scale a picture, each axis on its own: by area means where it shrinks, by linear interpolation where it grows.
  * @param {Pixels} pixels @param {number} height @param {number} width @returns {Pixels}
  */
 function resize(pixels, height, width) {
@@ -294,7 +294,7 @@ function resampling(source, target) {
 }
 
 /**
- * Shrink a picture, keeping its shape, until its larger side has at most so many pixels.
+ * Shrink a picture, keeping its shape, until its larger side has at most `side` pixels.
  * @param {Pixels} pixels @param {number} side @returns {Pixels}
  */
 function fit(pixels, side) {

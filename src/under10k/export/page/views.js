@@ -1,4 +1,4 @@
-// What the page shows beside the paper: the frame, the digit, ten bars, and the maps of each layer.
+// What the page shows next to the paper: the frame, ten bars, and the maps of each layer.
 
 /** @param {string} tag @param {string} [name] class @param {string} [text] @returns {HTMLElement} */
 function element(tag, name = "", text = "") {
@@ -13,12 +13,12 @@ function percent(share) {
   return `${(100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 0 : 1)} %`;
 }
 
-/** Ten bars, one a digit. */
+/** Ten bars, one per digit. */
 class Bars {
   /** @param {HTMLElement} list */
   constructor(list) {
     /** @type {Array<{item: HTMLElement, fill: HTMLElement, share: HTMLElement}>} */
-    this.rows = Array.from({ length: 10 }, (_, digit) => {
+    this.rows = Array.from({ length: CLASSES }, (_, digit) => {
       const [item, track] = [element("li"), element("span", "track")];
       const [fill, share] = [element("span", "fill"), element("span", "share")];
       track.append(fill);
@@ -29,7 +29,7 @@ class Bars {
     this.show(null);
   }
 
-  /** @param {number[] | null} probabilities null: nothing is there */
+  /** @param {number[] | null} probabilities null: the paper is blank */
   show(probabilities) {
     const best = probabilities ? Math.max(...probabilities) : NaN;
     this.rows.forEach(({ item, fill, share }, digit) => {
@@ -41,7 +41,7 @@ class Bars {
   }
 }
 
-/** The 28 x 28 frame, as it goes into the network. */
+/** The 28 x 28 frame that goes into the network. */
 class Frame {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
@@ -62,7 +62,7 @@ class Frame {
 }
 
 /**
- * Colours for values from -1 to 1, as canvases want them: 255 steps from `against` over `blank` to `for`.
+ * Colours for values from -1 to 1, as a canvas stores them: 255 steps from `against` through `blank` to `for`.
  * @param {CSSStyleDeclaration} style @returns {Uint32Array}
  */
 function readPalette(style) {
@@ -72,7 +72,7 @@ function readPalette(style) {
   });
   const bytes = new Uint8ClampedArray(4 * 255);
   for (let step = -127; step <= 127; step++) {
-    const share = (Math.abs(step) / 127) ** 0.7; // a little of something shows more
+    const share = (Math.abs(step) / 127) ** 0.7; // makes small values easier to see
     const end = step < 0 ? against : most;
     bytes.set([...blank.map((level, index) => level + share * (end[index] - level)), 255], 4 * (step + 127));
   }
@@ -80,12 +80,12 @@ function readPalette(style) {
 }
 
 /**
- * One row of maps: where a group of layers ends, and what shows each map; `colours` are the image's pixels, one number each.
+ * One row of maps: the last layer of a group, and what shows each map; `colours` are the image's pixels, one number each.
  * @typedef {{context: CanvasRenderingContext2D, image: ImageData, colours: Uint32Array}} Tile
  * @typedef {{last: number, names: string[], tiles: Tile[]}} Row
  */
 
-/** The maps that come out of the layers, a row for each group of layers. */
+/** The output maps of the layers, one row per group of layers. */
 class Layers {
   /** @param {HTMLElement} list @param {Layer[]} layers */
   constructor(list, layers) {
@@ -93,7 +93,7 @@ class Layers {
     this.palette = readPalette(getComputedStyle(list));
     /** @type {Maps[] | null} */
     this.outputs = null;
-    const shapes = runNetwork(layers, new Float64Array(28 * 28));
+    const shapes = runNetwork(layers, new Float64Array(SIDE * SIDE));
     this.rows = groupLayers(layers).map((group) => this.addRow(group, shapes[group.last], group.last === layers.length - 1));
     this.show(null);
   }
@@ -123,7 +123,7 @@ class Layers {
     return { ...group, tiles };
   }
 
-  /** @param {Maps[] | null} outputs of each layer; null: nothing is there */
+  /** @param {Maps[] | null} outputs of each layer; null: the paper is blank */
   show(outputs) {
     this.outputs = outputs;
     for (const { last, tiles } of this.rows) {
@@ -139,21 +139,21 @@ class Layers {
     }
   }
 
-  /** Show the same in the colours that hold now. */
+  /** Show the same maps in the current colours. */
   repaint() {
     this.palette = readPalette(getComputedStyle(this.list));
     this.show(this.outputs);
   }
 }
 
-/** @param {Float64Array} values @returns {number} of the one farthest from 0; never 0 itself */
+/** @param {Float64Array} values @returns {number} the distance from 0 of the farthest; never 0 */
 function largestSize(values) {
   const { least, most } = range(values);
   return Math.max(-least, most, 1e-9);
 }
 
 /**
- * Group layers for showing: a convolution takes the normalisation before it and the max pool behind it along.
+ * Group layers for showing: a convolution goes with the normalisation before it and the max pool after it.
  * @param {Layer[]} layers @returns {Array<{last: number, names: string[]}>}
  */
 function groupLayers(layers) {

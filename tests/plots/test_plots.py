@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,6 @@ from under10k.evaluation.metrics import CorruptionScore, Metrics
 from under10k.evaluation.statistics import wilson_interval
 from under10k.plots import (
     Points,
-    _running_mean,
-    _stack,
     save_batches,
     save_class_sheet,
     save_confusion,
@@ -29,7 +28,10 @@ from under10k.plots import (
     save_strip,
     save_tradeoff,
 )
+from under10k.plots.curves import _running_mean, _stack
 from under10k.recipes import Protocol
+from under10k.runs.folder import Run
+from under10k.runs.records import Batch
 from under10k.training.start import train
 
 
@@ -61,6 +63,21 @@ def test_names_of_any_letters_are_drawn_as_they_are(dataset: Dataset, tmp_path: 
     save_class_sheet(dataset.train, tmp_path / "sheet.png", " ".join(run.name for run in runs))
     assert is_picture(tmp_path / "new folder" / "curves.png")
     assert is_picture(tmp_path / "sheet.png")
+
+
+def test_curves_of_losses_near_the_largest_number_are_drawn_without_a_warning(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(epochs=3), dataset, tmp_path / "run", reports=[])
+    run = Run(tmp_path / "run")
+    first, second, third = run.history()
+    for largest in 1e307, 1.7e308:
+        run.write_history([first, replace(second, train_loss=largest), third])
+        run.append_batches(
+            [Batch(4, 1, largest, 0.5, 0.1), Batch(4, 2, largest, 0.5, 0.1), Batch(4, 3, 0.1, 0.5, largest)]
+        )
+        save_curves([tmp_path / "run"], tmp_path / "curves.png")
+        save_batches([tmp_path / "run"], tmp_path / "batches.png")
+        assert is_picture(tmp_path / "curves.png")
+        assert is_picture(tmp_path / "batches.png")
 
 
 def test_curves_of_an_unfinished_run_and_of_many_runs_are_drawn(dataset: Dataset, tmp_path: Path) -> None:

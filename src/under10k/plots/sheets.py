@@ -1,0 +1,180 @@
+"""Digits in rows, mistakes, corruptions, and how a picture was read."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter
+from torch import Tensor
+
+from under10k.data import CLASSES, Digits
+from under10k.evaluation import (
+    CORRUPTIONS,
+    CorruptionScore,
+    Interval,
+    Metrics,
+    corrupt,
+    mean_corruption_accuracy,
+)
+from under10k.pictures import Prediction
+from under10k.plots.figure import COLOURS, as_it_is, save_figure
+
+MOST_MISREAD_SHOWN = 100
+
+
+def save_confusion(metrics: Metrics, path: Path) -> None:
+    """Draw the confusion matrix: true digits down, read digits across, mistakes shaded, with counts."""
+    confusion = metrics.confusion
+    mistakes = confusion.clone().fill_diagonal_(0)
+    figure = Figure(figsize=(6.4, 6), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(mistakes.numpy(), cmap="OrRd", vmin=0, vmax=max(1, int(mistakes.max())))
+    darkest = max(1, int(mistakes.max()))
+    for true in range(CLASSES):
+        for read in range(CLASSES):
+            count = int(confusion[true, read])
+            if count:
+                colour = "white" if true != read and count > 0.6 * darkest else "black"
+                weight = "bold" if true == read else "normal"
+                axes.text(read, true, str(count), ha="center", va="center", color=colour, weight=weight, fontsize=9)
+    axes.set(xlabel="read", ylabel="true", xticks=range(CLASSES), yticks=range(CLASSES))
+    axes.set_title(f"{metrics.errors:,} of {len(metrics.labels):,} misread")
+    save_figure(figure, path)
+
+
+def save_misread(metrics: Metrics, digits: Digits, path: Path) -> None:
+    """Draw the misread digits, the surest mistakes first, each with its index, true label and what was read."""
+    shown = metrics.misread[:MOST_MISREAD_SHOWN]
+    titles = [
+        f"#{index}\n{int(metrics.labels[index])} read as {int(metrics.predictions[index])}" for index in shown.tolist()
+    ]
+    more = f" (the {len(shown)} surest)" if len(metrics.misread) > len(shown) else ""
+    save_sheet(digits.images[shown], titles, path, f"{len(metrics.misread)} of {len(metrics.labels):,} misread{more}")
+
+
+def save_class_sheet(digits: Digits, path: Path, heading: str, each: int = 16) -> None:
+    """Draw the first digits of each class, one row per class."""
+    rows = torch.zeros(CLASSES, each, *digits.images.shape[1:], dtype=torch.uint8)
+    for digit in range(CLASSES):
+        found = digits.images[digits.labels == digit][:each].cpu()
+        rows[digit, : len(found)] = found
+    save_sheet(rows.flatten(0, 1), [], path, heading, columns=each)
+
+
+def save_sheet(images: Tensor, titles: Sequence[str], path: Path, heading: str, columns: int = 10) -> None:
+    """Draw digit images, uint8 (N, 28, 28), in rows, each under its title; an empty title takes no room."""
+    rows = max(1, -(-len(images) // columns))
+    height = 1.25 if any(titles) else 0.9
+    figure = Figure(figsize=(columns * 0.95, rows * height + 0.5), layout="constrained")
+    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_axis_off()
+        if index < len(images):
+            axes.imshow(images[index].cpu().numpy(), cmap="gray", vmin=0, vmax=255)
+            axes.set_title(titles[index] if titles else "", fontsize=7)
+    figure.suptitle(as_it_is(heading), fontsize=11)
+    save_figure(figure, path)
+
+
+def save_corruptions(clean: Interval, scores: Sequence[CorruptionScore], path: Path) -> None:
+    """Draw accuracy over strength, one small plot per corruption; strength 0 is the `clean` accuracy."""
+    columns = 4
+    rows = -(-len(scores) // columns)
+    figure = Figure(figsize=(11, 2.35 * rows + 0.6), layout="constrained")
+    plots = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in plots.flat[len(scores) :]:
+        axes.set_axis_off()
+    for axes, score in zip(plots.flat, scores, strict=False):
+        _draw_score(axes, clean, score)
+    for axes in plots[:, 0]:
+        axes.set_ylabel("accuracy (%)")
+    figure.suptitle(
+        f"{clean.value:.2%} on clean images, {mean_corruption_accuracy(scores):.2%} on corrupted ones (mean of all)"
+    )
+    save_figure(figure, path)
+
+
+def save_corruption_examples(image: Tensor, path: Path, seed: int = 0) -> None:
+    """Draw one digit, uint8 (28, 28), under each corruption at each of its strengths."""
+    across, strengths = 2, 5
+    rows = -(-len(CORRUPTIONS) // across)
+    figure = Figure(figsize=(11, 1.05 * rows + 0.5), layout="constrained")
+    cells = figure.subplots(
+        rows, across * (1 + strengths), squeeze=False, width_ratios=across * [1.35, *strengths * [1.0]]
+    )
+    for axes in cells.flat:
+        axes.set_axis_off()
+    for corruption, (name, *shown) in zip(
+        CORRUPTIONS.values(), cells.reshape(rows * across, 1 + strengths), strict=False
+    ):
+        name.text(0.08, 0.6, corruption.name, va="center", weight="bold", fontsize=10)
+        name.text(0.08, 0.4, corruption.unit, va="center", fontsize=8)
+        for axes, strength in zip(shown, corruption.strengths, strict=True):
+            generator = torch.Generator(image.device).manual_seed(seed)
+            worse = corrupt(image.unsqueeze(0), corruption.name, strength, generator).squeeze(0)
+            axes.imshow(worse.cpu().numpy(), cmap="gray", vmin=0, vmax=255)
+            axes.set_title(f"{strength:g}", fontsize=8, pad=2)
+    figure.suptitle("one digit under each corruption, each image below its strength", fontsize=11)
+    save_figure(figure, path)
+
+
+def save_explanation(found: Sequence[Prediction], path: Path) -> None:
+    """Draw how a picture was read, one row per digit: picture, ink found, 28x28 frame, probabilities."""
+    picture = found[0].picture
+    figure = Figure(figsize=(11, 2.9 * len(found) + 0.2), layout="constrained")
+    rows = figure.subplots(len(found), 4, squeeze=False, width_ratios=(1.2, 1, 1, 1.3))
+    for number, (row, one) in enumerate(zip(rows, found, strict=True)):
+        for axes, title in zip(row, ("the picture", "what was found", "the 28x28 frame", "probabilities"), strict=True):
+            if number == 0:
+                axes.set_title(title, fontsize=10)
+        _draw_picture(row[0], one)
+        if one.ink is not None:
+            row[1].imshow(one.ink, cmap="gray_r", vmin=0, vmax=1)
+        row[2].imshow(one.frame, cmap="gray", vmin=0, vmax=255)
+        for axes in row[:3]:
+            axes.set(xticks=(), yticks=())
+        _draw_probabilities(row[3], one)
+    figure.suptitle(f"picture in grey, {picture.grey.shape[1]} x {picture.grey.shape[0]} pixels", fontsize=9)
+    save_figure(figure, path)
+
+
+def _draw_picture(axes: Axes, found: Prediction) -> None:
+    axes.imshow(found.picture.grey, cmap="gray", vmin=0, vmax=1)
+    if found.box:
+        left, top, right, bottom = (edge / found.picture.scale for edge in found.box)
+        corners = ((left, top), (right, top), (right, bottom), (left, bottom), (left, top))
+        axes.plot([x - 0.5 for x, _ in corners], [y - 0.5 for _, y in corners], color=COLOURS[1], linewidth=1.5)
+
+
+def _draw_probabilities(axes: Axes, found: Prediction) -> None:
+    colours = [COLOURS[0] if digit == found.digit else "lightgray" for digit in range(CLASSES)]
+    axes.barh(range(CLASSES), [100 * probability for probability in found.probabilities], color=colours)
+    axes.set(yticks=range(CLASSES), ylim=(CLASSES - 0.5, -0.5), xlim=(0, 100), xlabel="%")
+    axes.tick_params(labelsize=8)
+    if found.warning:
+        axes.text(98, CLASSES - 0.8, textwrap.fill(found.warning, 34), ha="right", fontsize=8, color=COLOURS[1])
+
+
+def _draw_score(axes: Axes, clean: Interval, score: CorruptionScore) -> None:
+    strengths = (0.0, *score.corruption.strengths)
+    accuracies = (clean, *score.accuracies)
+    axes.fill_between(
+        strengths,
+        [100 * accuracy.low for accuracy in accuracies],
+        [100 * accuracy.high for accuracy in accuracies],
+        color=COLOURS[0],
+        alpha=0.25,
+        linewidth=0,
+    )
+    axes.plot(strengths, [100 * accuracy.value for accuracy in accuracies], color=COLOURS[0], marker="o", markersize=4)
+    axes.axhline(100 * clean.value, color="gray", linestyle=":", linewidth=1)
+    axes.set(xticks=strengths, ylim=(0, 103))
+    axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.set_title(score.corruption.name, fontsize=10, weight="bold")
+    axes.set_xlabel(score.corruption.unit, fontsize=9)
+    axes.grid(visible=True, alpha=0.3)
