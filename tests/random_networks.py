@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from under10k.data.digits import normalise, to_unit
+from under10k.data.digits import normalise
 from under10k.data.synthetic import draw_digits
 from under10k.models.registry import create_model, list_models
 
@@ -32,4 +32,4 @@ def random_network(name: str, seed: int = 0, **options: Any) -> nn.Module:
 
 @cache
 def _seen() -> Tensor:
-    return normalise(to_unit(draw_digits(50, seed=5).images))
+    return normalise(draw_digits(50, seed=5).images)

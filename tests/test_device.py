@@ -48,7 +48,7 @@ def test_a_name_means_that_device(monkeypatch: pytest.MonkeyPatch, name: str) ->
 def test_a_device_that_is_not_there_is_refused_with_a_way_out(name: str) -> None:
     message = refusal(name)
     assert name in message
-    assert "--device cpu" in message
+    assert "give device='cpu'" in message
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 127, 128, 129, 255, 256, 1000, 2**31, 2**70])

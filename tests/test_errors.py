@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import under10k
 from conftest import REPOSITORY
-from under10k.errors import missing_library
+from under10k.cli.output import explain
+from under10k.errors import DataError, Under10kError, UsageError, missing_library
+from under10k.machine import pick_device
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = {
@@ -57,3 +60,20 @@ def test_what_the_pages_tell_to_install_are_extras_as_they_are() -> None:
     }
     assert told
     assert told <= {" ".join(f"'{requirement}'" for requirement in wanted) for wanted in EXTRAS.values()}
+
+
+def test_all_kinds_of_errors_are_public_and_of_one_family() -> None:
+    kinds = [name for name in under10k.__all__ if name.endswith("Error")]
+    assert len(kinds) == 7
+    assert all(issubclass(getattr(under10k, name), Under10kError) for name in kinds)
+    defined = {kind.__name__ for kind in Under10kError.__subclasses__()} | {"Under10kError"}
+    assert {name for name in defined if not name.startswith("_")} <= set(kinds)
+
+
+def test_an_error_speaks_python_to_python_and_the_shells_words_to_the_shell() -> None:
+    with pytest.raises(UsageError) as caught:
+        pick_device("cuda:99")
+    assert str(caught.value).endswith("give device='cpu'")
+    assert explain(caught.value)[1].endswith("give --device cpu")
+    gone = DataError("the data of run is gone: digits. give data=FOLDER")
+    assert explain(gone)[1] == "the data of run is gone: digits. give --data FOLDER"

@@ -15,14 +15,14 @@ from under10k.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from under10k import recipes
-    from under10k.assessment import Evaluation, evaluate_run
-    from under10k.data import Dataset, Digits, load_digits
+    from under10k.assessment import Evaluation, evaluate, evaluate_corruptions, evaluate_run
+    from under10k.data import Dataset, Digits, load_digits, normalise
     from under10k.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, Under10kError, UsageError
-    from under10k.evaluation import Metrics, corruptions, evaluate, evaluate_corruptions
+    from under10k.evaluation import Metrics, corruptions
     from under10k.models import create_model, list_models, summarise
     from under10k.pictures import Prediction, predict, predict_all
     from under10k.recipes import Recipe
-    from under10k.runs import Result, load_model
+    from under10k.runs import Result, load_model, save_model
     from under10k.study import Study, run_study
     from under10k.training import train
     from under10k.weights import list_weights
@@ -52,10 +52,12 @@ __all__ = [
     "list_weights",
     "load_digits",
     "load_model",
+    "normalise",
     "predict",
     "predict_all",
     "recipes",
     "run_study",
+    "save_model",
     "summarise",
     "train",
 ]
@@ -78,16 +80,18 @@ _HOMES = {
     "UsageError": "errors",
     "corruptions": "evaluation",
     "create_model": "models",
-    "evaluate": "evaluation",
-    "evaluate_corruptions": "evaluation",
+    "evaluate": "assessment",
+    "evaluate_corruptions": "assessment",
     "evaluate_run": "assessment",
     "list_models": "models",
     "list_weights": "weights",
     "load_digits": "data",
     "load_model": "runs",
+    "normalise": "data",
     "predict": "pictures",
     "predict_all": "pictures",
     "run_study": "study",
+    "save_model": "runs",
     "summarise": "models",
     "train": "training",
 }

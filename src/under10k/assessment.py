@@ -7,19 +7,58 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from under10k.data import Dataset, load_digits
+from torch import nn
+
+from under10k.data import Dataset, DataSource, DigitSource, as_dataset, as_test_digits
 from under10k.errors import UsageError
 from under10k.evaluation import (
     CORRUPTIONS,
     CorruptionScore,
     Metrics,
-    evaluate,
-    evaluate_corruptions,
     mean_corruption_accuracy,
 )
-from under10k.files import require_folder, write_json, writing_together
+from under10k.evaluation import evaluate as _evaluate
+from under10k.evaluation import evaluate_corruptions as _evaluate_corruptions
+from under10k.files import as_path, require_folder, write_json, writing_together
 from under10k.machine import pick_device
-from under10k.runs import load_weights, recorded_data
+from under10k.runs import load_model, load_weights, recorded_data
+
+
+def evaluate(model: nn.Module | str | Path, digits: DataSource | DigitSource) -> Metrics:
+    """Score a network on labelled digits, which lie on its device or are moved there.
+
+    `model` is a network, or what `load_model` takes. `digits` are `Digits`, a pair (images, labels) of arrays or
+    tensors, or a torch data set of (image, label); of a `Dataset`, or of one by its name or folder, the test images.
+
+    Raises:
+        UsageError: the data set is unknown, or the digits are none.
+        DataError: the data is missing or damaged.
+        ModelError: the weights are missing or damaged.
+    """
+    return _evaluate(_network(model), as_test_digits(digits))
+
+
+def evaluate_corruptions(
+    model: nn.Module | str | Path,
+    digits: DataSource | DigitSource,
+    names: str | Iterable[str] = tuple(CORRUPTIONS),
+    seed: int = 0,
+) -> list[CorruptionScore]:
+    """Score a network on labelled digits under each corruption at each of its strengths.
+
+    Chance starts from `seed` each time: a digit is pushed the same way at each strength, only further, and a score does
+    not depend on which others are asked for. All else is as with `evaluate`.
+
+    Raises:
+        UsageError: no corruption has one of the names.
+    """
+    asked = [names] if isinstance(names, str) else names
+    return _evaluate_corruptions(_network(model), as_test_digits(digits), asked, seed)
+
+
+def _network(model: nn.Module | str | Path) -> nn.Module:
+    return model if isinstance(model, nn.Module) else load_model(model)
+
 
 PICTURES = ("confusion.png", "misread.png", "corruptions.png", "corruptions-examples.png")
 """Every picture that an evaluation may draw."""
@@ -108,7 +147,7 @@ def _refuse_link(folder: Path) -> None:
 
 def evaluate_run(
     weights: str | Path,
-    data: str | Path | Dataset | None = None,
+    data: DataSource | None = None,
     out: str | Path | None = None,
     *,
     corruptions: bool = False,
@@ -127,13 +166,13 @@ def evaluate_run(
         ModelError: the weights are missing or damaged.
         OSError: `out` cannot be written to.
     """
-    place = Path(weights)
+    place = as_path(weights, "a run folder, a weights file or the name of bundled weights")
     if out is not None:
         require_evaluation_folder(place, Path(out))
     model, facts = load_weights(weights)
-    digits = data if isinstance(data, Dataset) else load_digits(data or recorded_data(place))
-    metrics = evaluate(model.to(pick_device(device)), digits.test)
-    scores = evaluate_corruptions(model, digits.test, track(tuple(CORRUPTIONS))) if corruptions else []
+    digits = as_dataset(recorded_data(place) if data is None else data)
+    metrics = _evaluate(model.to(pick_device(device)), digits.test)
+    scores = _evaluate_corruptions(model, digits.test, track(tuple(CORRUPTIONS))) if corruptions else []
     found = Evaluation(
         digits,
         metrics,

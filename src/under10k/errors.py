@@ -44,12 +44,17 @@ class BusyError(Under10kError):
     exit_code = 6
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
     """Build the error for a name that is not in a list: the nearest ones first, then all of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1)
+    near = difflib.get_close_matches(str(name).lower(), names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return UsageError(f"unknown {kind}: {name!r}. {hint}there are: {', '.join(names)}")
+
+
+def wrong_type(what: str, value: object, remedy: str) -> UsageError:
+    """Build the error for an argument of a type that cannot be used, such as a number where a name belongs."""
+    return UsageError(f"wrong type of {what}: {type(value).__name__}. give {remedy}")
 
 
 def missing_library(name: str, extra: str) -> UsageError:

@@ -18,10 +18,21 @@ from typing import IO, Any, BinaryIO
 
 import filelock
 
-from under10k.errors import BusyError, ModelError, Under10kError, UsageError
+from under10k.errors import BusyError, ModelError, Under10kError, UsageError, wrong_type
 
 _SCRATCH = ".under10k-"
 """What the name of a scratch folder begins with."""
+
+
+def as_path(value: object, wanted: str) -> Path:
+    """Return a path given as text or `Path`; `wanted` says in the error what else to give.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise wrong_type("path", value, wanted)
+    return Path(value)
 
 
 def write_atomically(path: Path, content: bytes | str, *, follow: bool = True) -> None:

@@ -36,7 +36,7 @@ def keep_freed_memory() -> None:
     libc.mallopt(_TOP_PAD, 64 << 20)
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str | torch.device = "auto") -> torch.device:
     """Return the device of that name; `auto` is CUDA where there is one, else MPS, else the CPU.
 
     Raises:
@@ -49,13 +49,13 @@ def pick_device(name: str = "auto") -> torch.device:
     }
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there()))
-    match = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", name)
+    match = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", str(name))
     if match is None:
         raise UsageError(f"unknown device: {name!r}. give auto, cpu, cuda, cuda:1 or mps")
     kind, index = match[1], int(match[2] or 0)
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if not available[kind]() or index >= count:
-        raise UsageError(f"no such device: {name}, for torch {torch.__version__} on this machine. give --device cpu")
+        raise UsageError(f"no such device: {name}, for torch {torch.__version__} on this machine. give device='cpu'")
     return torch.device(name)
 
 

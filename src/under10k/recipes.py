@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from under10k.errors import UsageError, unknown_name
+from under10k.errors import UsageError, unknown_name, wrong_type
 from under10k.typed import ABOVE_ZERO, Between, Typed, build
 
 Protocol = Literal["watched", "held-out", "fixed"]
@@ -277,6 +277,8 @@ def get_recipe(name: str, /, **changes: Any) -> Recipe:
     Raises:
         UsageError: the name or a field is unknown, or a value out of range.
     """
+    if not isinstance(name, str):
+        raise wrong_type("recipe", name, f"a name: {', '.join(list_recipes())}")
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES)
     known = {item.name for item in dataclasses.fields(Recipe)}
@@ -284,6 +286,19 @@ def get_recipe(name: str, /, **changes: Any) -> Recipe:
         if change not in known:
             raise unknown_name("recipe field", change, known)
     return replace(RECIPES[name](), **changes)
+
+
+def as_recipe(recipe: str | Recipe) -> Recipe:
+    """Return a recipe given as itself or by its name.
+
+    Raises:
+        UsageError: the name is unknown, or it is neither.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, str):
+        return get_recipe(recipe)
+    raise wrong_type("recipe", recipe, f"a Recipe, or a name: {', '.join(list_recipes())}")
 
 
 def override(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:

@@ -37,7 +37,7 @@ from under10k.models.registry import create_model, list_models
 from under10k.models.summary import summarise
 from under10k.recipes import RECIPES, Optimizer, Recipe, get_recipe
 from under10k.runs.folder import Run
-from under10k.runs.records import Result
+from under10k.runs.result import Result
 from under10k.training.trainer import Trainer
 
 CPU = torch.device("cpu")

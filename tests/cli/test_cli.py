@@ -352,10 +352,8 @@ def test_running_out_of_device_memory_names_the_remedy(
 def test_missing_mnist_falls_back_to_synthetic_digits_and_says_so_first_and_last(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import under10k.training.start
-
     noted = replace(dataset, name="synthetic", note="MNIST is not there, so synthetic digits serve.")
-    monkeypatch.setattr(under10k.training.start, "load_digits", lambda name: noted)
+    monkeypatch.setattr("under10k.data.own.load_digits", lambda name: noted)
     main(["train", "--epochs", "1", "--out", str(tmp_path / "run")])
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0] == lines[-1] == noted.note
@@ -413,7 +411,7 @@ def test_a_quiet_training_says_nothing_but_warnings(
     printed = capsys.readouterr()
     assert printed.err == ""
     assert bool(printed.out) == ("--json" in shown)
-    monkeypatch.setattr("under10k.training.start.load_digits", lambda _: replace(dataset, note="not what you think"))
+    monkeypatch.setattr("under10k.data.own.load_digits", lambda _: replace(dataset, note="not what you think"))
     main(["train", "--epochs", "1", "--out", str(tmp_path / "noted"), *shown])
     assert capsys.readouterr().err == "warning: not what you think\n"
 

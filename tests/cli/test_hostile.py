@@ -53,7 +53,7 @@ SWAPPED = [
     ("train --data MNIS", 2, "did you mean mnist?"),
     ("plot study few", 2, "runs and studies together"),
     ("plot typo", 4, "no such run folder: typo"),
-    ("study fast --data synthetic --out loop", 4, "(Too many levels of symbolic links). choose another --out"),
+    ("study fast --data synthetic --out loop", 4, "(Too many levels of symbolic links). choose another folder"),
     ("predict typo.png", 1, "no such picture: typo.png"),
     (f"predict {'x' * 300}", 1, "(File name too long). check its name"),
     ("predict digit.png --explain digit.png", 2, "would overwrite its own input: digit.png"),
@@ -172,7 +172,11 @@ def test_what_cannot_be_written_is_refused_before_the_work(
     def work(*_: object, **__: object) -> None:
         raise AssertionError("the work has begun")
 
-    for function in "under10k.data.load_digits", "under10k.pictures.prediction.predict":
+    for function in (
+        "under10k.data.load_digits",
+        "under10k.data.own.load_digits",
+        "under10k.pictures.prediction.read_pictures",
+    ):
         monkeypatch.setattr(function, work)
     before = contents(place)
     for out in ("few" if is_file else "digit.png", "pipe", "digit.png/below.png", f"{'x' * 252}.png", "new/" + HUGE):
@@ -198,7 +202,8 @@ def test_what_cannot_be_written_is_refused_before_the_work(
 def test_an_export_that_cannot_be_is_refused_before_the_work(
     options: str, told: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("under10k.data.load_digits", lambda *_: pytest.fail("the work has begun"))
+    for function in "under10k.data.load_digits", "under10k.data.own.load_digits":
+        monkeypatch.setattr(function, lambda *_: pytest.fail("the work has begun"))
     Path("few/thesis.tex").write_text("mine", encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
         main(["export", "weights.safetensors", *options.split()])

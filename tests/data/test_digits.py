@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from torch.utils.data import DataLoader
 
-from under10k.data.digits import MAXIMUM_BYTES, Digits, normalise, read_digits, read_idx, to_unit, write_idx
-from under10k.errors import DataError
+from under10k.data.datasets import Dataset
+from under10k.data.digits import MAXIMUM_BYTES, Digits, normalise, read_digits, read_idx, write_idx
+from under10k.errors import DataError, UsageError
 
 MEBIBYTE = 2**20
 
@@ -285,6 +288,59 @@ def test_the_hash_tells_pixels_and_labels_apart() -> None:
 
 def test_images_are_normalised_to_one_channel() -> None:
     images = torch.tensor([0, 255], dtype=torch.uint8).repeat(392).view(1, 28, 28)
-    values = normalise(to_unit(images))
+    values = normalise(images)
     assert values.shape == (1, 1, 28, 28)
     assert [values.min().item(), values.max().item()] == pytest.approx([-0.1307 / 0.3081, 0.8693 / 0.3081])
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 28), (3, 1, 28, 28)])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("numpy", [False, True])
+def test_pixels_of_every_type_are_normalised_alike(shape: tuple[int, ...], kind: torch.dtype, numpy: bool) -> None:
+    images = torch.zeros(shape, dtype=torch.uint8)
+    images[0, ..., 0, 0] = 255
+    given = images if kind == torch.uint8 else (images / 255).to(kind)
+    values = normalise(given.numpy() if numpy else given)
+    assert (values.dtype, values.shape) == (torch.float32, (3, 1, 28, 28))
+    assert [values.min().item(), values.max().item()] == pytest.approx([-0.1307 / 0.3081, 0.8693 / 0.3081])
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (torch.full((2, 28, 28), -0.42), "not pixels: a value of -0.42. give pixels from 0 to 1 that are not normal"),
+        (torch.full((2, 28, 28), 255.0), "not pixels: a float of 255. divide by 255, or give uint8"),
+        (torch.full((2, 28, 28), torch.nan), "not pixels: a value of nan. give pixels from 0 to 1"),
+        (torch.zeros(2, 28, 28, dtype=torch.int64), "not pixels: images of int64. give uint8"),
+        (np.zeros((2, 28, 28), dtype=bool), "not pixels: images of bool. give uint8"),
+        (torch.zeros(2, 32, 32), "not digit images: shape (2, 32, 32). give (N, 28, 28) or (N, 1, 28, 28)"),
+        (torch.zeros(28, 28), "not digit images: shape (28, 28). give (N, 28, 28)"),
+        ([[0.0]], "wrong type of images: list. give a tensor or array (N, 28, 28)"),
+    ],
+)
+def test_what_is_no_pixels_is_not_normalised(images: Any, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        normalise(images)
+    assert str(caught.value).startswith(told)
+
+
+def test_no_images_are_normalised_to_none() -> None:
+    assert normalise(torch.zeros(0, 28, 28)).shape == (0, 1, 28, 28)
+
+
+def test_digits_are_a_data_set_that_a_data_loader_takes(dataset: Dataset) -> None:
+    image, label = dataset.train[0]
+    assert (image.shape, image.dtype, type(label)) == ((1, 28, 28), torch.float32, int)
+    assert torch.equal(image, normalise(dataset.train.images[:1])[0])
+    assert torch.equal(dataset.train[-1][0], dataset.train[len(dataset.train) - 1][0])
+    images, labels = next(iter(DataLoader(dataset.train, batch_size=64)))  # type: ignore[arg-type]
+    assert torch.equal(images, normalise(dataset.train.images[:64]))
+    assert torch.equal(labels, dataset.train.labels[:64])
+    assert len(list(dataset.test[:5])) == 5  # type: ignore[call-overload]
+    assert isinstance(dataset.train[:3], Digits)
+    with pytest.raises(IndexError, match=r"^no such digit: 384. there are 384"):
+        dataset.train[384]
+
+
+def test_digits_print_as_one_line(dataset: Dataset) -> None:
+    assert repr(dataset.train) == "Digits(384 images, device='cpu')"

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import under10k
+from under10k.data.datasets import Dataset
 from under10k.data.digits import Digits, normalise, read_digits, to_unit
 from under10k.errors import UsageError
 from under10k.evaluation.metrics import (
@@ -285,3 +287,15 @@ def test_scores_are_the_same_under_another_default_type_and_corrupted_images_are
             evaluate_corruptions(model, digits)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_networks_of_half_and_double_precision_are_evaluated_and_read_pictures(
+    kind: torch.dtype, dataset: Dataset
+) -> None:
+    model = under10k.load_model("early").to(kind)
+    metrics = under10k.evaluate(model, dataset.test)
+    assert metrics.logits.dtype == torch.float32
+    assert torch.allclose(metrics.logits, under10k.evaluate("early", dataset.test).logits, atol=0.5)
+    assert under10k.predict(dataset.test.images[0], model).digit is not None
+    assert next(model.parameters()).dtype == kind

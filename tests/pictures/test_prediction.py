@@ -197,7 +197,8 @@ def test_noise_and_filled_shapes_carry_a_warning(reader: nn.Module) -> None:
 def test_each_file_is_answered_and_a_bad_one_is_an_error_at_the_end(
     picture: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text, folder = picture.with_name("text.png"), picture.parent
+    text, folder = picture.with_name("text.png"), picture.with_name("empty")
+    folder.mkdir()
     text.write_text("hello")
     with pytest.raises(SystemExit) as ended:
         main(["predict", str(text), str(picture), str(folder), "none.png", str(picture), "--model", str(weights)])

@@ -45,7 +45,7 @@ from under10k.errors import BusyError, DataError, DivergedError, ModelError, Sto
 from under10k.files import locked, sha256, write_atomically
 from under10k.recipes import Recipe, get_recipe
 from under10k.runs.folder import Run
-from under10k.runs.records import Result
+from under10k.runs.result import Result
 from under10k.study import cluster as cluster_engine
 from under10k.study import engines
 from under10k.study.engines import Job, Outcome, run_one
@@ -383,7 +383,7 @@ def test_a_second_driver_is_refused_before_the_data_are_read(
     (tmp_path / "s").mkdir()
     if has_plan:
         shutil.copy(undisturbed.folder / "plan.json", tmp_path / "s")
-    monkeypatch.setattr("under10k.study.study.load_digits", lambda _: pytest.fail("read"))
+    monkeypatch.setattr("under10k.data.own.load_digits", lambda _: pytest.fail("read"))
     with locked(tmp_path / "s"), pytest.raises(BusyError):
         run_study([quick()], 1, "mnist", tmp_path / "s", report=quiet())
 
@@ -454,7 +454,7 @@ def test_a_study_says_which_it_is_before_the_data_are_read(tmp_path: Path, monke
         raise DataError("no data")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("under10k.study.study.load_digits", read)
+    monkeypatch.setattr("under10k.data.own.load_digits", read)
     with pytest.raises(DataError, match="no data"):
         run_study([quick()], 1, "mnist", "s", report=StudyReport(Console(file=shown)))
     assert list(tmp_path.iterdir()) == []
@@ -720,7 +720,7 @@ def test_threads_are_given_back_and_stay_those_of_the_study(
         ({"engine": "rai"}, "did you mean ray?"),
         ({"workers": 0}, "workers out of range"),
         ({"threads": -1}, "threads out of range"),
-        ({"address": "head:6379"}, "--engine ray"),
+        ({"address": "head:6379"}, "engine='ray'"),
         ({"address": "head:6379", "engine": "ray", "workers": 2}, "as many as it has room for"),
         ({"device": "tpu"}, "unknown device"),
     ],
@@ -734,7 +734,7 @@ def test_without_ray_its_engine_names_the_remedy(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"not installed: ray\. .* pip install 'ray>=\S+', or give --engine processes"):
+    with pytest.raises(UsageError, match=r"not installed: ray\. .* pip install 'ray>=\S+', or give engine='processes'"):
         study_of(tmp_path / "s", dataset, [quick()], 1, engine="ray")
     assert not (tmp_path / "s").exists()
 
@@ -744,7 +744,7 @@ def test_a_cluster_that_does_not_answer_is_one_line_after_a_bounded_wait(
 ) -> None:
     pytest.importorskip("ray")
     monkeypatch.setattr("under10k.study.cluster.ANSWER_SECONDS", 1.0)
-    with pytest.raises(UsageError, match=r"cannot join the Ray cluster at 127\.0\.0\.1:9 .*--engine processes"):
+    with pytest.raises(UsageError, match=r"cannot join the Ray cluster at 127\.0\.0\.1:9 .*engine='processes'"):
         study_of(tmp_path / "s", dataset, [quick()], 1, engine="ray", address="127.0.0.1:9")
 
 

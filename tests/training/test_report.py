@@ -13,7 +13,8 @@ from rich.console import Console
 from short_runs import KilledError, StopAt, kill, small
 from under10k.data.datasets import Dataset
 from under10k.errors import DataError, ModelError, UsageError
-from under10k.runs.records import Batch, Position, Result
+from under10k.runs.records import Batch, Position
+from under10k.runs.result import Result
 from under10k.terminal import Bar
 from under10k.training.report import ConsoleReport, Report, TensorBoardReport
 from under10k.training.start import train

@@ -32,7 +32,8 @@ from under10k.evaluation.metrics import evaluate
 from under10k.files import locked, write_atomically
 from under10k.recipes import RECIPES, Optimizer, Recipe, get_recipe
 from under10k.runs.folder import Run
-from under10k.runs.records import Batch, Epoch, Position, Result
+from under10k.runs.records import Batch, Epoch, Position
+from under10k.runs.result import Result
 from under10k.runs.weights import load_model, load_weights
 from under10k.training.report import Report
 from under10k.training.signals import StopSignals
@@ -349,7 +350,7 @@ def test_a_finished_run_is_shown_though_its_data_are_gone(data_folder: Path, tmp
     shutil.rmtree(data_folder)
     assert train(small(epochs=1), run_dir=tmp_path / "run", resume=True, reports=[]) == result
     (tmp_path / "run" / "result.json").unlink()
-    with pytest.raises(DataError, match=r"the data of .* is gone: .*few digits\. give --data FOLDER"):
+    with pytest.raises(DataError, match=r"the data of .* is gone: .*few digits\. give data=FOLDER"):
         train(small(epochs=1), run_dir=tmp_path / "run", resume=True, reports=[])
 
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +81,7 @@ def explain(error: BaseException) -> tuple[str, str, int]:
 
 def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, Under10kError):
-        return str(error), error.exit_code
+        return _in_shells_words(str(error)), error.exit_code
     if isinstance(error, OSError):
         return explain_os_error(error), 1
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
@@ -88,6 +89,14 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if type(error).__name__ == "OutOfMemoryError":
         return "out of device memory. lower --batch-size, or give --device cpu", 1
     return f"{type(error).__name__}: {error}. this is a bug in under10k: --debug shows where", 1
+
+
+def _in_shells_words(message: str) -> str:
+    """Write the remedy of an error, which names an argument as Python has it, as an option."""
+    return _ARGUMENT.sub(lambda found: f"--{found[1]} {found[2]}", message)
+
+
+_ARGUMENT = re.compile(r"\b(device|engine|data)='?(\w+)'?$")
 
 
 _NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "failed to map segment", "can't start new thread")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from under10k.cli import names
 from under10k.cli.output import complain, refuse_same, show_json
-from under10k.cli.parsing import Flag, shown
+from under10k.cli.parsing import Count, Flag, shown
 from under10k.errors import Under10kError, UsageError
 from under10k.text import printable
 
@@ -32,6 +32,7 @@ def predict(
     multi: Flag = False,
     invert: Flag = False,
     explain: Annotated[Path | None, shown("OUT", complete=names.files)] = None,
+    jobs: Count = None,
     json: Flag = False,
 ) -> None:
     """Read the digits in pictures: drawn, scanned or photographed.
@@ -39,11 +40,12 @@ def predict(
     Takes PNG, JPEG, BMP, GIF and WebP; - reads the picture from standard input.
 
     Args:
-        pictures: Picture files, one digit in each.
+        pictures: Picture files, one digit in each, or folders of such files.
         model: Bundled weights, a run folder or a weights file.
         multi: Find every digit in a picture, and read them row by row, from left to right.
         invert: Take light for ink where dark was taken, and the other way round.
         explain: Picture to draw: the input, what was found in it, and how likely each digit is.
+        jobs: Pictures that are decoded at a time; by default as many as there are cores.
         json: Print as JSON.
     """
     if explain and len(pictures) > 1:
@@ -54,19 +56,19 @@ def predict(
         require_file(explain)
         refuse_same(explain, pictures[0])
 
-    from under10k.pictures import predict as read
-    from under10k.pictures import predict_all
+    from under10k.pictures import read_pictures
     from under10k.runs import load_model
 
     network = load_model(model)
     answers: list[dict[str, Any]] = []
-    for path in pictures:
-        name = "-" if path == STANDARD_INPUT else str(path)
-        try:
-            source = _read_pipe(path, name)
-            found = predict_all(source, network, invert=invert) if multi else [read(source, network, invert=invert)]
-        except Under10kError as error:
-            answers.append({"picture": name, "error": complain(str(error))})
+    paths = [path for given in pictures for path in _expand(given)]
+    if explain and len(paths) > 1:
+        raise UsageError(f"--explain and several pictures: {len(paths)}. give one picture to draw")
+    sources = [_read_pipe(path, _name(path)) for path in paths]
+    for path, found in zip(paths, read_pictures(sources, network, multi=multi, invert=invert, jobs=jobs), strict=True):
+        name = _name(path)
+        if isinstance(found, Under10kError):
+            answers.append({"picture": name, "error": complain(str(found))})
             continue
         if explain:
             from under10k.plots import save_explanation
@@ -87,7 +89,21 @@ def write_out_dashes(words: Sequence[str]) -> list[str]:
     return [str(STANDARD_INPUT) if word == "-" else word for word in words]
 
 
-def _read_pipe(path: Path, name: str) -> Path | bytes:
+def _name(path: Path) -> str:
+    return "-" if path == STANDARD_INPUT else str(path)
+
+
+def _expand(path: Path) -> Sequence[Path]:
+    """Return the pictures in a folder; any other path, and a folder without any, as it is."""
+    from under10k.pictures import split
+
+    try:
+        return split(path) or [path]
+    except Under10kError:  # for the reader of pictures to tell
+        return [path]
+
+
+def _read_pipe(path: Path, name: str) -> Path | bytes | Under10kError:
     """Return what a pipe brings; any other path as it is."""
     try:
         if path != STANDARD_INPUT and not path.is_fifo():
@@ -98,11 +114,11 @@ def _read_pipe(path: Path, name: str) -> Path | bytes:
         with path.open("rb") as pipe:
             content = pipe.read(MOST_BYTES + 1)
     except OSError as error:
-        raise Under10kError(f"cannot read the picture: {name} ({error.strerror}). give a file") from None
+        return Under10kError(f"cannot read the picture: {name} ({error.strerror}). give a file")
     if len(content) > MOST_BYTES:
-        raise Under10kError(f"picture too large: {name} has more than {MOST_BYTES:,} bytes. give a smaller one")
+        return Under10kError(f"picture too large: {name} has more than {MOST_BYTES:,} bytes. give a smaller one")
     if not content:
-        raise Under10kError(
+        return Under10kError(
             f"empty picture: {name} has no bytes. write, for instance: cat digit.png | under10k predict -"
         )
     return content

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from under10k.data.augmentation import affine_grid, augment, resample
     from under10k.data.catalogue import DATASETS
     from under10k.data.datasets import Dataset, find_dataset, load_digits
-    from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, normalise, to_unit
+    from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, as_unit, normalise, to_input, to_unit
     from under10k.data.framing import BOX, SLACK, THRESHOLD, frame
     from under10k.data.identity import DataIdentity
+    from under10k.data.own import DataSource, DigitSource, as_dataset, as_digits, as_test_digits
     from under10k.data.synthetic import draw_digits
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "CLASSES",
     "DATASETS",
     "DataIdentity",
+    "DataSource",
     "Dataset",
+    "DigitSource",
     "Digits",
     "MEAN",
     "SIDE",
@@ -28,6 +31,10 @@ __all__ = [
     "STD",
     "THRESHOLD",
     "affine_grid",
+    "as_dataset",
+    "as_digits",
+    "as_test_digits",
+    "as_unit",
     "augment",
     "draw_digits",
     "find_dataset",
@@ -35,6 +42,7 @@ __all__ = [
     "load_digits",
     "normalise",
     "resample",
+    "to_input",
     "to_unit",
 ]
 
@@ -45,7 +53,9 @@ __getattr__, __dir__ = lazy_door(
         "CLASSES": "digits",
         "DATASETS": "catalogue",
         "DataIdentity": "identity",
+        "DataSource": "own",
         "Dataset": "datasets",
+        "DigitSource": "own",
         "Digits": "digits",
         "MEAN": "digits",
         "SIDE": "digits",
@@ -53,6 +63,10 @@ __getattr__, __dir__ = lazy_door(
         "STD": "digits",
         "THRESHOLD": "framing",
         "affine_grid": "augmentation",
+        "as_dataset": "own",
+        "as_digits": "own",
+        "as_test_digits": "own",
+        "as_unit": "digits",
         "augment": "augmentation",
         "draw_digits": "synthetic",
         "find_dataset": "datasets",
@@ -60,6 +74,7 @@ __getattr__, __dir__ = lazy_door(
         "load_digits": "datasets",
         "normalise": "digits",
         "resample": "augmentation",
+        "to_input": "digits",
         "to_unit": "digits",
     },
 )

@@ -16,7 +16,7 @@ from under10k.data.download import download
 from under10k.data.identity import DataIdentity
 from under10k.data.places import find_files, four_files, holds, verify
 from under10k.errors import DataError, Under10kError, UsageError, unknown_name
-from under10k.files import sha256
+from under10k.files import as_path, sha256
 
 EMNIST_COUNTS = (240_000, 40_000, 60_000, 10_000)
 """Numbers of images in the halves of EMNIST's sets of digits, `digits` and `mnist`."""
@@ -64,7 +64,7 @@ def load_digits(name_or_folder: str | Path = "auto") -> Dataset:
             return _load_mnist_or_synthetic()
         if name_or_folder in DATASETS:
             return _load_known(DATASETS[name_or_folder])
-    folder = Path(name_or_folder)
+    folder = as_path(name_or_folder, f"a folder of four IDX files, or one of: {', '.join(DATASETS)}")
     if not holds(folder.is_dir):
         raise _unknown(str(name_or_folder))
     return _read_folder(folder)

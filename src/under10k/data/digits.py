@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import math
+import operator
 import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from under10k.errors import DataError
+from under10k.errors import DataError, UsageError, wrong_type
 from under10k.files import open_ordinary, sha256, write_atomically
 
 SIDE = 28
@@ -44,11 +47,12 @@ _UINT8, _INT32 = 0x08, 0x0C
 _DTYPES: dict[int, np.dtype] = {_UINT8: np.dtype(np.uint8), _INT32: np.dtype(">i4")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Digits:
     """A set of digit images, white on black, and what they show.
 
-    `images` is uint8 (N, 28, 28), `labels` is int64 (N) with values 0 to 9; both on the same device.
+    `images` is uint8 (N, 28, 28), `labels` is int64 (N) with values 0 to 9; both lie on the same device. It is a data
+    set that torch's `DataLoader` takes: an item is `(image, label)`, normalised float32 (1, 28, 28) and an int.
     """
 
     images: Tensor
@@ -79,8 +83,25 @@ class Digits:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, which: slice) -> Digits:
-        return Digits(self.images[which], self.labels[which])
+    @overload
+    def __getitem__(self, which: slice | Tensor) -> Digits: ...
+    @overload
+    def __getitem__(self, which: int) -> tuple[Tensor, int]: ...
+    def __getitem__(self, which: int | slice | Tensor) -> Digits | tuple[Tensor, int]:
+        """Return some of the digits; or one as a `DataLoader` wants it: normalised float32 (1, 28, 28), and its label.
+
+        Raises:
+            IndexError: there is no such digit.
+        """
+        if isinstance(which, slice | Tensor):
+            return Digits(self.images[which], self.labels[which])
+        place = operator.index(which)
+        if not -len(self) <= place < len(self):  # a loop over a data set ends here
+            raise IndexError(f"no such digit: {place}. there are {len(self):,}")
+        return to_input(to_unit(self.images[place, None]))[0], int(self.labels[place])
+
+    def __repr__(self) -> str:
+        return f"Digits({len(self):,} images, device={str(self.images.device)!r})"
 
     def to(self, device: torch.device | str) -> Digits:
         """Return the same digits on another device."""
@@ -91,9 +112,52 @@ class Digits:
         return sha256(self.images.cpu().numpy().data, self.labels.to(torch.uint8).cpu().numpy().data)
 
 
-def normalise(images: Tensor) -> Tensor:
-    """Turn pixels into what a model takes: float (B, 28, 28) in [0, 1] -> float (B, 1, 28, 28), mean 0, deviation 1."""
-    return images.sub(MEAN).div_(STD).unsqueeze(1)
+def normalise(images: Tensor | NDArray[Any]) -> Tensor:
+    """Turn digit images into what a network takes: float32 (N, 1, 28, 28), of mean 0 and deviation 1 over MNIST.
+
+    From pixels between 0 and 1, 0.1307 is subtracted, and what is left is divided by 0.3081: mean and deviation of
+    MNIST's training pixels. `images` is a tensor or array (N, 28, 28) or (N, 1, 28, 28), white on black: uint8 from 0
+    to 255, or float from 0 to 1.
+
+    Raises:
+        UsageError: another shape or type, or a float below 0 or above 1: normalised already, or on a scale to 255.
+    """
+    return to_input(as_unit(images))
+
+
+def to_input(pixels: Tensor) -> Tensor:
+    """Normalise pixels without a check: float (B, 28, 28) in [0, 1] -> float (B, 1, 28, 28)."""
+    return pixels.sub(MEAN).div_(STD).unsqueeze(1)
+
+
+def as_unit(images: Tensor | NDArray[Any]) -> Tensor:
+    """Check digit images of any type, and return them as float32 (N, 28, 28) in [0, 1].
+
+    Raises:
+        UsageError: they are none; it says what to give.
+    """
+    if not isinstance(images, Tensor | np.ndarray):
+        raise wrong_type("images", images, f"a tensor or array (N, {SIDE}, {SIDE})")
+    kind = str(images.dtype).removeprefix("torch.")
+    if not (kind == "uint8" or "float" in kind):
+        raise UsageError(f"not pixels: images of {kind}. give uint8 from 0 to 255, or float from 0 to 1")
+    pixels = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+    shape = tuple(pixels.shape)
+    if shape[1:] not in ((SIDE, SIDE), (1, SIDE, SIDE)):
+        raise UsageError(
+            f"not digit images: shape {shape}. give (N, {SIDE}, {SIDE}) or (N, 1, {SIDE}, {SIDE}); "
+            "predict reads pictures of any size"
+        )
+    pixels = pixels.reshape(-1, SIDE, SIDE)
+    if pixels.dtype == torch.uint8:
+        return to_unit(pixels)
+    if pixels.numel():
+        low, high = (float(edge) for edge in pixels.aminmax())
+        if low < 0 or not math.isfinite(low + high):
+            raise UsageError(f"not pixels: a value of {low:g}. give pixels from 0 to 1 that are not normalised yet")
+        if high > 1:
+            raise UsageError(f"not pixels: a float of {high:g}. divide by 255, or give uint8")
+    return pixels.to(torch.float32)
 
 
 def to_unit(images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from under10k.evaluation.metrics import (
     Metrics,
     evaluate,
     evaluate_corruptions,
+    like,
     mean_corruption_accuracy,
     predict_logits,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "corruptions",
     "evaluate",
     "evaluate_corruptions",
+    "like",
     "mean_corruption_accuracy",
     "mean_interval",
     "paired_difference",

@@ -63,7 +63,7 @@ def get_corruption(name: str) -> Corruption:
     Raises:
         UsageError: there is none.
     """
-    if name not in CORRUPTIONS:
+    if not isinstance(name, str) or name not in CORRUPTIONS:
         raise unknown_name("corruption", name, CORRUPTIONS)
     return CORRUPTIONS[name]
 

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from under10k.data import CLASSES, Digits, normalise, to_unit
+from under10k.data import CLASSES, Digits, to_input, to_unit
 from under10k.evaluation.corruptions import CORRUPTIONS, Corruption, corrupt, get_corruption
 from under10k.evaluation.statistics import Interval, wilson_interval
 from under10k.models import evaluating
+from under10k.text import to_html
 
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
 """Indices of MNIST's test images whose label most people asked call wrong (Northcutt et al., arXiv 2103.14749)."""
@@ -28,7 +29,7 @@ MNIST_TEST_SHA256 = "c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6
 CALIBRATION_BINS = 15
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Metrics:
     """Measures of a model's logits on labelled images, all derived from the two tensors, on the CPU."""
 
@@ -36,6 +37,19 @@ class Metrics:
     """float32 (N, 10)."""
     labels: Tensor
     """int64 (N)."""
+
+    def __repr__(self) -> str:
+        interval = self.interval
+        return (
+            f"Metrics(accuracy {self.accuracy:.2%}, 95 % interval {interval.low:.2%} to {interval.high:.2%}, "
+            f"{self.errors:,} of {len(self.labels):,} misread, loss {self.loss:.4f})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a table by digit, for notebooks."""
+        names = ("digit", "count", "errors", "recall", "precision", "most_often_read_as")
+        rows = [[row[name] for name in names] for row in self.per_digit()]
+        return to_html(repr(self), [name.replace("_", " ") for name in names], rows)
 
     @cached_property
     def predictions(self) -> Tensor:
@@ -156,21 +170,27 @@ class CorruptionScore:
         }
 
 
+def like(model: nn.Module) -> Tensor:
+    """Return a tensor on a model's device and in its precision."""
+    return next(model.parameters(), torch.empty(0))
+
+
 @torch.inference_mode()
 def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
     """Run a model over images: uint8 (N, 28, 28) on the model's device -> logits float32 (N, 10) on the CPU.
 
-    The model is put into evaluation mode for the while and back into its own after it; no random number is drawn, and
-    an autocast of the caller's does not count.
+    The model may be in half or double precision. It is put into evaluation mode for the while and back into its own
+    after it; no random number is drawn, and an autocast of the caller's does not count.
     """
+    kind = like(model).dtype
     with evaluating(model), torch.autocast(images.device.type, enabled=False):
-        logits = torch.cat([model(normalise(to_unit(part))) for part in torch.split(images, batch_size)])
+        logits = torch.cat([model(to_input(to_unit(part)).to(kind)) for part in torch.split(images, batch_size)])
     return logits.float().cpu()
 
 
 def evaluate(model: nn.Module, digits: Digits) -> Metrics:
     """Score a model on labelled digits, which are moved to the model's device if need be."""
-    device = next(model.parameters()).device
+    device = like(model).device
     logits = predict_logits(model, digits.images.to(device)).clone()  # a copy that autograd may touch again
     return Metrics(logits, digits.labels.cpu())
 
@@ -186,7 +206,7 @@ def evaluate_corruptions(
     Raises:
         UsageError: no corruption has one of the names.
     """
-    device = next(model.parameters()).device
+    device = like(model).device
     digits = digits.to(device)
 
     def score(name: str, strength: float) -> Interval:

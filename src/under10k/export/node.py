@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from under10k.errors import Under10kError
 from under10k.evaluation import predict_logits
 from under10k.export.proof import TOLERANCE
-from under10k.pictures import Prediction, predict
+from under10k.pictures import Prediction, open_picture, predict
 
 OLDEST_NODE = 18
 """Oldest version of Node that runs the page's JavaScript."""
@@ -107,7 +107,10 @@ def replay(program: str, network: str, model: nn.Module, images: Tensor) -> str:
     readings = run_in_node(node, program, network, list(images.numpy()))
     logits = np.array([reading.logits for reading in readings])
     difference = float(np.abs(logits - predict_logits(model, images).numpy()).max())
-    alike = sum(reading.is_like(predict(image, model)) for reading, image in zip(readings, images.numpy(), strict=True))
+    alike = sum(
+        reading.is_like(predict(open_picture(image), model))
+        for reading, image in zip(readings, images.numpy(), strict=True)
+    )
     found = f"{len(images)} test images: a logit differs by at most {difference:.2g}, {alike} are read alike"
     if not difference <= TOLERANCE or alike < LEAST_ALIKE * len(images):
         raise Under10kError(f"the page's program is wrong: {found}. nothing was written: please report it")

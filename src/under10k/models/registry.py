@@ -35,7 +35,7 @@ def require_model(name: str) -> None:
     Raises:
         UsageError: there is none.
     """
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise unknown_name("model", name, MODELS)
 
 
@@ -54,7 +54,7 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
         if option not in known:
             raise unknown_name(f"option of model {name}", option, known)
     dropout = options.get("dropout", 0.0)
-    if not isinstance(dropout, float | int) or not 0 <= dropout < 1:
+    if type(dropout) not in (float, int) or not 0 <= dropout < 1:
         raise UsageError(f"dropout out of range: {dropout}. give a rate from 0 up to, not including, 1")
     if options.get("head", "pool") not in get_args(Head):
         raise unknown_name("head", options["head"], get_args(Head))

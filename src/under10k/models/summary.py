@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from under10k.data import SIDE
+from under10k.errors import wrong_type
 from under10k.models.blocks import GlobalAveragePool
-from under10k.models.registry import count_parameters, evaluating
+from under10k.models.registry import count_parameters, create_model, evaluating, list_models
 from under10k.terminal import format_cell
 
 
@@ -76,11 +77,19 @@ COLUMNS = ("layer", "kernel", "input", "output", "weights", "norm", "MACs", "fie
 """Heads of the table: `norm` counts batch norm's parameters, `field` is the receptive field in pixels."""
 
 
-def summarise(model: nn.Module, name: str = "") -> Summary:
+def summarise(model: nn.Module | str, name: str = "") -> Summary:
     """Run one blank image through a model, on its own device, and record what each layer does.
 
-    The receptive field follows the longest way through the network; a residual connection does not change it.
+    `model` is a network, or the name of one. The receptive field follows the longest way through it; a residual
+    connection does not change it.
+
+    Raises:
+        UsageError: the name is unknown, or it is neither.
     """
+    if isinstance(model, str):
+        return summarise(create_model(model), name or model)
+    if not isinstance(model, nn.Module):
+        raise wrong_type("network", model, f"a torch.nn.Module, or a name: {', '.join(list_models())}")
     tracer = _Tracer()
     hooks = [part.register_forward_hook(tracer.note) for part in model.modules() if not list(part.children())]
     like = next(model.parameters(), torch.empty(0))

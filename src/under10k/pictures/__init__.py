@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from under10k.pictures.constants import reading_constants
     from under10k.pictures.grey import WORKING_SIDE
     from under10k.pictures.picture import Picture, open_picture
-    from under10k.pictures.prediction import OTHER_INK, Prediction, predict, predict_all, split_rows
+    from under10k.pictures.prediction import OTHER_INK, Prediction, predict, predict_all, read_pictures, split_rows
+    from under10k.pictures.sources import split
 
 __all__ = [
     "OTHER_INK",
@@ -20,7 +21,9 @@ __all__ = [
     "open_picture",
     "predict",
     "predict_all",
+    "read_pictures",
     "reading_constants",
+    "split",
     "split_rows",
 ]
 
@@ -34,7 +37,9 @@ __getattr__, __dir__ = lazy_door(
         "open_picture": "picture",
         "predict": "prediction",
         "predict_all": "prediction",
+        "read_pictures": "prediction",
         "reading_constants": "constants",
+        "split": "sources",
         "split_rows": "prediction",
     },
 )

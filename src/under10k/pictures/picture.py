@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from under10k.errors import Under10kError
-from under10k.pictures.bounds import check_file
+from under10k.pictures.bounds import MAXIMUM_BYTES, check_file
 from under10k.pictures.grey import (
     WORKING_SIDE,
     Pixels,
@@ -89,14 +89,14 @@ class Picture:
 
 
 def open_picture(source: Any, name: str = "the picture", *, most_pixels: int = MAXIMUM_PIXELS) -> Picture:
-    """Open a picture of any mode: a path, a file's bytes, a PIL image, a NumPy array or a torch tensor.
+    """Open a picture of any mode: a path, a file's bytes, an open file, a PIL image, an array or a tensor.
 
-    Arrays are (H, W), or (H, W, 1 to 4) with the channels of L, LA, RGB or RGBA. Their numbers are brightness from 0 to
-    1 if none is larger than 1, from 0 to 255 if none is larger than 255, and else are scaled by their own range, as are
-    pixels of more than 8 bits. Files are PNG, JPEG, BMP, GIF or WebP; of a moving picture, the first frame that is not
-    blank is read. Transparent paper becomes the opposite of what is drawn on it. Apart from Pillow's decoded picture
-    little memory is used: the picture is worked on strip by strip. Errors use `name` if there is no path. A `Picture`
-    is returned unchanged.
+    Arrays are (H, W), (H, W, 1 to 4) with the channels of L, LA, RGB or RGBA, or (1, 3 or 4, H, W). Their numbers are
+    brightness from 0 to 1 if none is larger than 1, from 0 to 255 if none is larger than 255, and else are scaled by
+    their own range, as are pixels of more than 8 bits. Files are PNG, JPEG, BMP, GIF or WebP; of a moving picture, the
+    first frame that is not blank is read. Transparent paper becomes the opposite of what is drawn on it. Apart from
+    Pillow's decoded picture little memory is used: the picture is worked on strip by strip. Errors use `name` if there
+    is no path. A `Picture` is returned unchanged.
 
     Raises:
         Under10kError: the picture is missing, damaged or none, has a side of more than 10,000 pixels or more than
@@ -111,11 +111,29 @@ def open_picture(source: Any, name: str = "the picture", *, most_pixels: int = M
     if isinstance(source, bytes | bytearray | memoryview):
         with _explained(name):
             return _open_file(io.BytesIO(source), name, most_pixels)
+    if hasattr(source, "read"):
+        with _explained(name):
+            return _open_file(io.BytesIO(_read_whole(source, name)), name, most_pixels)
     if isinstance(source, Image.Image):
         with _explained(name):
             _check_size(source.size, name, most_pixels)
             return _finish(*_decode(source, name, most_pixels), source.size)
     return _read_array(source, name, most_pixels)
+
+
+def _read_whole(file: Any, name: str) -> bytes:
+    """Read an open file from its beginning, and leave it open where it stood; a pipe from where it stands."""
+    before = file.tell() if (seekable := file.seekable()) else 0
+    try:
+        if seekable:
+            file.seek(0)
+        content = file.read(max(MAXIMUM_BYTES.values()) + 1)
+    finally:
+        if seekable:
+            file.seek(before)
+    if not isinstance(content, bytes):
+        raise Under10kError(f"not a picture: {name} was opened as text. open it with open(path, 'rb')")
+    return content
 
 
 def _check_file(path: Path) -> Path:
@@ -245,6 +263,8 @@ def _read_array(source: Any, name: str, most_pixels: int) -> Picture:
     values = np.asarray(source)
     if values.ndim == 3 and values.shape[0] == 1 and values.shape[2] > 4:
         values = values[0]
+    if values.ndim == 3 and values.shape[0] in (3, 4) and min(values.shape[1:]) > 4:  # a tensor's channels come first
+        values = np.moveaxis(values, 0, -1)
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     flat = values.ndim == 2

@@ -19,8 +19,8 @@ def resize(image: Grey, height: int, width: int) -> Grey:
     Along an axis that shrinks, a pixel is the mean over its own area; along one that grows, it is interpolated between
     the centres of the two nearest pixels.
     """
-    down, across = _weights(image.shape[0], height), _weights(image.shape[1], width)
-    return np.asarray(down @ image @ across.T, dtype=np.float32)
+    rows = _resize_rows(image, height)
+    return np.ascontiguousarray(_resize_rows(np.ascontiguousarray(rows.T), width).T)
 
 
 def fit(image: Grey, side: int) -> Grey:
@@ -30,6 +30,24 @@ def fit(image: Grey, side: int) -> Grey:
         return image
     height, width = (max(1, round(length * side / larger)) for length in image.shape)
     return resize(image, height, width)
+
+
+def _resize_rows(image: Grey, target: int) -> Grey:
+    source = image.shape[0]
+    if target > source or source <= _SMALL:
+        return np.asarray(_weights(source, target) @ image, dtype=np.float32)
+    edges = np.arange(target + 1) * (source / target)
+    rows = np.zeros((target, image.shape[1]), dtype=np.float32)
+    for step in range(-(-source // target) + 1):  # a row of the target lies on no more of the source's
+        pixels = np.floor(edges[:-1]).astype(np.int64) + step
+        overlap = np.clip(np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels), 0, None)
+        share = (overlap * (target / source)).astype(np.float32)
+        rows += share[:, None] * image[np.minimum(pixels, source - 1)]
+    return rows
+
+
+_SMALL = 256
+"""Pixels of an axis up to which a full matrix of weights, nearly all of them zero, is the fastest way to shrink it."""
 
 
 def _weights(source: int, target: int) -> Grey:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -14,13 +16,15 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from under10k.data import CLASSES, SIDE, frame
-from under10k.errors import ModelError
-from under10k.evaluation import predict_logits
+from under10k.errors import ModelError, Under10kError, UsageError
+from under10k.evaluation import like, predict_logits
 from under10k.pictures.parts import Found, find_digit, find_digits
 from under10k.pictures.picture import Picture, open_picture
 from under10k.pictures.pixels import Grey
+from under10k.pictures.sources import box_of, frames_of, split
 from under10k.pictures.strokes import adjust_strokes
 from under10k.runs import load_model
+from under10k.text import to_html
 
 DEFAULT_MODEL = "robust"
 """The weights used unless others are named: trained on digits as people write and photograph them."""
@@ -45,13 +49,21 @@ FILLED_RADIUS = 5.5
 FILLED = "perhaps no digit: a filled shape rather than strokes"
 
 
+CHUNK = 100
+"""Pictures that are held at a time, decoded, and read in one call of the network."""
+
+
+MOST_JOBS = 64
+"""Most pictures that are decoded at a time: each may take 300 MiB."""
+
+
 BLANK = "no digit found: nothing in the picture looks like ink"
 
 
 OTHER_INK = "other ink was left out: are there several digits?"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """What was read in a picture, and how far to trust it."""
 
@@ -67,10 +79,20 @@ class Prediction:
     """What the network saw: uint8 (28, 28), white on black."""
     box: tuple[int, int, int, int] | None
     """Left, top, right and bottom of the digit, in pixels of the picture; None if no ink was found."""
-    picture: Picture = field(repr=False)
+    picture: Picture
     """The picture in grey."""
-    ink: Grey | None = field(default=None, repr=False)
+    ink: Grey | None = None
     """The digit as cut out of `picture`, float32 (h, w), 1 is ink; None if none was found."""
+
+    def __repr__(self) -> str:
+        if self.digit is None:
+            return f"Prediction({self.warning})"
+        unsure = "" if self.warning is None else f", {self.warning}"
+        return f"Prediction({self.digit}, {self.probability:.1%}{unsure})"
+
+    def _repr_html_(self) -> str:
+        """Return the probabilities as a table, for notebooks."""
+        return to_html(repr(self), map(str, range(CLASSES)), [[f"{share:.1%}" for share in self.probabilities]])
 
     @property
     def probability(self) -> float:
@@ -95,30 +117,120 @@ class Prediction:
         }
 
 
-def predict(image: Any, model: nn.Module | str | Path | None = None, *, invert: bool = False) -> Prediction:
-    """Read the digit in a picture: a path, a file's bytes, a PIL image, an array or a tensor, of any size and mode.
+@overload
+def predict(
+    image: list[Any] | tuple[Any, ...],
+    model: nn.Module | str | Path | None = None,
+    *,
+    invert: bool = False,
+    jobs: int | None = None,
+    device: str | None = None,
+) -> list[Prediction]: ...
+@overload
+def predict(
+    image: Any,
+    model: nn.Module | str | Path | None = None,
+    *,
+    invert: bool = False,
+    jobs: int | None = None,
+    device: str | None = None,
+) -> Any: ...
+def predict(
+    image: Any,
+    model: nn.Module | str | Path | None = None,
+    *,
+    invert: bool = False,
+    jobs: int | None = None,
+    device: str | None = None,
+) -> Prediction | list[Prediction]:
+    """Read the digit in a picture: a path, a file's bytes, an open file, a PIL image, an array or a tensor.
 
-    All ink that belongs together is one digit, on light or dark paper. `model` is a network, or anything `load_model`
-    takes. Whether ink is light or dark is found out; `invert` reverses it.
+    All ink that belongs together is one digit, on light or dark paper; an array of 28x28 pixels that is in MNIST's
+    frame already is read as it is. `model` is a network, or anything `load_model` takes, loaded onto `device`, by
+    default the CPU. Whether ink is light or dark is found out; `invert` reverses it.
+
+    Of a list of pictures, a folder, or a batch in one array, (N, 28, 28), (N, C, H, W) or (N, H, W, C), it returns a
+    list of predictions in the same order: `jobs` pictures are decoded at a time, by default as many as torch has
+    threads, and the network is called once for a hundred.
 
     Raises:
-        Under10kError: the picture is missing, damaged, none, or has a side of more than 10,000 pixels.
+        Under10kError: a picture is missing, damaged, none, or has a side of more than 10,000 pixels.
+        UsageError: the device is unknown, or the number of jobs out of range.
         ModelError: the weights cannot be loaded, or compute what is not finite.
     """
-    network = _network(model)
-    picture = open_picture(image)
-    found = find_digit(picture.grey, invert=invert)
-    return _read(picture, [found] if found else [], network, multi=False)[0]
+    sources = split(image)
+    found = read_pictures([image] if sources is None else sources, model, invert=invert, jobs=jobs, device=device)
+    read = [_or_raise(one)[0] for one in found]
+    return read[0] if sources is None else read
 
 
-def predict_all(image: Any, model: nn.Module | str | Path | None = None, *, invert: bool = False) -> list[Prediction]:
+def predict_all(
+    image: Any,
+    model: nn.Module | str | Path | None = None,
+    *,
+    invert: bool = False,
+    jobs: int | None = None,
+    device: str | None = None,
+) -> Any:
     """Read every digit in a picture, in reading order; without ink, return one prediction without a digit.
 
-    Digits that touch each other count as one. Otherwise as `predict`.
+    It returns a list of predictions; of several pictures, given as to `predict`, a list of such lists. Digits that
+    touch each other count as one. Otherwise as `predict`.
     """
-    network = _network(model)
-    picture = open_picture(image)
-    return _read(picture, find_digits(picture.grey, invert=invert), network, multi=True)
+    sources = split(image)
+    given = [image] if sources is None else sources
+    read = [_or_raise(one) for one in read_pictures(given, model, multi=True, invert=invert, jobs=jobs, device=device)]
+    return read[0] if sources is None else read
+
+
+def read_pictures(
+    sources: Sequence[Any],
+    model: nn.Module | str | Path | None = None,
+    *,
+    multi: bool = False,
+    invert: bool = False,
+    jobs: int | None = None,
+    device: str | None = None,
+) -> Iterator[list[Prediction] | Under10kError]:
+    """Read pictures in turn: what each holds, or what is wrong with it, so that one does not stop the others.
+
+    Where an error stands in the place of a picture, it is handed on.
+    """
+    network = _network(model, device)
+    workers = torch.get_num_threads() if jobs is None else jobs
+    if type(workers) is not int or not 1 <= workers <= MOST_JOBS:
+        raise UsageError(f"jobs out of range: {workers!r}. give a whole number from 1 to {MOST_JOBS}")
+    with ThreadPoolExecutor(workers) as pool:
+        for first in range(0, len(sources), CHUNK):
+            yield from _read_chunk(sources, first, network, pool, multi, invert)
+
+
+def _read_chunk(
+    sources: Sequence[Any], first: int, network: nn.Module, pool: ThreadPoolExecutor, multi: bool, invert: bool
+) -> list[list[Prediction] | Under10kError]:
+    chunk = sources[first : first + CHUNK]
+    frames = [None] * len(chunk) if multi or invert else frames_of(chunk)
+    names = (f"picture {first + index}" if len(sources) > 1 else "the picture" for index in range(len(chunk)))
+
+    def look(source: Any, frame: tuple[NDArray[np.uint8], Grey] | None, name: str) -> _Looked | Under10kError:
+        if isinstance(source, Under10kError):
+            return source
+        try:
+            return _as_framed(*frame) if frame else _look(source, name, multi, invert)
+        except Under10kError as error:
+            return error
+
+    with warnings.catch_warnings():  # their filters belong to all threads, and each picture sets its own for a while
+        warnings.simplefilter("ignore")
+        looked = list((pool.map if frames.count(None) > 1 else map)(look, chunk, frames, names))
+    rows = iter(_probabilities(network, [frame for one in looked if isinstance(one, _Looked) for frame in one.frames]))
+    return [one if isinstance(one, Under10kError) else _judge_all(one, rows, multi) for one in looked]
+
+
+def _or_raise(found: list[Prediction] | Under10kError) -> list[Prediction]:
+    if isinstance(found, Under10kError):
+        raise found
+    return found
 
 
 def split_rows(found: Sequence[Prediction]) -> list[list[Prediction]]:
@@ -140,21 +252,75 @@ def to_frame(found: Found) -> Tensor:
     return frame(torch.from_numpy(adjust_strokes(found.ink)).unsqueeze(0)).squeeze(0)
 
 
-def _network(model: nn.Module | str | Path | None) -> nn.Module:
-    return model if isinstance(model, nn.Module) else load_model(DEFAULT_MODEL if model is None else model)
+def _network(model: nn.Module | str | Path | None, device: str | None) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        return load_model(DEFAULT_MODEL if model is None else model, device=device or "cpu")
+    if device is not None:
+        raise UsageError(
+            f"a device for a network that lies on one: {device}. move the network with model.to({device!r})"
+        )
+    return model
 
 
-def _read(picture: Picture, digits: list[Found], network: nn.Module, *, multi: bool) -> list[Prediction]:
-    if not digits:
-        blank = np.zeros((SIDE, SIDE), dtype=np.uint8)
-        warning = "; ".join((BLANK, *picture.notes))
-        return [Prediction(None, (1 / CLASSES,) * CLASSES, False, warning, blank, None, picture)]
-    frames = torch.stack([to_frame(found) for found in digits]).mul_(255).round_().to(torch.uint8)
-    logits = predict_logits(network, frames.to(next(network.parameters()).device))
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """A picture, the digits found in it, and each in MNIST's frame."""
+
+    picture: Picture
+    digits: list[Found]
+    frames: list[NDArray[np.uint8]]
+
+
+def _look(source: Any, name: str, multi: bool, invert: bool) -> _Looked:
+    picture = open_picture(source, name)
+    if multi:
+        digits = find_digits(picture.grey, invert=invert)
+    else:
+        found = find_digit(picture.grey, invert=invert)
+        digits = [found] if found else []
+    return _Looked(picture, digits, [to_frame(one).mul_(255).round_().to(torch.uint8).numpy() for one in digits])
+
+
+def _as_framed(frame: NDArray[np.uint8], grey: Grey) -> _Looked:
+    """Take a picture for the digit that it is, frame and all."""
+    left, top, right, bottom = box_of(frame)
+    ink = frame[top:bottom, left:right] / 255
+    found = Found(
+        np.asarray(ink, dtype=np.float32), (top, left, bottom, right), light=bool(grey[0, 0] < 0.5), alone=True
+    )
+    return _Looked(Picture(grey, 1.0), [found], [frame])
+
+
+def _probabilities(network: nn.Module, frames: list[NDArray[np.uint8]]) -> list[list[float]]:
+    if not frames:
+        return []
+    device = like(network).device
+    logits = predict_logits(network, torch.from_numpy(np.stack(frames)).to(device))
     if not torch.isfinite(logits).all():
         raise ModelError("not finite: the network's answer is NaN or infinite. its weights are too large: train again")
-    readings = zip(digits, frames.numpy(), logits.double().softmax(dim=1).tolist(), strict=True)
-    return [_judge(picture, found, image, probabilities, multi) for found, image, probabilities in readings]
+    rows: list[list[float]] = logits.double().softmax(dim=1).tolist()
+    return rows
+
+
+def _judge_all(looked: _Looked, rows: Iterator[list[float]], multi: bool) -> list[Prediction]:
+    """Return what the digits of a picture were read as; `rows` are the probabilities of these and all that follow."""
+    if not looked.digits:
+        blank = np.zeros((SIDE, SIDE), dtype=np.uint8)
+        warning = "; ".join((BLANK, *looked.picture.notes))
+        return [Prediction(None, (1 / CLASSES,) * CLASSES, False, warning, blank, None, looked.picture)]
+    return [
+        _judge(looked.picture, found, frame, next(rows), multi)
+        for found, frame in zip(looked.digits, looked.frames, strict=True)
+    ]
+
+
+def _is_filled(image: NDArray[np.uint8]) -> bool:
+    """Tell whether there is a shape in a frame that no pen leaves."""
+    ink = square = image >= FILLED_LEVEL
+    for step in 1, 2, 3:  # a square of 7 pixels, which such a shape holds and few digits do, is faster looked for
+        square = square[step:] & square[:-step]
+        square = square[:, step:] & square[:, :-step]
+    return bool(square.any() and ndimage.distance_transform_edt(np.pad(ink, 1)).max() > FILLED_RADIUS)
 
 
 def _judge(
@@ -163,19 +329,17 @@ def _judge(
     second, first = np.argsort(probabilities, kind="stable")[-2:].tolist()
     best, next_best = probabilities[first], probabilities[second]
     confident = best >= SURE_PROBABILITY
-    warnings = list(picture.notes)
-    if ndimage.distance_transform_edt(np.pad(image, 1) >= FILLED_LEVEL).max() > FILLED_RADIUS:
+    notes = list(picture.notes)
+    if _is_filled(image):
         confident = False
-        warnings.insert(0, FILLED)
+        notes.insert(0, FILLED)
     elif best < LIKELY_PROBABILITY:
-        warnings.insert(0, f"perhaps no digit: nothing is likelier than {best:.0%}")
+        notes.insert(0, f"perhaps no digit: nothing is likelier than {best:.0%}")
     elif not confident:
-        warnings.insert(0, f"unsure: {first} ({best:.0%}) or {second} ({next_best:.0%})")
+        notes.insert(0, f"unsure: {first} ({best:.0%}) or {second} ({next_best:.0%})")
     if not found.alone and not multi:
-        warnings.append(OTHER_INK)
+        notes.append(OTHER_INK)
         confident = False
     top, left, bottom, right = (round(edge * picture.scale) for edge in found.box)
     box = (left, top, right, bottom)
-    return Prediction(
-        first, tuple(probabilities), confident, "; ".join(warnings) or None, image, box, picture, found.ink
-    )
+    return Prediction(first, tuple(probabilities), confident, "; ".join(notes) or None, image, box, picture, found.ink)

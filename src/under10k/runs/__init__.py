@@ -1,12 +1,14 @@
 """A training on disk: the run folder, its records, and the one door to weights."""
 
 from under10k.runs.folder import Run, check_unused, create_run_folder, resume_command
-from under10k.runs.records import Batch, Epoch, Position, Result, ScoredSet
-from under10k.runs.weights import load_model, load_weights, recorded_data
+from under10k.runs.records import Batch, Epoch, History, Position, ScoredSet
+from under10k.runs.result import Result
+from under10k.runs.weights import load_model, load_weights, recorded_data, save_model
 
 __all__ = [
     "Batch",
     "Epoch",
+    "History",
     "Position",
     "Result",
     "Run",
@@ -17,4 +19,5 @@ __all__ = [
     "load_weights",
     "recorded_data",
     "resume_command",
+    "save_model",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -16,17 +15,17 @@ from torch import Tensor, nn
 from under10k.data import DataIdentity
 from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.files import (
-    is_temporary,
     naming,
     open_inside,
-    read_inside,
     refuse_links,
     sweep_temporaries,
     write_atomically,
     write_json,
 )
 from under10k.recipes import Recipe
-from under10k.runs.records import Batch, Epoch, Result
+from under10k.runs.reading import BATCHES_HEAD, RunReader
+from under10k.runs.records import Batch, Epoch
+from under10k.runs.result import Result
 from under10k.typed import build
 from under10k.weights import Facts, load_tensors, save_tensors, save_weights
 
@@ -37,25 +36,13 @@ _LONGEST_LINE = 200
 """Bytes that a line of `batches.csv` may have: far more than five numbers take."""
 
 
-class Run:
+class Run(RunReader):
     """A run folder. `training` writes it; everything else only reads it."""
 
     def __init__(self, folder: Path, require_lock: Callable[[], None] = lambda: None) -> None:
         """`require_lock` is called before anything is saved that another process might be saving too, and may raise."""
-        self.folder, self._require_lock = folder, require_lock
-        self.model_file = folder / "model.safetensors"
-        self.curves_file = folder / "curves.png"
-        self._recipe_file = folder / "recipe.json"
-        self._environment_file = folder / "environment.json"
-        self._metrics_file = folder / "metrics.jsonl"
-        self._batches_file = folder / "batches.csv"
-        self._result_file = folder / "result.json"
-        self._checkpoints = folder / "checkpoint"
-
-    @staticmethod
-    def is_run(folder: Path) -> bool:
-        """Tell whether a training has begun in the folder."""
-        return (folder / "recipe.json").is_file()
+        super().__init__(folder)
+        self._require_lock = require_lock
 
     def refuse_links(self) -> None:
         """Refuse a folder with a link in it: writing to what it leads to could destroy anything.
@@ -71,14 +58,6 @@ class Run:
         self._checkpoints.mkdir(exist_ok=True)
         write_json(self._environment_file, {**environment, "data": asdict(data)})
         write_atomically(self._recipe_file, recipe.to_json() + "\n", follow=False)
-
-    def is_unbegun(self) -> bool:
-        """Tell whether the folder is empty but for a lock and what a training leaves that ends within `begin`."""
-        names = {entry.name for entry in self.folder.iterdir()}
-        names -= {name for name in names if name.startswith(".lock") or is_temporary(name)}
-        if self._checkpoints.name not in names:  # which is made first: an environment.json alone is somebody else's
-            return not names
-        return names <= {self._environment_file.name, self._checkpoints.name} and not any(self._checkpoints.glob("*"))
 
     def recipe(self) -> Recipe:
         """Return the run's recipe.
@@ -121,27 +100,6 @@ class Run:
         except UsageError as error:
             raise ModelError(f"damaged file: {self._environment_file} names no data ({error}). train again") from None
 
-    def history(self) -> list[Epoch]:
-        """Return the epochs so far, up to a line that a killed process left half-written.
-
-        Raises:
-            ModelError: a complete line is not an epoch.
-        """
-        epochs = []
-        for number, line in enumerate(self._read(self._metrics_file).splitlines(), start=1):
-            try:
-                written = json.loads(line)
-            except (ValueError, RecursionError):
-                break
-            try:
-                epochs.append(build(Epoch, written, "epoch", ignore_unknown=True))
-            except UsageError as error:
-                raise ModelError(
-                    f"cannot read the metrics: {self._metrics_file}, line {number} ({error}). "
-                    "use the under10k that wrote it, or train again"
-                ) from None
-        return epochs
-
     def write_history(self, epochs: list[Epoch]) -> None:
         """Replace all of `metrics.jsonl`."""
         write_atomically(self._metrics_file, "".join(map(_metrics_line, epochs)), follow=False)
@@ -150,34 +108,6 @@ class Run:
         """Add one line to `metrics.jsonl`, flushed, so that it can be followed while the run goes on."""
         with naming(self._metrics_file), open_inside(self._metrics_file, "ab") as file:
             file.write(_metrics_line(epoch).encode())
-
-    def batches(self) -> list[Batch]:
-        """Return the steps so far, up to the last checkpoint.
-
-        Raises:
-            ModelError: the run was trained by a version that recorded none, or a line is not a batch.
-        """
-        if self.is_run(self.folder) and not self._batches_file.exists():
-            raise ModelError(f"no batches: {self.folder} was trained by a version that recorded none. train it again")
-        head, *lines = self._read(self._batches_file).splitlines(keepends=True) or [""]
-        if lines and not lines[-1].endswith("\n"):
-            del lines[-1]  # a killed process left it half-written
-        if head != _BATCHES_HEAD:
-            raise ModelError(f"damaged file: {self._batches_file} does not begin with {_BATCHES_HEAD.strip()}")
-        return [self._parse_batch(line, number) for number, line in enumerate(lines, start=2)]
-
-    def _parse_batch(self, line: str, number: int) -> Batch:
-        try:
-            epoch, step, *values = line.split(",")
-            loss, accuracy, rate = map(float, values)
-            if not math.isfinite(loss + accuracy + rate):
-                raise ValueError("not finite")
-            return Batch(int(epoch), int(step), loss, accuracy, rate)
-        except ValueError:
-            raise ModelError(
-                f"damaged file: {self._batches_file}, line {number} is not a batch. "
-                "restore it from a copy, or train again"
-            ) from None
 
     def write_batches(self, kept: int, batches: Sequence[Batch]) -> None:
         """Cut `batches.csv` down to the first `kept` batches, then add some.
@@ -188,7 +118,7 @@ class Run:
         if kept:
             self._cut_batches(kept)
         else:
-            write_atomically(self._batches_file, _BATCHES_HEAD, follow=False)
+            write_atomically(self._batches_file, BATCHES_HEAD, follow=False)
         self.append_batches(batches)
 
     def _cut_batches(self, kept: int) -> None:
@@ -200,9 +130,7 @@ class Run:
             raise damaged
         with naming(self._batches_file), open_inside(self._batches_file, "r+b") as file:
             lines = (file.readline(_LONGEST_LINE) for _ in range(kept))
-            if file.readline(_LONGEST_LINE) != _BATCHES_HEAD.encode() or not all(
-                line.endswith(b"\n") for line in lines
-            ):
+            if file.readline(_LONGEST_LINE) != BATCHES_HEAD.encode() or not all(line.endswith(b"\n") for line in lines):
                 raise damaged
             file.truncate(file.tell())
 
@@ -262,20 +190,6 @@ class Run:
         """Newest first."""
         return sorted(self._checkpoints.glob("epoch-*.safetensors"), reverse=True)
 
-    def _read(self, path: Path) -> str:
-        try:
-            return read_inside(path)
-        except FileNotFoundError:
-            raise no_run(self.folder, path.name) from None
-        except NotADirectoryError:
-            raise ModelError(f"not a run folder: {self.folder} is a file. give a run's folder") from None
-        except OSError as error:
-            raise ModelError(
-                f"cannot read: {path} ({error.strerror}). give a run's folder, and see that it is readable"
-            ) from None
-        except UnicodeDecodeError:
-            raise ModelError(f"damaged file: {path} is not text. train again") from None
-
     def _read_object(self, path: Path) -> dict[str, Any]:
         try:
             value = json.loads(self._read(path))
@@ -284,22 +198,6 @@ class Run:
         if not isinstance(value, dict):
             raise ModelError(f"damaged file: {path} holds no JSON object. train again")
         return value
-
-
-def no_run(folder: Path, missing: str) -> ModelError:
-    if not folder.exists():
-        return ModelError(f"no such run folder: {folder}. check its name")
-    if (folder / "plan.json").exists():
-        return ModelError(f"a study, not a run: {folder}. give one of its runs, in {folder / 'runs'}")
-    if folder.is_dir() and any(folder.iterdir()) and Run(folder).is_unbegun():
-        return ModelError(
-            f"no run yet: a training in {folder} ended before its first step. "
-            f"begin it again: under10k train --out {shlex.quote(str(folder))}"
-        )
-    return ModelError(f"not a run folder: {folder} has no {missing}. give a run's folder")
-
-
-_BATCHES_HEAD = ",".join(Batch._fields) + "\n"
 
 
 def _metrics_line(epoch: Epoch) -> str:
@@ -318,10 +216,10 @@ def create_run_folder(recipe: Recipe, folder: Path | None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Under10kError(
-            f"cannot make a run folder: {folder or 'runs'} ({error.strerror}). choose another --out"
+            f"cannot make a run folder: {folder or 'runs'} ({error.strerror}). choose another folder"
         ) from None
     if not os.access(folder, os.W_OK):
-        raise Under10kError(f"cannot write to the run folder: {folder}. choose another --out")
+        raise Under10kError(f"cannot write to the run folder: {folder}. choose another folder")
     return folder
 
 
@@ -333,7 +231,7 @@ def check_unused(folder: Path) -> None:
     """
     if folder.is_dir() and not Run(folder).is_unbegun():
         remedy = f"continue it with: {resume_command(folder)}; or" if Run.is_run(folder) else "please"
-        raise UsageError(f"run folder not empty: {folder}. {remedy} choose another --out")
+        raise UsageError(f"run folder not empty: {folder}. {remedy} choose another folder")
 
 
 def resume_command(folder: Path) -> str:

@@ -1,12 +1,12 @@
-"""What a run records: epochs, batches, the position of a training, the result."""
+"""What a run records on the way: epochs, batches, the position of a training."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from under10k.data import DataIdentity
-from under10k.recipes import Protocol
+from numpy.typing import NDArray
+
 from under10k.typed import Typed
 
 ScoredSet = Literal["test", "validation"]
@@ -49,44 +49,17 @@ class Batch(NamedTuple):
     learning_rate: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result(Typed):
-    """The result of a finished run: `result.json`."""
+@dataclass(frozen=True, eq=False)
+class History:
+    """What a run recorded on the way, a column an array."""
 
-    recipe: str
-    model: str
-    parameters: int
-    protocol: Protocol
-    seed: int
-    epochs: int
-    """Epochs trained."""
-    kept_epoch: int
-    """The epoch whose weights were kept."""
-    target_accuracy: float | None = None
-    """The recipe's target, a fraction; None if it has none."""
-    target_epoch: int | None = None
-    """The first epoch whose scored accuracy reached the target; None if none did."""
-    validation_accuracy: float | None = None
-    """Of the kept weights, under `held-out`."""
-    last_accuracy: float | None = None
-    """On the scored set after the last epoch, whichever was kept; None under `fixed`, which scores no epoch."""
-    test_accuracy: float
-    """Of the kept weights, a fraction."""
-    test_interval_95: tuple[float, float]
-    """Wilson interval over the test images."""
-    test_errors: int
-    test_images: int
-    test_loss: float
-    calibration_error: float
-    seconds: dict[str, float]
-    """`load`, `train`, `evaluate`, `total`."""
-    data: DataIdentity
-    device: str
-    run_dir: str
+    epochs: dict[str, NDArray[Any]]
+    """By the names of `Epoch`'s fields; NaN where nothing was scored."""
+    batches: dict[str, NDArray[Any]]
+    """By the names of `Batch`'s: `epoch`, `step`, `loss`, `accuracy`, `learning_rate`."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain values, for JSON."""
-        return asdict(self)
+    def __repr__(self) -> str:
+        return f"History({len(self.epochs['epoch']):,} epochs, {len(self.batches['step']):,} batches)"
 
 
 @dataclass

@@ -2,50 +2,146 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from under10k.data import DATASETS
-from under10k.errors import DataError, ModelError, UsageError
-from under10k.models import DrawingFrom, create_model
-from under10k.runs.folder import Run, no_run, resume_command
+from under10k.errors import DataError, ModelError, UsageError, unknown_name, wrong_type
+from under10k.files import as_path
+from under10k.machine import pick_device
+from under10k.models import DrawingFrom, create_model, list_models
+from under10k.runs.folder import Run, resume_command
+from under10k.runs.reading import no_run
 from under10k.typed import build
-from under10k.weights import Facts, find_weights, list_weights, load_tensors, restore
+from under10k.weights import (
+    Facts,
+    Options,
+    find_weights,
+    list_weights,
+    load_plain_tensors,
+    load_tensors,
+    restore,
+    save_tensors,
+)
 
 
-def load_model(weights: str | Path) -> nn.Module:
-    """Load a trained network, on the CPU and in evaluation mode.
+def load_model(weights: str | Path, *, model: str | None = None, device: str = "cpu") -> nn.Module:
+    """Load a trained network, in evaluation mode, on the CPU unless another `device` is named.
 
-    `weights` is a run folder, a weights file, or the name of weights that come along (`under10k.list_weights()`).
+    `weights` is a run folder, a weights file, or the name of bundled weights (`under10k.list_weights()`). A safetensors
+    file of another program's, a `state_dict` without a description, is read where `model` names its network
+    (`under10k.list_models()`); variant and head follow from its tensors, dropout is 0.
 
     Raises:
-        ModelError: there is none, it is damaged, or its tensors do not fit its architecture.
-        UsageError: the name of ours is that of a file or folder here, too.
+        ModelError: there is none, it is damaged, a pickle, or its tensors do not fit its architecture.
+        UsageError: the device or network is unknown, or bundled weights and a file here go by the same name.
     """
-    return load_weights(weights)[0]
+    chosen = pick_device(device)
+    return load_weights(weights, model=model)[0].to(chosen)
 
 
-def load_weights(weights: str | Path) -> tuple[nn.Module, Facts]:
+def load_weights(weights: str | Path, *, model: str | None = None) -> tuple[nn.Module, Facts]:
     """Load a network as `load_model` does, with the facts that were saved beside it."""
     path = _locate(weights)
+    if model is not None and model not in list_models():
+        raise unknown_name("model", str(model), list_models())
+    if (plain := load_plain_tensors(path)) is not None:
+        return _load_plain(path, plain, model)
     tensors, written = load_tensors(path, "weights")
     try:
         facts = build(Facts, written, "description", ignore_unknown=True)
-        # fresh weights are drawn, then replaced: the caller's chance is kept
-        with torch.inference_mode(False), torch.device("cpu"), DrawingFrom(torch.Generator()):
-            model = create_model(facts.model, **asdict(facts.options))
+        network = _create(facts.model, facts.options)
     except UsageError as error:
         raise ModelError(f"cannot rebuild the model: {path} ({error}). use the under10k that wrote it") from None
-    restore(model, tensors, str(path))
-    return model.eval(), facts
+    if model not in (None, facts.model):
+        raise ModelError(f"not {model}: {path} holds the network {facts.model}. leave out model")
+    restore(network, tensors, str(path))
+    return network.eval(), facts
+
+
+def _load_plain(path: Path, tensors: Mapping[str, Tensor], model: str | None) -> tuple[nn.Module, Facts]:
+    """Rebuild the network of a bare `state_dict`: the variant that has the most of its tensors."""
+    if model is None:
+        raise ModelError(
+            f"no network named: {path} is a safetensors file without a description. "
+            f"name its network, such as: load_model({str(path)!r}, model={list_models()[0]!r})"
+        )
+
+    def fit(options: Options) -> int:
+        expected = _create(model, options).state_dict()
+        return sum(name in tensors and tensors[name].shape == one.shape for name, one in expected.items())
+
+    facts = Facts(model, max(_variants(0.0), key=fit))
+    network = _create(model, facts.options)
+    restore(network, tensors, str(path))
+    return network.eval(), facts
+
+
+def save_model(model: nn.Module, path: str | Path) -> None:
+    """Write a network, trained or fine-tuned in a loop of one's own, as a file that `load_model` and all verbs read.
+
+    The network is one of `create_model`'s or `load_model`'s: which one, and its options, are read from its layers. Its
+    numbers are written as float32, wherever it lies and in whichever precision it is.
+
+    Raises:
+        UsageError: it is no such network, or `path` is a folder.
+        ModelError: a weight is NaN or infinite.
+        OSError: the disk is full, or the folder missing or not writable.
+    """
+    if not isinstance(model, nn.Module):
+        raise wrong_type("network", model, "a torch.nn.Module")
+    network = getattr(model, "_orig_mod", model)  # of torch.compile
+    facts = Facts(*_recognise(network))
+    tensors = {name: one.float() if one.is_floating_point() else one for name, one in network.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"not finite: the network's {name} holds NaN or infinity. train again")
+    save_tensors(as_path(path, "a file"), "weights", tensors, asdict(facts))
+
+
+def _recognise(network: nn.Module) -> tuple[str, Options]:
+    """Return the name and options under which `create_model` builds just these layers."""
+    rates = {part.p for part in network.modules() if isinstance(part, nn.Dropout)}
+    dropout = max(rates, default=0.0)
+    built = _layers(network)
+    for name in list_models():
+        for options in _variants(dropout):
+            if _layers(_create(name, options)) == built:
+                return name, options
+    raise UsageError(
+        f"unknown network: {type(network).__name__} is none of {', '.join(list_models())}, in any variant. "
+        "save one that create_model or load_model made"
+    )
+
+
+def _layers(network: nn.Module) -> list[tuple[str, type[nn.Module], str]]:
+    """List what a network consists of; dropout, which a rate of 0 leaves out, does not count."""
+    return [
+        (name, type(part), part.extra_repr())
+        for name, part in network.named_modules()
+        if not isinstance(part, nn.Dropout)
+    ]
+
+
+def _variants(dropout: float) -> list[Options]:
+    heads: tuple[Literal["pool", "linear"], ...] = ("pool", "linear")
+    return [Options(dropout, residual, head) for residual in (False, True) for head in heads]
+
+
+def _create(name: str, options: Options) -> nn.Module:
+    """Build a network on the CPU, whose weights are to be replaced: the caller's chance is kept."""
+    with torch.inference_mode(False), torch.device("cpu"), DrawingFrom(torch.Generator()):
+        return create_model(name, **asdict(options))
 
 
 def _locate(weights: str | Path) -> Path:
     """Return the file that the weights are in, wherever they come from."""
-    path, ours = Path(weights), list_weights()
+    path, ours = as_path(weights, "a run folder, a weights file or the name of bundled weights"), list_weights()
     if str(weights) in ours:
         if path.exists():
             raise UsageError(
@@ -81,5 +177,5 @@ def recorded_data(run: Path | None) -> str:
         return "auto"
     name = Run(run).data().name
     if name not in DATASETS and not Path(name).is_dir():
-        raise DataError(f"the data of {run} is gone: {name}. give --data FOLDER")
+        raise DataError(f"the data of {run} is gone: {name}. give data=FOLDER")
     return name

@@ -61,7 +61,7 @@ def check_installed() -> None:
         UsageError: it is not.
     """
     if importlib.util.find_spec("ray") is None:
-        raise UsageError(f"{missing_library('ray', 'study')}, or give --engine processes")
+        raise UsageError(f"{missing_library('ray', 'study')}, or give engine='processes'")
 
 
 class RayEngine:
@@ -112,7 +112,7 @@ class RayEngine:
             return received
         except (EOFError, OSError):
             raise UsageError(
-                f"{self._name} is gone. finished runs are kept: give the same command again, or --engine processes"
+                f"{self._name} is gone. finished runs are kept: give the same command again, or engine='processes'"
             ) from None
 
     def _last_words(self) -> str:
@@ -157,12 +157,12 @@ def _explain(said: str) -> str:
     versions = re.findall(r"Ray: (\S+)\s+Python: (\S+)", said)
     if len(versions) != 2:
         words = said.strip().partition("\n")[0]
-        return f"({words}). run under10k on a node of a cluster, or give --engine processes"
+        return f"({words}). run under10k on a node of a cluster, or give engine='processes'"
     (ray, python), (our_ray, our_python) = versions
     remedies = ([f"Python {python}"] if python != our_python else []) + ([f"ray=={ray}"] if ray != our_ray else [])
     return (
         f"(it runs Ray {ray} on Python {python}, here is Ray {our_ray} on Python {our_python}). "
-        f"install {' and '.join(remedies)} here, or give --engine processes"
+        f"install {' and '.join(remedies)} here, or give engine='processes'"
     )
 
 

@@ -15,7 +15,7 @@ from under10k.data import DataIdentity
 from under10k.errors import ModelError, UsageError
 from under10k.files import read_inside
 from under10k.models import DrawingFrom, count_parameters, create_model, require_model
-from under10k.recipes import Recipe, get_recipe, override
+from under10k.recipes import Recipe, as_recipe, override
 from under10k.typed import Between, Typed, build
 
 SEEDS = 20
@@ -50,7 +50,7 @@ class Plan(Typed):
         if self.threads != wanted.threads:
             changes.append((f"its runs have other threads, {self.threads} each", f"give --threads {self.threads}"))
         for change, remedy in changes:
-            raise UsageError(f"another study: {folder}: {change}. {remedy}, or choose another --out")
+            raise UsageError(f"another study: {folder}: {change}. {remedy}, or choose another folder")
         new = {label: recipe for label, recipe in wanted.variants.items() if recipe not in self.variants.values()}
         return replace(self, variants=self.variants | new, seeds=max(self.seeds, wanted.seeds))
 
@@ -70,11 +70,11 @@ def read_plan(folder: Path) -> Plan | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ModelError(f"cannot read: {path} ({error.strerror}). choose another --out") from None
+        raise ModelError(f"cannot read: {path} ({error.strerror}). choose another folder") from None
     except (RecursionError, ValueError) as error:
         raise ModelError(
             f"cannot read the plan: {path} ({error}). "
-            "use the under10k that wrote it, restore it from a copy, or choose another --out"
+            "use the under10k that wrote it, restore it from a copy, or choose another folder"
         ) from None
 
 
@@ -91,7 +91,7 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
     for given in recipes:
         for values in itertools.product(*overrides.values()):
             fields = dict(zip(overrides, values, strict=True))
-            recipe = override(replace(recipe_of(given), seed=0), fields)
+            recipe = override(replace(as_recipe(given), seed=0), fields)
             label = " ".join([recipe.name, *sorted(f"{name}={_write_value(value)}" for name, value in fields.items())])
             if label in variants or recipe in variants.values():
                 raise UsageError(f"twice in one study: {label}. give each recipe and value once, recipes by own names")
@@ -103,11 +103,6 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
 def _write_value(value: Any) -> str:
     """Write a value for a label: 1 and 1.0 alike, since they are the same to a field."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value).removesuffix(".0")
-
-
-def recipe_of(given: str | Recipe) -> Recipe:
-    """Return the recipe itself, or the one of that name."""
-    return get_recipe(given) if isinstance(given, str) else given
 
 
 def parameters_of(recipe: Recipe) -> int:

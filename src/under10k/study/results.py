@@ -21,6 +21,7 @@ from under10k.runs import Result, Run, load_model
 from under10k.study.engines import Job, Outcome, set_aside
 from under10k.study.plan import Plan, parameters_of
 from under10k.study.scores import Comparison, Row, compare_runs, score, summarise_runs
+from under10k.text import to_html
 from under10k.typed import Typed
 from under10k.version import __version__
 
@@ -33,6 +34,18 @@ class Study:
         self.outcomes: dict[tuple[str, int], Outcome] = {}
         """By variant and seed."""
         self._parameters = {label: parameters_of(recipe) for label, recipe in plan.variants.items()}
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return (
+            f"Study({str(self.folder)!r}, {len(self.outcomes)} of {self.planned} runs{failed}, "
+            f"{', '.join(self.plan.variants)})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the rows as a table, for notebooks."""
+        rows = [asdict(row) for row in self.rows]
+        return to_html(repr(self), rows[0], [row.values() for row in rows])
 
     @property
     def planned(self) -> int:

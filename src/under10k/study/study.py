@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from under10k.data import Dataset, load_digits
+from under10k.data import Dataset, DataSource, as_dataset
 from under10k.errors import StoppedError, Under10kError, UsageError, unknown_name
 from under10k.files import Lock, locked, refuse_links, sweep_temporaries
 from under10k.machine import pick_device
-from under10k.recipes import Recipe
+from under10k.recipes import Recipe, as_recipe
 from under10k.study.cluster import RayEngine, check_installed
 from under10k.study.engines import Engine, ProcessEngine, SerialEngine
-from under10k.study.plan import SEEDS, Plan, expand, read_plan, recipe_of
+from under10k.study.plan import SEEDS, Plan, expand, read_plan
 from under10k.study.report import StudyReport
 from under10k.study.results import Study
 from under10k.training import StopSignals
@@ -28,9 +28,9 @@ _ENGINES = ("processes", "ray", "serial")
 
 
 def run_study(
-    recipes: Sequence[str | Recipe] = (),
+    recipes: str | Recipe | Sequence[str | Recipe] = (),
     seeds: int | None = None,
-    data: str | Path | Dataset | None = None,
+    data: DataSource | None = None,
     folder: str | Path | None = None,
     *,
     overrides: Mapping[str, Sequence[Any]] | None = None,
@@ -57,8 +57,9 @@ def run_study(
         BusyError: another process is at work on the study, or may be: its lock was removed.
     """
     execution = Execution(engine, device, workers, threads, address)
+    recipes = [recipes] if isinstance(recipes, str | Recipe) else recipes
     variants = expand(recipes, overrides or {})
-    place = Path(folder) if folder else Path("studies") / "-".join(recipe_of(given).name for given in recipes)
+    place = Path(folder) if folder else Path("studies") / "-".join(as_recipe(given).name for given in recipes)
     report = report or StudyReport()
     known = read_plan(place)
     if not variants and known is None:
@@ -71,8 +72,7 @@ def run_study(
         with locked(place):
             pass
     report.begin(place)
-    named = data or (known.data.name if known else "auto")
-    dataset = named if isinstance(named, Dataset) else load_digits(named)
+    dataset = as_dataset(data if data is not None else known.data.name if known else "auto")
     wanted = Plan(
         variants,
         seeds if seeds is not None else (known.seeds if known else SEEDS),
@@ -138,9 +138,9 @@ class Execution:
             if count is not None and not 1 <= count <= 1024:
                 raise UsageError(f"{name} out of range: {count}. give at least 1 and at most 1,024")
         if self.address and self.engine != "ray":
-            raise UsageError(f"--address without Ray: {self.address}. give --engine ray")
+            raise UsageError(f"address without Ray: {self.address}. give engine='ray'")
         if self.address and self.workers:
-            raise UsageError(f"--workers with --address: {self.workers}. a cluster trains as many as it has room for")
+            raise UsageError(f"workers with address: {self.workers}. a cluster trains as many as it has room for")
         if self.engine == "ray":
             check_installed()
         else:
@@ -183,7 +183,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Under10kError(f"cannot make a study folder: {folder} ({error.strerror}). choose another --out") from None
+        raise Under10kError(f"cannot make a study folder: {folder} ({error.strerror}). choose another folder") from None
     _refuse_foreign(folder)
 
 
@@ -193,6 +193,6 @@ def _refuse_foreign(folder: Path) -> None:
         found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
         foreign = [] if read_plan(folder) else found  # in this order: another study may be beginning here
     except OSError as error:
-        raise Under10kError(f"cannot make a study folder: {folder} ({error.strerror}). choose another --out") from None
+        raise Under10kError(f"cannot make a study folder: {folder} ({error.strerror}). choose another folder") from None
     if foreign:
-        raise UsageError(f"not a study folder: {folder} holds {foreign[0].name}. choose another --out")
+        raise UsageError(f"not a study folder: {folder} holds {foreign[0].name}. choose another folder")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from under10k.data import Dataset, load_digits
+from under10k.data import Dataset, DataSource, as_dataset
 from under10k.errors import DataError, Under10kError, UsageError
-from under10k.files import locked, sweep_temporaries
+from under10k.files import as_path, locked, sweep_temporaries
 from under10k.machine import keep_freed_memory, pick_device, require_float32
 from under10k.models import require_model
-from under10k.recipes import Recipe
+from under10k.recipes import Recipe, as_recipe
 from under10k.runs import Result, Run, check_unused, create_run_folder, recorded_data, resume_command
 from under10k.training.checkpoint import require_equal
 from under10k.training.report import ConsoleReport, Report
@@ -24,8 +24,8 @@ from under10k.training.trainer import Trainer, draw_curves
 
 
 def train(
-    recipe: Recipe,
-    data: str | Path | Dataset = "auto",
+    recipe: str | Recipe,
+    data: DataSource = "auto",
     run_dir: str | Path | None = None,
     resume: bool = False,
     *,
@@ -34,7 +34,9 @@ def train(
 ) -> Result:
     """Train a recipe to its result, from the first step or from where a stopped run stands.
 
-    `data` is a known name, a folder of four IDX files, or a `Dataset`; `auto` is what the run to resume was begun on,
+    `recipe` is a `Recipe` or the name of one. `data` is a known name, a folder of four IDX files, a `Dataset`, or a
+    pair (train, test): each a pair (images, labels) of arrays or tensors, or a torch data set of (image, label), with
+    images (N, 28, 28) or (N, 1, 28, 28), uint8 or float from 0 to 1. `auto` is what the run to resume was begun on,
     else MNIST, else synthetic digits. Everything is written to `run_dir`, by default
     the first free `runs/<recipe>-s<seed>`; `resume` continues the run there. `reports` are called at each step and
     epoch; by default one prints, and an empty list keeps quiet.
@@ -56,13 +58,14 @@ def train(
     reports = [ConsoleReport()] if reports is None else reports
     with _closing(reports):
         chosen = pick_device(device)
+        folder = None if run_dir is None else as_path(run_dir, "a folder")
         with _undisturbed(chosen):
-            return _train(recipe, data, None if run_dir is None else Path(run_dir), resume, chosen, reports, started)
+            return _train(as_recipe(recipe), data, folder, resume, chosen, reports, started)
 
 
 def _train(
     recipe: Recipe,
-    data: str | Path | Dataset,
+    data: DataSource,
     asked: Path | None,
     resume: bool,
     device: torch.device,
@@ -89,9 +92,9 @@ def _train(
         return _fit(recipe, dataset, Run(folder, lock.require), False, device, reports, started)
 
 
-def _load(recipe: Recipe, data: str | Path | Dataset) -> Dataset:
+def _load(recipe: Recipe, data: DataSource) -> Dataset:
     """Read the data, and refuse too little of it."""
-    dataset = data if isinstance(data, Dataset) else load_digits(data)
+    dataset = as_dataset(data)
     _check_enough(recipe, dataset)
     return dataset
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from under10k.data import Dataset, Digits, augment, normalise, to_unit
+from under10k.data import Dataset, Digits, augment, to_input, to_unit
 from under10k.errors import DivergedError, StoppedError
 from under10k.evaluation import Metrics, evaluate
 from under10k.machine import describe_environment
@@ -64,7 +64,7 @@ class Trainer:
                     group["lr"] = rate
 
                 with DrawingFrom(self.drops) if recipe.dropout else nullcontext():
-                    logits = state.model(normalise(pixels))
+                    logits = state.model(to_input(pixels))
                 losses = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="none")
                 state.losses[batch] = losses.detach()
                 loss = losses.mean()

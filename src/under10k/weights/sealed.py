@@ -31,6 +31,10 @@ MAXIMUM_BYTES = 16 * 2**20
 _KEY = "under10k"
 
 
+_DAMAGES = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a file that is damaged, or no safetensors, may raise."""
+
+
 def save_tensors(
     path: Path, kind: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, follow: bool = True
 ) -> None:
@@ -57,14 +61,14 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     content = _read(path)
     try:
         tensors = safetensors.torch.load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        metadata = header.get("__metadata__", {})
+        metadata = _metadata(content)
         if _KEY not in metadata:
             raise ValueError("another program wrote it")
         described = json.loads(metadata[_KEY])
         version, found, facts, sealed = (described[key] for key in ("format", "kind", "facts", "sha256"))
         actual = _digest({"format": version, "kind": found, "facts": facts}, tensors)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _DAMAGES as error:
+        _refuse_pickle(path, content)
         reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
         raise ModelError(
             f"not a file of under10k's: {path} ({reason}). give a .safetensors that under10k wrote"
@@ -78,10 +82,55 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         raise ModelError(f"damaged file: {path} does not match its own checksum. restore it from a copy")
     if found != kind or not isinstance(facts, dict):
         raise ModelError(f"wrong kind of file: {path} is a {found} file. give a {kind} file")
+    _require_finite(path, tensors)
+    return tensors, facts
+
+
+def load_plain_tensors(path: Path) -> dict[str, Tensor] | None:
+    """Read a safetensors file that another program wrote, trusting nothing in it; None where it is no such file.
+
+    Floats of any precision become float32.
+
+    Raises:
+        ModelError: the file is missing, or holds numbers that are not finite.
+    """
+    content = _read(path)
+    try:
+        tensors = safetensors.torch.load(content)
+        if _KEY in _metadata(content):
+            return None
+    except _DAMAGES:
+        return None
+    _require_finite(path, tensors)
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+def _refuse_pickle(path: Path, content: bytes) -> None:
+    """Refuse what `torch.save` writes: reading it may run code.
+
+    Raises:
+        ModelError: it is such a file.
+    """
+    if content[:2] in (b"PK", *_PICKLES):
+        raise ModelError(
+            f"a pickle: {path}. it may run code when read; write its weights as safetensors with "
+            'safetensors.torch.save_file(model.state_dict(), "model.safetensors")'
+        )
+
+
+_PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
+"""What a pickle begins with; `torch.save` writes a zip around one."""
+
+
+def _metadata(content: bytes) -> dict[str, Any]:
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return dict(header.get("__metadata__") or {})
+
+
+def _require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if not _is_finite(tensor):
             raise ModelError(f"not finite: {path}, tensor {name} holds NaN or infinity. train again")
-    return tensors, facts
 
 
 def restore(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
