@@ -28,7 +28,7 @@ from under10k.files import sha256, write_atomically
 from under10k.pictures.prediction import predict
 from under10k.recipes import Recipe, get_recipe
 from under10k.runs.folder import Run
-from under10k.runs.records import Result
+from under10k.runs.result import Result
 from under10k.runs.weights import load_weights
 from under10k.weights.bundled import FOLDER
 from under10k.weights.sealed import save_weights
