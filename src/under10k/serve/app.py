@@ -6,7 +6,6 @@ import asyncio
 import io
 import logging
 import math
-import os
 import time
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from under10k.errors import Under10kError
+from under10k.machine import count_cores
 from under10k.serve.answers import (
     Health,
     NamedProblem,
@@ -61,7 +61,7 @@ class Limits:
     """Largest body: a picture file, or all files of a form."""
     pictures: int = 20
     """Most pictures in a form."""
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    threads: int = field(default_factory=count_cores)
     """Pictures read at a time."""
     waiting: int = 64
     """Pictures that may wait for a thread; more are sent away for the moment."""
