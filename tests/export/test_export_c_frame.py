@@ -26,7 +26,7 @@ from under10k.pictures.pixels import resize
 from under10k.runs import load_model
 from under10k.weights import Facts
 
-PICTURES = 200
+PICTURES = 400
 """Pictures that C and Python both frame."""
 
 Levels = NDArray[np.uint8]

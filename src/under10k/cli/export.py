@@ -53,7 +53,7 @@ def export(
     if name and to != "c":
         raise UsageError(f"a name in C for {to}: {name}. leave out --name")
     if frame and to != "c":
-        raise UsageError(f"a frame in C for {to}: --frame. leave it out, or export --to c")
+        raise UsageError(f"framing in C for {to}: --frame. leave it out")
     refuse_same(target, Run(weights).model_file if weights.is_dir() else weights)
     match to:  # what can be refused is refused before the data is read and the network tried
         case "onnx":
