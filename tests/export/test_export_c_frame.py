@@ -15,8 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from c_folders import SANITIZED, network, write
-from test_export_c import STRICT, needs_compiler
+from c_folders import SANITIZED, STRICT, needs_compiler, network, write
 from under10k.data import draw_digits
 from under10k.evaluation import predict_logits
 from under10k.export.c.folder import CFolder, build_c
@@ -156,10 +155,8 @@ int main(void)
                 for (long i = 0; i < (long)height * width; i++) {
                     state = state * 1664525u + 1013904223u;
                     const int noise = (int)(state >> 24), last = i == (long)height * width - 1;
-                    grey[i] = (uint8_t)(kind == 0 ? noise : kind == 1 ? 255 * (noise > 127) : kind == 2 ? 255 * last
-                                        : kind == 3 ? 255 * (i % 2) : kind == 4 ? 255 * (noise > 250) : i < 9 ? 255 : 0);
-                    if (kind == 5 && last)
-                        grey[i] = 255;
+                    const int is_white[] = {0, noise > 127, last, i % 2, noise > 250, i < 9 || last};
+                    grey[i] = (uint8_t)(kind == 0 ? noise : 255 * is_white[kind]);
                 }
                 under10k_early_frame(grey, width, height, width, pixels);
                 free(grey);
