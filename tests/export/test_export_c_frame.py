@@ -58,7 +58,7 @@ def photograph(digit: Levels, generator: np.random.Generator) -> Levels:
     height, width = side + generator.integers(0, 100, 2)
     top, left = generator.integers(0, height - side + 1), generator.integers(0, width - side + 1)
     ink = np.zeros((height, width), np.float32)
-    ink[top : top + side, left : left + side] = resize(digit.astype(np.float32) / 255, side, side)
+    ink[top : top + side, left : left + side] = resize((digit / 255).astype(np.float32), side, side)
     grey = generator.uniform(120, 255) * (1 - generator.uniform(0.4, 0.95) * ink)
     grey = 255 - grey if generator.random() < 0.3 else grey
     noisy = grey + generator.normal(0, generator.uniform(0, 6), grey.shape)
@@ -183,8 +183,8 @@ def test_no_picture_to_frame_makes_the_sanitizers_complain(tmp_path: Path) -> No
 @pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
 def test_the_framing_compiles_as_cpp(tmp_path: Path) -> None:
     source = write(framing(), tmp_path) / "under10k_early_frame.c"
-    flags = ["-x", "c++", "-std=c++11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-c", "-o", tmp_path / "frame.o"]
-    subprocess.run(["g++", *flags, source], check=True)
+    flags = ["-x", "c++", "-std=c++11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-c", "-o", str(tmp_path / "frame.o")]
+    subprocess.run(["g++", *flags, str(source)], check=True)
 
 
 def test_framing_adds_two_files_and_changes_no_other() -> None:
