@@ -183,7 +183,18 @@ def test_no_picture_to_frame_makes_the_sanitizers_complain(tmp_path: Path) -> No
 @pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
 def test_the_framing_compiles_as_cpp(tmp_path: Path) -> None:
     source = write(framing(), tmp_path) / "under10k_early_frame.c"
-    flags = ["-x", "c++", "-std=c++11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-c", "-o", str(tmp_path / "frame.o")]
+    flags = [
+        "-x",
+        "c++",
+        "-std=c++11",
+        "-Wall",
+        "-Wextra",
+        "-pedantic",
+        "-Werror",
+        "-c",
+        "-o",
+        str(tmp_path / "frame.o"),
+    ]
     subprocess.run(["g++", *flags, str(source)], check=True)
 
 
