@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+READ = "0123456789?"
+
 
 def test_the_served_page_works_and_goes_on_when_the_server_is_gone(chromium: Browser) -> None:
     complaints: list[str] = []
@@ -33,11 +35,11 @@ def test_the_served_page_works_and_goes_on_when_the_server_is_gone(chromium: Bro
         assert response
         assert response.ok
         draw(page, SEVEN_STROKES)
-        assert answer(page).isdigit()
+        assert answer(page) in list(READ)
     page.click("#clear")
-    assert not answer(page).isdigit()
+    assert answer(page) not in list(READ)
     draw(page, SEVEN_STROKES)
-    assert answer(page).isdigit()
+    assert answer(page) in list(READ)
     page.close()
     assert complaints == []
 
