@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from under10k.cli import names
 from under10k.cli.output import refuse_same, show, show_json
-from under10k.cli.parsing import DataName, Flag, Weights, shown
+from under10k.cli.parsing import DataName, Flag, NetworkName, Weights, shown
 from under10k.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def export(
     out: Annotated[Path | None, shown("OUT", "-o", complete=names.files)] = None,
     int8: Flag = False,
     name: Annotated[str | None, shown("NAME")] = None,
+    model: NetworkName = None,
     data: DataName = None,
     json: Flag = False,
 ) -> None:
@@ -37,13 +38,14 @@ def export(
             weights file and named after it; --int8 adds -int8 to the name.
         int8: Write 8-bit integers instead of float; not for html.
         name: For c: the network's name in C; by default under10k_ and the name of the run or weights.
+        model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
         data: A known name or a folder to check with; by default the data that the run was trained on.
         json: Print the result as JSON.
     """
     from under10k.data import load_digits
     from under10k.runs import Run, load_weights, recorded_data
 
-    model, facts = load_weights(weights)
+    network, facts = load_weights(weights, model=model)
     kind: Literal["float", "int8"] = "int8" if int8 else "float"
     suffix = "-int8" if int8 else ""
     base = weights / "model" if weights.is_dir() else weights.with_suffix("")
@@ -69,7 +71,7 @@ def export(
 
             require_html(target, kind)
     digits = load_digits(data or recorded_data(weights))
-    found = write(model, facts, target, kind, digits)
+    found = write(network, facts, target, kind, digits)
     show_json(found.to_dict()) if json else _show_export(found, digits.note)
 
 

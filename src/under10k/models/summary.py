@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from under10k.data import SIDE
 from under10k.errors import wrong_type
 from under10k.models.blocks import GlobalAveragePool
-from under10k.models.registry import count_parameters, create_model, evaluating, list_models
+from under10k.models.inspection import evaluating
+from under10k.models.registry import count_parameters, create_model, list_models
 from under10k.terminal import format_cell
 
 
