@@ -24,6 +24,7 @@ def ending(*layers: nn.Module) -> nn.Sequential:
         nn.MaxPool2d(3, 2),
         nn.MaxPool2d(2, padding=1),
         nn.MaxPool2d(3, ceil_mode=True),
+        nn.MaxPool2d(2, dilation=2),
         nn.AvgPool2d(2, 1),
         nn.BatchNorm2d(1, affine=False),
         nn.Tanh(),
