@@ -77,5 +77,5 @@ class DrawingFrom(TorchFunctionMode):
 
     def _dropout_of_maps(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         """`F.dropout2d` and its like: each map (H, W) of a batch (B, C, H, W) is dropped as a whole."""
-        noise = self._dropout(torch.ones_like(input[(..., *[slice(1)] * (input.dim() - 2))]), p, training)
+        noise = self._dropout(input.new_ones((*input.shape[:2], *[1] * (input.dim() - 2))), p, training)
         return input.mul_(noise) if inplace else input * noise
