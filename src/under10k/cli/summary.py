@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from under10k.cli import names
 from under10k.cli.output import show
-from under10k.cli.parsing import Flag, shown
-from under10k.errors import UsageError
+from under10k.cli.parsing import Count, Flag, shown
+from under10k.errors import Under10kError, UsageError
 
 
 def summary(
@@ -18,6 +18,7 @@ def summary(
     *,
     residual: Flag = False,
     head: Literal["pool", "linear"] = "pool",
+    budget: Count = None,
     markdown: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -29,6 +30,7 @@ def summary(
         model: A model's name, your own (my_net.py:Net), a run folder, a weights file, or the name of bundled weights.
         residual: Show the variant with residual connections.
         head: Show the variant with this head.
+        budget: Most parameters; with more, the exit code is 1, and the costliest layers are named.
         markdown: Write the table as Markdown.
         json: Print as JSON.
     """
@@ -52,6 +54,14 @@ def summary(
         print(found.to_markdown())
     else:
         show(build_table(f"{model}: {found.parameters:,} parameters, {found.macs:,} MACs", COLUMNS, found.rows()))
+    if budget is not None and found.parameters > budget:
+        most = ", ".join(
+            f"{layer.name} {' to '.join(map(str, (layer.input[0], layer.output[0])))} ({layer.weights:,})"
+            if layer.input and layer.output
+            else f"{layer.name} ({layer.weights:,})"
+            for layer in found.costliest()
+        )
+        raise Under10kError(f"over the budget: {found.parameters:,} of {budget:,} parameters. make smaller: {most}")
 
 
 def _exists(path: Path) -> bool:
