@@ -73,7 +73,9 @@ class Evaluation:
     """How trained weights score on the test images of a data set."""
 
     data: Dataset
+    """What was tested on."""
     metrics: Metrics
+    """Scores on its test images."""
     corruptions: Sequence[CorruptionScore]
     """Scores on corrupted images; empty unless asked for."""
     protocol: str | None
