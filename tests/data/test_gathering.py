@@ -18,8 +18,8 @@ from PIL import Image
 
 import under10k
 from conftest import write_digits
-from under10k.__main__ import main
-from under10k.data import class_folders, gathered, tables
+from under10k.cli import main
+from under10k.data import class_folders, tables, zips
 from under10k.data.datasets import Dataset, load_digits
 from under10k.data.digits import Digits, write_idx
 from under10k.errors import DataError, UsageError
@@ -170,14 +170,14 @@ def test_a_folder_of_mnists_pictures_is_mnist_byte_for_byte(mnist_folder: Path, 
 
 
 def test_pictures_of_any_format_and_size_are_framed_as_predict_frames_them(few: Dataset, tmp_path: Path) -> None:
-    for index, kind in enumerate(["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "HEIF", "AVIF"]):
+    for index, kind in enumerate(["PNG", "JPEG", "BMP", "GIF", "WEBP"]):
         drawn = 255 - few.train.images[index].numpy()
         picture = Image.new("RGB", (300, 200 + 20 * index), "white")
         picture.paste(Image.fromarray(drawn).convert("RGB").resize((140, 140)), (60, 30))
         (tmp_path / "5").mkdir(exist_ok=True)
         picture.save(tmp_path / "5" / f"{index}.{kind.lower()}", kind)
     found = load_digits(tmp_path)
-    assert len(found.train) + len(found.test) == 8
+    assert len(found.train) + len(found.test) == 5
     expected = {predict(path).frame.tobytes() for path in (tmp_path / "5").iterdir()}
     assert {frame.numpy().tobytes() for half in (found.train, found.test) for frame in half.images} == expected
 
@@ -189,8 +189,8 @@ def test_without_a_test_part_a_fifth_of_each_digit_is_cut_off_and_it_is_said(few
     assert len(found.train) == 30
     assert found.sha256() == again.sha256()
     assert found.note == "No test part: 10 of the 40 images, a fifth of each digit, were drawn as one (seed 0)."
-    everything = torch.cat([found.train.images, found.test.images]).flatten(1).unique(dim=0)
-    assert len(everything) == len(few.train.images.flatten(1).unique(dim=0)), "no image is in both parts"
+    everything = sorted(image.numpy().tobytes() for half in (found.train, found.test) for image in half.images)
+    assert everything == sorted(image.numpy().tobytes() for image in few.train.images)
 
 
 def test_the_note_on_the_test_part_is_in_the_record_of_a_run(
@@ -198,8 +198,7 @@ def test_the_note_on_the_test_part_is_in_the_record_of_a_run(
 ) -> None:
     folder = write_pictures(tmp_path / "mine", few.train)
     run = tmp_path / "run"
-    words = ["train", "fast", "--data", str(folder), "--epochs", "1", "--batch-size", "16", "--out", str(run)]
-    assert main(words) == 0
+    main(["train", "fast", "--data", str(folder), "--epochs", "1", "--batch-size", "16", "--out", str(run)])
     assert "No test part: 10 of the 40 images" in " ".join(capsys.readouterr().out.split())
     assert "No test part" in (run / "environment.json").read_text() + (run / "result.json").read_text()
 
@@ -260,13 +259,19 @@ def test_the_command_line_names_what_it_skips_draws_the_rest_and_refuses_all_wit
     few: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = str(spoil(write_pictures(tmp_path / "mine", few.train)))
-    assert main(["datasets", data, "--json", "--sheet", str(tmp_path / "sheet.png")]) == 0
+    main(["datasets", data, "--json", "--sheet", str(tmp_path / "sheet.png")])
     assert len(json.loads(capsys.readouterr().out)["skipped"]) == 5
     assert Image.open(tmp_path / "sheet.png").width > 500
-    for words in (["datasets", data, "--strict"], ["train", "fast", "--data", data, "--strict"]):
-        assert main(words) == 3
-        assert "error: unreadable files: " in capsys.readouterr().err
-    assert main(["train", "fast", "--strict"]) == 2
+    main(["datasets", data])
+    assert "4/blank.png (no digit found" in capsys.readouterr().out
+    for words in ["datasets", data, "--strict"], ["train", "fast", "--data", data, "--strict"]:
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 3
+        assert capsys.readouterr().err.startswith("error: unreadable files: ")
+    with pytest.raises(SystemExit):
+        main(["train", "fast", "--strict"])
+    assert capsys.readouterr().err.startswith("error: --strict without --data: ")
 
 
 def test_a_link_in_a_class_folder_is_not_followed(few: Dataset, tmp_path: Path) -> None:
@@ -320,7 +325,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(
     monkeypatch.setattr(class_folders, "MAXIMUM_PICTURES", 3)
     with pytest.raises(DataError, match=r"^too many files: .* has 4"):
         load_digits(write_zip(tmp_path / "count.zip", *good))
-    monkeypatch.setattr(class_folders, "_MAXIMUM_DIRECTORY", 100)
+    monkeypatch.setattr(zips, "MAXIMUM_DIRECTORY", 100)
     with pytest.raises(DataError, match=r"^too many files"):
         load_digits(tmp_path / "count.zip")
 
@@ -328,8 +333,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(
 def test_a_table_npz_or_parquet_of_too_many_is_refused(
     few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (tables, gathered):
-        monkeypatch.setattr(module, "MAXIMUM_IMAGES", 10)
+    monkeypatch.setattr(tables, "MAXIMUM_IMAGES", 10)
     monkeypatch.setattr("under10k.data.datasets.MAXIMUM_IMAGES", 10)
     for number, write in enumerate([as_npz, as_parquet]):
         (tmp_path / str(number)).mkdir()
@@ -376,7 +380,7 @@ def damaged(name: str, place: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("cut.npz", "damaged file: "),
+        ("cut.npz", "damaged zip: "),
         ("cut.zip", "damaged zip: "),
         ("cut.parquet", "unreadable file: "),
         ("cut.csv.gz", "unreadable file: "),

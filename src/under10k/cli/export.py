@@ -37,7 +37,7 @@ def export(
             weights file and named after it; --int8 adds -int8 to the name.
         int8: Write 8-bit integers instead of float; not for html.
         name: For c: the network's name in C; by default under10k_ and the name of the run or weights.
-        data: A known name, or a folder or file of your own to check with; by default the data that the run was trained on.
+        data: A known name, folder or file to check with; by default the data that the run was trained on.
         json: Print the result as JSON.
     """
     from under10k.data import load_digits

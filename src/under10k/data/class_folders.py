@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from under10k.data.digits import CLASSES, Digits
 from under10k.data.framer import get_framer
 from under10k.data.gathered import Gathered
+from under10k.data.zips import open_zip
 from under10k.errors import DataError, Under10kError
 from under10k.files import open_ordinary
 
@@ -42,10 +41,6 @@ MAXIMUM_ZIP_BYTES = 1 << 30
 
 MAXIMUM_RATIO = 200
 """Most bytes that a byte of a zip's member may unpack to; a picture is already compressed."""
-
-
-_MAXIMUM_DIRECTORY = 1 << 24
-"""Most bytes of a zip's directory, all of which Python's reader keeps as objects."""
 
 
 _DEPTH = 4
@@ -105,21 +100,11 @@ def read_zip(path: Path) -> Gathered:
         DataError: it is damaged, too large or no zip, holds a link or a path that leads out of it, or has no picture
             that can be read.
     """
-    with _opened(path) as bundle:
-        return _read([_member(path, bundle, info) for info in _safe_members(path, bundle)], str(path))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    with open_ordinary(path, MAXIMUM_ZIP_BYTES, DataError) as raw:
-        if _directory_bytes(raw) > _MAXIMUM_DIRECTORY:
-            raise DataError(f"too many files: {path}. at most {MAXIMUM_PICTURES:,} pictures are read from a zip")
-        try:
-            bundle = zipfile.ZipFile(raw)
-        except (zipfile.BadZipFile, ValueError, OverflowError, struct.error, NotImplementedError) as error:
-            raise DataError(f"damaged zip: {path} ({error}). make it anew") from None
-        with bundle:
-            yield bundle
+    try:
+        with open_zip(path, MAXIMUM_ZIP_BYTES) as bundle:
+            return _read([_member(bundle, info) for info in _safe_members(path, bundle)], str(path))
+    except OSError as error:
+        raise DataError(f"unreadable file: {path} ({error.strerror or error}). make it readable") from None
 
 
 # --- looking -----------------------------------------------------------------------------------------------------
@@ -160,22 +145,12 @@ def _reader(path: Path) -> Callable[[], bytes]:
         try:
             with open_ordinary(path, MAXIMUM_PICTURE_BYTES, DataError) as file:
                 return file.read()
+        except DataError as error:
+            raise DataError(str(error).partition(":")[0]) from None  # the path stands before it
         except OSError as error:
             raise DataError(error.strerror or str(error)) from None
 
     return read
-
-
-def _directory_bytes(raw: BinaryIO) -> int:
-    """Return the size of a zip's directory by the record at its end; a zip64's, which no picture needs, is endless."""
-    size = raw.seek(0, os.SEEK_END)
-    raw.seek(max(0, size - 2**16 - 42))
-    tail = raw.read()
-    raw.seek(0)
-    end = tail.rfind(b"PK\x05\x06")
-    if b"PK\x06\x07" in tail[max(0, end - 20) : end]:
-        return 1 << 62
-    return int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
 
 
 def _safe_members(path: Path, bundle: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -197,7 +172,7 @@ def _safe_members(path: Path, bundle: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return sorted(seen, key=lambda info: info.filename)
 
 
-def _member(path: Path, bundle: zipfile.ZipFile, info: zipfile.ZipInfo) -> _File:
+def _member(bundle: zipfile.ZipFile, info: zipfile.ZipInfo) -> _File:
     def read() -> bytes:
         if info.flag_bits & 1:
             raise DataError("encrypted")
@@ -262,9 +237,9 @@ def _sort(place: PurePosixPath) -> tuple[str, int] | None:
 def _frame(framer: Framer, file: _File) -> NDArray[np.uint8] | str:
     """Return a picture's frame, or why it has none."""
     try:
-        return framer(file.read(), file.place.name)
+        return framer(file.read(), "it")
     except Under10kError as error:
-        return str(error).partition(". ")[0]
+        return str(error).partition(". ")[0].removesuffix(": it")
 
 
 def _stack(frames: list[tuple[NDArray[np.uint8], int]]) -> Digits:

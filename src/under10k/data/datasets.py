@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -39,7 +39,7 @@ class Dataset:
     test: Digits
     note: str = ""
     """A sentence for people, where the data may not be what they expect."""
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = field(default=(), repr=False)
     """Each file of a user's that could not be read, with the reason."""
 
     def sha256(self) -> str:

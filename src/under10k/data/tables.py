@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from under10k.data.digits import MAXIMUM_BYTES, SIDE, Digits, Unzipped
 from under10k.data.framer import get_framer
 from under10k.data.gathered import MAXIMUM_IMAGES, Gathered
+from under10k.data.zips import open_zip
 from under10k.errors import DataError, Under10kError, missing_library
 from under10k.files import open_ordinary
 
@@ -38,7 +39,7 @@ def read_npz(path: Path) -> Gathered:
         DataError: it is damaged or too large, an array is missing, or one is of another kind.
     """
     try:
-        with open_ordinary(path, MAXIMUM_BYTES, DataError) as raw, zipfile.ZipFile(raw) as bundle:
+        with open_zip(path, MAXIMUM_BYTES) as bundle:
             names = set(bundle.namelist())
             if not {"x_train.npy", "y_train.npy"} <= names:
                 found = ", ".join(sorted(name.removesuffix(".npy") for name in names)[:8]) or "nothing"
@@ -185,10 +186,10 @@ def _read_all(paths: Sequence[Path], skipped: list[str]) -> Digits:
                 skipped.append(f"{name} (no picture with a label from 0 to 9)")
                 continue
             try:
-                frames.append(framer(content, name))
+                frames.append(framer(content, "it"))
                 labels.append(label)
             except Under10kError as error:
-                skipped.append(f"{name} ({str(error).partition('. ')[0]})")
+                skipped.append(f"{name} ({str(error).partition('. ')[0].removesuffix(': it')})")
     if not frames:
         raise DataError(f"no images: {paths[0].parent} has none that can be read. give other files")
     return Digits(torch.from_numpy(np.stack(frames)), torch.tensor(labels, dtype=torch.int64))
@@ -211,7 +212,8 @@ def _rows_of(path: Path) -> Iterator[tuple[Any, Any]]:
             groups = [table.metadata.row_group(index) for index in range(min(table.num_row_groups, MAXIMUM_IMAGES))]
             if table.metadata.num_rows > MAXIMUM_IMAGES or any(g.total_byte_size > MAXIMUM_BYTES for g in groups):
                 raise DataError(f"file too large: {path} has {table.metadata.num_rows:,} rows. give part of it")
-            for batch in table.iter_batches(_ROWS, columns=[image, label]):
+            # row by row: a dictionary makes one huge picture into a column of any length
+            for batch in table.iter_batches(1, columns=[image, label]):
                 yield from zip(batch.column(image).to_pylist(), batch.column(label).to_pylist(), strict=True)
     except (ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
