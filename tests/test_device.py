@@ -1,12 +1,15 @@
-"""The device that a name means, on machines with and without one."""
+"""The device that a name means, on machines with and without one; and the cores there are."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import pytest
 import torch
 
 from under10k.errors import UsageError
-from under10k.machine import pick_device
+from under10k.machine import count_cores, limit_threads, pick_device
 
 
 @pytest.fixture
@@ -63,3 +66,87 @@ def test_what_is_no_device_is_refused_and_the_devices_listed(name: str) -> None:
     message = refusal(name)
     assert repr(name) in message
     assert "auto, cpu, cuda, cuda:1 or mps" in message
+
+
+def machine_with(root: Path, files: dict[str, str]) -> Path:
+    """Write files as the kernel shows them, by their path from the root, and return the root."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"{text}\n")
+    return root
+
+
+@pytest.fixture
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(8)), raising=False)
+
+
+V1 = "12:memory:/box\n4:cpu,cpuacct:/box"
+
+
+@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 8),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "max 100000"}, 8),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "200000 100000"}, 2),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "150000 100000"}, 2),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "10000 100000"}, 1),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "9900000 100000"}, 8),
+        ({"proc/self/cgroup": "0::/a/b", "sys/fs/cgroup/a/b/cpu.max": "300000 100000"}, 3),
+        (
+            {
+                "proc/self/cgroup": "0::/a/b",
+                "sys/fs/cgroup/a/cpu.max": "200000 100000",
+                "sys/fs/cgroup/a/b/cpu.max": "max 100000",
+            },
+            2,
+        ),
+        ({"proc/self/cgroup": "0::/../../a", "sys/fs/cgroup/cpu.max": "200000 100000"}, 2),
+        (
+            {
+                "proc/self/cgroup": V1,
+                "sys/fs/cgroup/cpu/box/cpu.cfs_quota_us": "400000",
+                "sys/fs/cgroup/cpu/box/cpu.cfs_period_us": "100000",
+            },
+            4,
+        ),
+        (  # the path is the host's, the files are the container's
+            {
+                "proc/self/cgroup": V1,
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "50000",
+            },
+            1,
+        ),
+        (
+            {
+                "proc/self/cgroup": V1,
+                "sys/fs/cgroup/cpu/box/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/box/cpu.cfs_period_us": "100000",
+            },
+            8,
+        ),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "strange"}, 8),
+    ],
+)
+def test_cores_follow_the_affinity_and_the_quota_of_the_container(
+    files: dict[str, str], expected: int, tmp_path: Path
+) -> None:
+    assert count_cores(machine_with(tmp_path, files)) == expected
+
+
+@pytest.mark.parametrize(("set_by_user", "expected"), [(None, [2]), ("4", [])])
+def test_torch_takes_no_more_threads_than_cores_unless_the_user_says_so(
+    set_by_user: str | None, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr("under10k.machine.count_cores", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", taken.append)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if set_by_user:
+        monkeypatch.setenv("OMP_NUM_THREADS", set_by_user)
+    limit_threads()
+    assert taken == expected

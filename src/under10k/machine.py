@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,51 @@ def keep_freed_memory() -> None:
     libc.mallopt(_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
     libc.mallopt(_TRIM_THRESHOLD, 1 << 30)
     libc.mallopt(_TOP_PAD, 64 << 20)
+
+
+def count_cores(root: Path = Path("/")) -> int:
+    """Return how many cores this process may use: its affinity, or its container's CPU quota, rounded up, if smaller.
+
+    `root` is where `proc` and `sys` are found.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([affinity, *(math.ceil(quota) for quota in _quotas(root))])
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the CPU quotas, in cores, of this process's control groups and of the groups around them."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")  # version 2 names no controllers
+        names = [name for name in group.split("/") if name not in ("", "..")]
+        for depth in range(len(names) + 1):
+            yield from _quota(top.joinpath(*names[:depth]))
+
+
+def _quota(group: Path) -> Iterator[float]:
+    """Yield the quota of a control group of version 2 or 1, if it has one."""
+    for files in ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"):
+        try:
+            quota, period = (int(n) for file in files for n in (group / file).read_text(encoding="ascii").split())
+        except (OSError, ValueError):  # no such file, or `max` for no quota
+            continue
+        if quota > 0 and period > 0:  # version 1 says -1 for no quota
+            yield quota / period
+
+
+def limit_threads() -> None:
+    """Let torch use no more threads than `count_cores`, since it knows no quota; the user's OMP_NUM_THREADS wins."""
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > count_cores():
+        torch.set_num_threads(count_cores())
+
+
+limit_threads()  # once, as the module is imported: a later call of torch.set_num_threads is the user's own
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:

@@ -6,7 +6,6 @@ import asyncio
 import io
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from under10k.errors import Under10kError
+from under10k.machine import count_cores
 from under10k.serve.decoder import Decoders
 from under10k.serve.guard import Guard
 from under10k.serve.readers import FullError, Readers
@@ -51,7 +51,7 @@ class Limits:
 
     body_bytes: int = 10 * 2**20
     """Largest picture file."""
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    threads: int = field(default_factory=count_cores)
     """Pictures read at a time."""
     waiting: int = 64
     """Pictures that may wait for a thread; more are sent away for the moment."""

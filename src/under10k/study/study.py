@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -15,7 +14,7 @@ import torch
 from under10k.data import Dataset, DataSource, as_dataset
 from under10k.errors import StoppedError, Under10kError, UsageError, unknown_name
 from under10k.files import Lock, locked, refuse_links, sweep_temporaries
-from under10k.machine import pick_device
+from under10k.machine import count_cores, pick_device
 from under10k.recipes import Recipe, as_recipe
 from under10k.study.cluster import RayEngine, check_installed
 from under10k.study.engines import Engine, ProcessEngine, SerialEngine
@@ -162,7 +161,7 @@ class Execution:
         if self.engine == "serial":
             return SerialEngine(threads)
         gpu = self.device.startswith("cuda") if self.engine == "ray" else pick_device(self.device).type != "cpu"
-        workers = self.workers or (1 if gpu else max(1, _cores() // threads))
+        workers = self.workers or (1 if gpu else max(1, count_cores() // threads))
         if self.engine == "processes":
             return ProcessEngine(workers, threads)
         return RayEngine(workers, threads, self.address, gpu)
@@ -171,11 +170,6 @@ class Execution:
         """Return the command that resumes a study, ready to paste into a shell."""
         options = [f"--{name} {value}" for name, value in asdict(self).items() if value != getattr(Execution, name)]
         return " ".join(["under10k study --out", shlex.quote(str(folder)), *options])
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _make_folder(folder: Path) -> None:
