@@ -261,7 +261,8 @@ def test_the_command_line_names_what_it_skips_draws_the_rest_and_refuses_all_wit
     data = str(spoil(write_pictures(tmp_path / "mine", few.train)))
     main(["datasets", data, "--json", "--sheet", str(tmp_path / "sheet.png")])
     assert len(json.loads(capsys.readouterr().out)["skipped"]) == 5
-    assert Image.open(tmp_path / "sheet.png").width > 500
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 500
     main(["datasets", data])
     assert "4/blank.png (no digit found" in capsys.readouterr().out
     for words in ["datasets", data, "--strict"], ["train", "fast", "--data", data, "--strict"]:

@@ -62,7 +62,7 @@ def datasets(
         "test": len(loaded.test),
         "sha256": loaded.sha256(),
         "note": loaded.note,
-        "skipped": list(loaded.skipped) if json else "\n".join(loaded.skipped),
+        "skipped": list(loaded.skipped) if json else "; ".join(loaded.skipped),
         "sheet": str(sheet) if sheet else None,
     }
     show_facts(facts, json)
