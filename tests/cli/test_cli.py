@@ -905,3 +905,10 @@ def test_export_refuses_a_folder_of_other_things(
     arguments = ["export", str(finished_run), "--to", "c", "--data", str(data_folder), "--out"]
     assert "folder not empty" in fails(capsys, 2, *arguments, str(finished_run))
     assert "no such weights" in fails(capsys, 4, "export", str(tmp_path / "none"), "--to", "onnx")
+
+
+def test_export_adds_framing_to_c_alone(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["export", "early", "--frame", "--data", str(data_folder), "--out", str(tmp_path / "out"), "--to"]
+    assert "framing in C for html" in fails(capsys, 2, *arguments, "html")
+    main([*arguments, "c"])
+    assert (tmp_path / "out" / "under10k_early_frame.c").is_file()

@@ -23,6 +23,7 @@ def export(
     out: Annotated[Path | None, shown("OUT", "-o", complete=names.files)] = None,
     int8: Flag = False,
     name: Annotated[str | None, shown("NAME")] = None,
+    frame: Flag = False,
     data: DataName = None,
     json: Flag = False,
 ) -> None:
@@ -37,6 +38,7 @@ def export(
             weights file and named after it; --int8 adds -int8 to the name.
         int8: Write 8-bit integers instead of float; not for html.
         name: For c: the network's name in C; by default under10k_ and the name of the run or weights.
+        frame: For c: add a function that finds and frames the digit in a camera's grey picture.
         data: A known name, folder or file to check with; by default the data that the run was trained on.
         json: Print the result as JSON.
     """
@@ -50,6 +52,8 @@ def export(
     target = out or Path(f"{base}{suffix}{'-c' if to == 'c' else f'.{to}'}")
     if name and to != "c":
         raise UsageError(f"a name in C for {to}: {name}. leave out --name")
+    if frame and to != "c":
+        raise UsageError(f"framing in C for {to}: --frame. leave it out")
     refuse_same(target, Run(weights).model_file if weights.is_dir() else weights)
     match to:  # what can be refused is refused before the data is read and the network tried
         case "onnx":
@@ -62,7 +66,7 @@ def export(
 
             name = name or name_in_c(weights.resolve().name if weights.is_dir() else weights.stem)
             require_c(target, name)
-            write = functools.partial(export_c, name=name)
+            write = functools.partial(export_c, name=name, frame=frame)
         case "html":
             from under10k.export import export_html as write
             from under10k.export import require_html
