@@ -170,14 +170,14 @@ def test_a_folder_of_mnists_pictures_is_mnist_byte_for_byte(mnist_folder: Path, 
 
 
 def test_pictures_of_any_format_and_size_are_framed_as_predict_frames_them(few: Dataset, tmp_path: Path) -> None:
-    for index, kind in enumerate(["PNG", "JPEG", "BMP", "GIF", "WEBP"]):
+    for index, kind in enumerate(["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF"]):
         drawn = 255 - few.train.images[index].numpy()
         picture = Image.new("RGB", (300, 200 + 20 * index), "white")
         picture.paste(Image.fromarray(drawn).convert("RGB").resize((140, 140)), (60, 30))
         (tmp_path / "5").mkdir(exist_ok=True)
         picture.save(tmp_path / "5" / f"{index}.{kind.lower()}", kind)
     found = load_digits(tmp_path)
-    assert len(found.train) + len(found.test) == 5
+    assert len(found.train) + len(found.test) == 7
     expected = {predict(path).frame.tobytes() for path in (tmp_path / "5").iterdir()}
     assert {frame.numpy().tobytes() for half in (found.train, found.test) for frame in half.images} == expected
 
