@@ -30,7 +30,7 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def encode_heif(*images: Image.Image, exif: bytes | None = None) -> bytes:
-    file = pillow_heif.HeifFile()
+    file = pillow_heif.HeifFile()  # type: ignore[no-untyped-call]
     for image in images:
         file.add_from_pillow(image)
     buffer = io.BytesIO()
