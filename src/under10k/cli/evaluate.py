@@ -32,7 +32,7 @@ def evaluate(
     Args:
         weights: A run folder, a weights file, or the name of bundled weights.
         model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
-        data: A known name or a folder; by default the data that the run was trained on.
+        data: A known name, or a folder or file of your own; by default the data that the run was trained on.
         device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
         out: Folder for metrics.json and the pictures; by default RUN/evaluation, or WEIGHTS-evaluation.
         corruptions: Also score it on shifted, rotated, blurred, noisy and otherwise corrupted images.

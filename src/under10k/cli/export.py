@@ -41,7 +41,7 @@ def export(
         name: For c: the network's name in C; by default under10k_ and the name of the run or weights.
         frame: For c: add a function that finds and frames the digit in a camera's grey picture.
         model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
-        data: A known name or a folder to check with; by default the data that the run was trained on.
+        data: A known name, folder or file to check with; by default the data that the run was trained on.
         json: Print the result as JSON.
     """
     from under10k.data import load_digits

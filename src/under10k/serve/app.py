@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from under10k.export import Page
 
 
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "application/octet-stream")
+IMAGE_TYPES = (
+    *(f"image/{kind}" for kind in ("png", "jpeg", "webp", "gif", "bmp", "heic", "heif", "avif", "tiff")),
+    "application/octet-stream",
+)
 """Content types that a picture may be sent as; none of them can be sent by another site without being asked first."""
 
 
@@ -124,7 +127,7 @@ def create_app(
 
     @app.post("/api/predict", openapi_extra=_PICTURE_BODY, responses=_PROBLEMS)
     async def predict(request: Request) -> Reading:
-        """Read the digit in a picture, sent as it is: PNG, JPEG, WebP, GIF or BMP."""
+        """Read the digit in a picture, sent as it is: PNG, JPEG, WebP, GIF, BMP, HEIC, AVIF or TIFF."""
         return await desk.answer(await _receive(request, limits.body_bytes))
 
     @app.get("/healthz")

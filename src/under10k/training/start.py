@@ -37,10 +37,10 @@ def train(
 ) -> Result:
     """Train a recipe to its result, from the first step or from where a stopped run stands.
 
-    `recipe` is a `Recipe` or the name of one. `data` is a known name, a folder of four IDX files, a `Dataset`, or a
-    pair (train, test): each a pair (images, labels) of arrays or tensors, or a torch data set of (image, label), with
-    images (N, 28, 28) or (N, 1, 28, 28), uint8 or float from 0 to 1. `auto` is what the run to resume was begun on,
-    else MNIST, else synthetic digits. Everything is written to `run_dir`, by default
+    `recipe` is a `Recipe` or the name of one. `data` is a name, folder or file that `load_digits` takes, a `Dataset`,
+    or a pair (train, test): each a pair (images, labels) of arrays or tensors, or a torch data set of (image, label);
+    images are (N, 28, 28) or (N, 1, 28, 28), uint8 or float from 0 to 1. `auto` is what the run to resume was begun
+    on, else MNIST, else synthetic digits. Everything is written to `run_dir`, by default
     the first free `runs/<recipe>-s<seed>`; `resume` continues the run there. `reports` are called at each step and
     epoch; by default one prints, and an empty list keeps quiet. `model` replaces the recipe's network: a name, or a
     class or function of your own that builds one; it is given the recipe's `dropout` if it takes that. To resume such a
