@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,7 +33,10 @@ GREY = PIXELS / np.float32(255)
 
 def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    if kind == "HEIF":
+        pillow_heif.from_pillow(image).save(buffer)
+    else:
+        image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -409,7 +413,7 @@ def test_what_is_no_picture_is_called_that(content: bytes, tmp_path: Path) -> No
         open_picture(tmp_path / "it.png")
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "PPM", "PCX", "TGA", "ICO", "EPS", "PDF"])
+@pytest.mark.parametrize("kind", ["PPM", "PCX", "TGA", "ICO", "EPS", "PDF"])
 def test_other_formats_are_refused(kind: str) -> None:
     with pytest.raises(Under10kError, match="not a picture"):
         open_picture(encode(Image.fromarray(PIXELS).convert("RGB"), kind))

@@ -37,7 +37,7 @@ def predict(
 ) -> None:
     """Read the digits in pictures: drawn, scanned or photographed.
 
-    Takes PNG, JPEG, BMP, GIF and WebP; - reads the picture from standard input.
+    Takes PNG, JPEG, BMP, GIF, WebP, HEIC, AVIF and TIFF; - reads the picture from standard input.
 
     Args:
         pictures: Picture files, one digit in each, or folders of such files.

@@ -8,6 +8,7 @@ from under10k.lazy import lazy_door
 
 if TYPE_CHECKING:
     from under10k.pictures.constants import reading_constants
+    from under10k.pictures.frames import frame_picture
     from under10k.pictures.grey import WORKING_SIDE
     from under10k.pictures.picture import Picture, open_picture
     from under10k.pictures.prediction import OTHER_INK, Prediction, predict, predict_all, read_pictures, split_rows
@@ -18,6 +19,7 @@ __all__ = [
     "Picture",
     "Prediction",
     "WORKING_SIDE",
+    "frame_picture",
     "open_picture",
     "predict",
     "predict_all",
@@ -34,6 +36,7 @@ __getattr__, __dir__ = lazy_door(
         "Picture": "picture",
         "Prediction": "prediction",
         "WORKING_SIDE": "grey",
+        "frame_picture": "frames",
         "open_picture": "picture",
         "predict": "prediction",
         "predict_all": "prediction",

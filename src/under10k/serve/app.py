@@ -128,7 +128,9 @@ def create_app(page: Page, read: Read, *, host: str = "127.0.0.1", limits: Limit
 
     @app.post("/api/predict", openapi_extra=_REQUEST, responses=_PROBLEMS, response_description="What was read")
     async def predict(request: Request) -> Reading | Rows | list[NamedReading | NamedRows | NamedProblem]:
-        """Read a picture, sent as it is, or several as a form: PNG, JPEG, WebP, GIF or BMP. A form gets a list.
+        """Read a picture, sent as it is, or several as a form: PNG, JPEG, WebP, GIF, BMP, HEIC, AVIF or TIFF.
+
+        A form gets a list.
 
         curl --data-binary @x.png --header 'Content-Type: image/png' 'http://127.0.0.1:8000/api/predict?multi=1'
         curl -F file=@x.png -F file=@y.jpg http://127.0.0.1:8000/api/predict

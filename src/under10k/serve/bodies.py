@@ -12,7 +12,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "application/octet-stream")
+IMAGE_TYPES = (
+    *(f"image/{kind}" for kind in ("png", "jpeg", "webp", "gif", "bmp", "heic", "heif", "avif", "tiff")),
+    "application/octet-stream",
+)
 """Content types that a picture may be sent as by itself; a browser asks before it sends one to another site."""
 
 
