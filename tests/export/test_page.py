@@ -318,7 +318,7 @@ def test_a_click_and_a_double_click_leave_dots(open_page: OpenPage) -> None:
     page = open_page()
     page.mouse.click(*on_screen(page, (0.5, 0.5)))
     assert answer(page) == read_by_python(page)
-    page.mouse.dblclick(*on_screen(page, (0.5, 0.7)))
+    page.mouse.dblclick(*on_screen(page, (0.5, 0.52)))
     assert answer(page) == read_by_python(page)
     assert page.evaluate("paper.steps.length") == 3
     assert page.evaluate("String(getSelection())") == ""
