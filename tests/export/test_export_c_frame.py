@@ -183,19 +183,8 @@ def test_no_picture_to_frame_makes_the_sanitizers_complain(tmp_path: Path) -> No
 @pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
 def test_the_framing_compiles_as_cpp(tmp_path: Path) -> None:
     source = write(framing(), tmp_path) / "under10k_early_frame.c"
-    flags = [
-        "-x",
-        "c++",
-        "-std=c++11",
-        "-Wall",
-        "-Wextra",
-        "-pedantic",
-        "-Werror",
-        "-c",
-        "-o",
-        str(tmp_path / "frame.o"),
-    ]
-    subprocess.run(["g++", *flags, str(source)], check=True)
+    flags = ["-x", "c++", "-std=c++11", *STRICT[1:]]
+    subprocess.run(["g++", *flags, "-c", source, "-o", tmp_path / "frame.o"], check=True)
 
 
 def test_framing_adds_two_files_and_changes_no_other() -> None:

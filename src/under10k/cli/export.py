@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from under10k.cli import names
 from under10k.cli.output import refuse_same, show, show_json
-from under10k.cli.parsing import DataName, Flag, Weights, shown
+from under10k.cli.parsing import DataName, Flag, NetworkName, Weights, shown
 from under10k.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def export(
     int8: Flag = False,
     name: Annotated[str | None, shown("NAME")] = None,
     frame: Flag = False,
+    model: NetworkName = None,
     data: DataName = None,
     json: Flag = False,
 ) -> None:
@@ -39,13 +40,14 @@ def export(
         int8: Write 8-bit integers instead of float; not for html.
         name: For c: the network's name in C; by default under10k_ and the name of the run or weights.
         frame: For c: add a function that finds and frames the digit in a camera's grey picture.
+        model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
         data: A known name, folder or file to check with; by default the data that the run was trained on.
         json: Print the result as JSON.
     """
     from under10k.data import load_digits
     from under10k.runs import Run, load_weights, recorded_data
 
-    model, facts = load_weights(weights)
+    network, facts = load_weights(weights, model=model)
     kind: Literal["float", "int8"] = "int8" if int8 else "float"
     suffix = "-int8" if int8 else ""
     base = weights / "model" if weights.is_dir() else weights.with_suffix("")
@@ -73,7 +75,7 @@ def export(
 
             require_html(target, kind)
     digits = load_digits(data or recorded_data(weights))
-    found = write(model, facts, target, kind, digits)
+    found = write(network, facts, target, kind, digits)
     show_json(found.to_dict()) if json else _show_export(found, digits.note)
 
 

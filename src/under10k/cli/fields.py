@@ -17,6 +17,9 @@ from under10k.errors import UsageError
 from under10k.recipes import Recipe
 from under10k.typed import ABOVE_ZERO, Between
 
+_COMMAS = re.compile(r",(?![^(]*\))")
+"""Commas outside of brackets, such as those of my_net.py:Net(8, 16)."""
+
 _BOOLEANS = re.compile(r"(true|false)(,(true|false))*", re.IGNORECASE)
 
 
@@ -142,7 +145,7 @@ def _split(_: Any, tokens: Sequence[Any]) -> list[str]:
     texts = [
         str(token.implicit_value).lower() if isinstance(token.implicit_value, bool) else token.value for token in tokens
     ]
-    return [part for text in texts for part in text.split(",")]
+    return [part for text in texts for part in _COMMAS.split(text)]
 
 
 def _flatten(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[str]]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
     from pathlib import Path
 
-    Fields = fields_as_options()
+    Fields = fields_as_options(without=("model_sha256",))
 
 
 def train(
@@ -89,4 +89,9 @@ def _choose(recipe: str | None, resume: Path | None, fields: dict[str, Any] | No
         return override(get_recipe(recipe or "default"), changes)
     from under10k.runs import Run
 
-    return override(Run(resume).recipe(), changes)
+    begun = Run(resume).recipe()
+    if "model" not in changes:  # nobody but the run names its network
+        from under10k.models import require_recorded
+
+        require_recorded(begun, str(resume))
+    return override(begun, changes)

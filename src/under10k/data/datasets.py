@@ -36,7 +36,9 @@ class Dataset:
     name: str
     """The known name, or the folder."""
     train: Digits
+    """What networks learn from."""
     test: Digits
+    """What they are scored on, and never trained on."""
     note: str = ""
     """A sentence for people, where the data may not be what they expect."""
     skipped: tuple[str, ...] = field(default=(), repr=False)

@@ -56,7 +56,9 @@ class Digits:
     """
 
     images: Tensor
+    """uint8 (N, 28, 28)."""
     labels: Tensor
+    """int64 (N), 0 to 9."""
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.shape[1:] != (SIDE, SIDE):

@@ -2,7 +2,16 @@
 
 from under10k.models.blocks import GlobalAveragePool, Residual
 from under10k.models.chance import DrawingFrom
-from under10k.models.registry import MODELS, count_parameters, create_model, evaluating, list_models, require_model
+from under10k.models.inspection import evaluating
+from under10k.models.own import hand_over, is_loaded, is_own, require_recorded
+from under10k.models.registry import (
+    MODELS,
+    count_parameters,
+    create_model,
+    list_models,
+    network_of,
+    require_network,
+)
 from under10k.models.summary import COLUMNS, Summary, summarise
 
 __all__ = [
@@ -15,7 +24,12 @@ __all__ = [
     "count_parameters",
     "create_model",
     "evaluating",
+    "hand_over",
+    "is_loaded",
+    "is_own",
     "list_models",
-    "require_model",
+    "network_of",
+    "require_network",
+    "require_recorded",
     "summarise",
 ]

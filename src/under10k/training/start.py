@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from under10k.data import Dataset, DataSource, as_dataset
 from under10k.errors import DataError, Under10kError, UsageError
 from under10k.files import as_path, locked, sweep_temporaries
 from under10k.machine import keep_freed_memory, pick_device, require_float32
-from under10k.models import require_model
+from under10k.models import hand_over, require_network
 from under10k.recipes import Recipe, as_recipe
 from under10k.runs import Result, Run, check_unused, create_run_folder, recorded_data, resume_command
 from under10k.training.checkpoint import require_equal
@@ -29,6 +31,7 @@ def train(
     run_dir: str | Path | None = None,
     resume: bool = False,
     *,
+    model: Callable[..., nn.Module] | str | None = None,
     device: str = "auto",
     reports: Sequence[Report] | None = None,
 ) -> Result:
@@ -39,7 +42,9 @@ def train(
     images are (N, 28, 28) or (N, 1, 28, 28), uint8 or float from 0 to 1. `auto` is what the run to resume was begun
     on, else MNIST, else synthetic digits. Everything is written to `run_dir`, by default
     the first free `runs/<recipe>-s<seed>`; `resume` continues the run there. `reports` are called at each step and
-    epoch; by default one prints, and an empty list keeps quiet.
+    epoch; by default one prints, and an empty list keeps quiet. `model` replaces the recipe's network: a name, or a
+    class or function of your own that builds one; it is given the recipe's `dropout` if it takes that. To resume such a
+    run, hand over the same again.
 
     Raises:
         UsageError: a device or model that is not there, a run folder in use by another run, or a default type of
@@ -60,7 +65,15 @@ def train(
         chosen = pick_device(device)
         folder = None if run_dir is None else as_path(run_dir, "a folder")
         with _undisturbed(chosen):
-            return _train(as_recipe(recipe), data, folder, resume, chosen, reports, started)
+            return _train(_with_model(as_recipe(recipe), model), data, folder, resume, chosen, reports, started)
+
+
+def _with_model(recipe: Recipe, model: Callable[..., nn.Module] | str | None) -> Recipe:
+    """Return a recipe with another network, if one is given."""
+    if model is None:
+        return recipe
+    name, sha256 = (model, None) if isinstance(model, str) else hand_over(model)
+    return replace(recipe, model=name, model_sha256=sha256)
 
 
 def _train(
@@ -73,7 +86,7 @@ def _train(
     started: float,
 ) -> Result:
     keep_freed_memory()
-    require_model(recipe.model)  # before anything is written
+    recipe = require_network(recipe)  # before anything is written
     if resume:
         folder, finished = _find_run(recipe, asked)
         if finished:

@@ -51,6 +51,7 @@ class Trainer:
     def fit(self, signals: StopSignals | None = None) -> None:
         """Train until the last epoch, the target, or the end of patience."""
         recipe, state, at = self.recipe, self.state, self.state.at
+        may_draw = recipe.dropout or recipe.has_own_network
         while at.epoch < recipe.epochs and not self._enough():
             state.model.train()
             order = self._order()
@@ -63,7 +64,7 @@ class Trainer:
                 for group in state.optimizer.param_groups:
                     group["lr"] = rate
 
-                with DrawingFrom(self.drops) if recipe.dropout else nullcontext():
+                with DrawingFrom(self.drops) if may_draw else nullcontext():
                     logits = state.model(to_input(pixels))
                 losses = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="none")
                 state.losses[batch] = losses.detach()
@@ -110,7 +111,8 @@ class Trainer:
         self._book_time("train")
         result = self._result(self._score(self.data.test))
         facts = Facts(
-            model=recipe.model,
+            model=recipe.network,
+            model_sha256=recipe.model_sha256,
             options=Options(**recipe.model_options()),
             recipe=recipe.name,
             seed=recipe.seed,
@@ -128,7 +130,7 @@ class Trainer:
         recipe, at = self.recipe, self.state.at
         return Result(
             recipe=recipe.name,
-            model=recipe.model,
+            model=recipe.network,
             parameters=count_parameters(self.state.scored),
             protocol=recipe.protocol,
             seed=recipe.seed,

@@ -46,8 +46,15 @@ function readPaper() {
   const found = content && frameOf(content);
   const outputs = found && runNetwork(layers, found.levels);
   show(found, outputs);
-  byId("time").textContent = outputs ? `Read in ${(performance.now() - start).toFixed(1)} ms.` : "";
+  byId("time").textContent = outputs ? timeTaken(content, performance.now() - start) : "";
   if (content && !found) tell("No digit found: nothing there looks like ink.");
+}
+
+/** @param {Stroke[] | Picture | null} content @param {number} milliseconds since it was there @returns {string} in words */
+function timeTaken(content, milliseconds) {
+  const isPicture = content !== null && !Array.isArray(content);
+  const all = milliseconds + (isPicture ? content.milliseconds : 0);
+  return `Read in ${all.toFixed(1)} ms, from ${isPicture ? "opening the file" : "the last stroke"} to this answer.`;
 }
 
 /** @param {Stroke[] | Picture} content @returns {ReturnType<typeof makeFrame>} */
@@ -73,13 +80,19 @@ function show(found, outputs) {
   frameView.show(found && found.levels);
   layerView.show(outputs);
   bars.show(answer && answer.probabilities);
-  byId("digit").textContent = answer ? `${answer.digit}` : "\u2013";
+  byId("digit").textContent = answer ? written(answer) : "\u2013";
   byId("digit").classList.toggle("unsure", !answer?.confident);
   byId("verdict").textContent = answer ? answer.words : "what it reads";
   byId("hint").hidden = paper.content() !== null;
   byId("undo").disabled = !paper.steps.length;
+  byId("redo").disabled = !paper.undone.length;
   byId("clear").disabled = paper.content() === null;
-  speak(answer ? `Read as ${answer.digit}, ${answer.words}.` : "Nothing to read.", SPEAK_AFTER);
+  speak(answer ? `${answer.likely ? `Read as ${answer.digit}` : "Not read"}, ${answer.words}.` : "Nothing to read.", SPEAK_AFTER);
+}
+
+/** @param {ReturnType<typeof judge>} answer @returns {string} its digit, unless there may be none */
+function written(answer) {
+  return answer.likely ? `${answer.digit}` : "?";
 }
 
 /**
@@ -116,14 +129,18 @@ function tell(words) {
 async function openFiles(files) {
   if (!files?.length) return tell("No picture there. Give a PNG, JPEG, WebP, GIF or BMP file.");
   const mine = ++turn;
+  const start = performance.now();
   try {
     const image = await decode(files[0]);
     if (mine !== turn) return;
     const pixels = contextOf(image).getImageData(0, 0, image.width, image.height);
-    paper.add({ kind: "picture", image, frame: makeFrame(toGrey(pixels)) });
+    const frame = makeFrame(toGrey(pixels));
+    paper.add({ kind: "picture", image, frame, milliseconds: performance.now() - start });
     if (files.length > 1) tell(`One picture at a time: this is ${files[0].name}.`);
   } catch (error) {
-    if (mine === turn) tell(/** @type {Error} */ (error).message);
+    if (mine !== turn) return;
+    paper.clear(); // what was read before is no answer to this file
+    tell(/** @type {Error} */ (error).message);
   }
 }
 
@@ -137,7 +154,10 @@ function setPen() {
 
 /** @param {KeyboardEvent} event */
 function shortcut(event) {
-  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") paper.undo();
+  const key = event.key.toLowerCase();
+  const command = event.ctrlKey || event.metaKey;
+  if (command && key === "z" && !event.shiftKey) paper.undo();
+  else if (command && (key === "z" || key === "y")) paper.redo();
   else if (event.key === "Delete" || event.key === "Backspace") paper.clear();
   else return;
   event.preventDefault();
@@ -151,6 +171,7 @@ function drag(event) {
 }
 
 byId("undo").addEventListener("click", () => paper.undo());
+byId("redo").addEventListener("click", () => paper.redo());
 byId("clear").addEventListener("click", () => paper.clear());
 byId("open").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", () => {

@@ -14,8 +14,8 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
  * A line drawn with the pen; points and width are shares of the paper's side.
  * @typedef {{kind: "stroke", points: Array<[number, number]>, width: number}} Stroke
  *
- * A picture that was dropped, pasted or opened.
- * @typedef {{kind: "picture", image: HTMLCanvasElement, frame: ReturnType<typeof makeFrame>}} Picture
+ * A picture that was dropped, pasted or opened, and the time that it took to decode and frame.
+ * @typedef {{kind: "picture", image: HTMLCanvasElement, frame: ReturnType<typeof makeFrame>, milliseconds: number}} Picture
  *
  * @typedef {Stroke | Picture | {kind: "blank"}} Step
  */
@@ -33,6 +33,8 @@ class Paper {
     this.width = 0.07;
     /** @type {Step[]} what was done, oldest first; undo removes the last */
     this.steps = [];
+    /** @type {Step[]} what was undone, the last at the end, until something else is done */
+    this.undone = [];
     /** @type {{id: number, stroke: Stroke} | null} the current stroke, and the pointer that draws it */
     this.drawing = null;
     /** @type {{x: number, y: number, stroke: Stroke | null}} the pen that the arrow keys move */
@@ -64,20 +66,27 @@ class Paper {
     return /** @type {Stroke[]} */ (this.steps.slice(start));
   }
 
-  /** @returns {boolean} whether there is anything to undo */
-  get canUndo() {
-    return this.steps.length > 0;
-  }
-
   /** @param {Step} step */
   add(step) {
     this.steps.push(step);
+    this.undone = [];
     this.changed();
   }
 
   undo() {
+    this.move(this.steps, this.undone);
+  }
+
+  redo() {
+    this.move(this.undone, this.steps);
+  }
+
+  /** @param {Step[]} from @param {Step[]} to */
+  move(from, to) {
     this.lift();
-    this.steps.pop();
+    const step = from.pop();
+    if (!step) return;
+    to.push(step);
     this.changed();
   }
 
