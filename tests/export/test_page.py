@@ -24,7 +24,7 @@ from under10k.evaluation.metrics import predict_logits
 from under10k.export.html import build_page, export_html, read_network
 from under10k.export.plain import flatten
 from under10k.models.registry import list_models
-from under10k.pictures.prediction import LIKELY_PROBABILITY
+from under10k.pictures.prediction import LIKELY_PROBABILITY, predict_all, split_rows
 from under10k.weights.bundled import Facts
 
 if TYPE_CHECKING:
@@ -506,6 +506,130 @@ def test_a_picture_that_is_decoded_too_late_is_dropped(open_page: OpenPage) -> N
     assert page.evaluate("paper.steps.length") == 1
 
 
+# --- several digits -----------------------------------------------------------------------------------------------
+
+
+def draw_three(page: Page) -> None:
+    """Draw 7, 1 and 7 side by side."""
+    for number, digit in enumerate((SEVEN, ONE, SEVEN)):
+        draw(page, [[(0.03 + 0.33 * number + 0.27 * x, 0.3 + 0.35 * y) for x, y in stroke] for stroke in digit])
+    settle(page)
+
+
+def sheet(turned: bool = False) -> bytes:
+    """Draw four digits above three into a picture file."""
+    paper = Image.new("L", (500, 400), 255)
+    for number, digit in enumerate(draw_digits(7, seed=4).images.numpy()):
+        place = (20 + 115 * (number % 4), 40 + 150 * (number // 4))
+        paper.paste(Image.fromarray(255 - digit).resize((90, 90)), place)
+    file = io.BytesIO()
+    (paper.transpose(Image.Transpose.ROTATE_90) if turned else paper).save(file, "PNG")
+    return file.getvalue()
+
+
+def shown_rows(page: Page) -> list[str]:
+    return ["".join(row.locator(".glyph").all_inner_texts()) for row in page.locator("#digit .row").all()]
+
+
+def rows_by_python(content: bytes) -> list[str]:
+    return ["".join(str(one.digit) for one in row) for row in split_rows(predict_all(content, MODEL))]
+
+
+@in_a_browser
+def test_digits_drawn_side_by_side_are_each_read_and_boxed(open_page: OpenPage) -> None:
+    page = open_page()
+    draw_three(page)
+    (row,) = shown_rows(page)
+    assert len(row) == 3
+    boxes = page.evaluate("paper.boxes.map(({ box }) => box)")
+    for number, box in enumerate(boxes):
+        assert 0.33 * number < box["left"] < box["right"] < 0.33 * (number + 1)
+        assert 0.3 < box["top"] < box["bottom"] < 0.7
+    seen = set()
+    for glyph in range(3):
+        page.locator(".glyph").nth(glyph).click()
+        settle(page)
+        assert page.evaluate("paper.boxes.map(({ chosen }) => chosen)") == [glyph == other for other in range(3)]
+        assert page.locator(".glyph").nth(glyph).get_attribute("aria-pressed") == "true"
+        seen.add(shown_frame(page).numpy().tobytes())
+        shares_here = predict_logits(MODEL, shown_frame(page)[None])
+        assert row[glyph] == str(int(shares_here.argmax()))
+    assert len(seen) == 2, "both sevens are the same"
+    page.locator("#spoken", has_text=f"Read as {' '.join(row)}.").wait_for(state="attached")
+    page.click("#undo")
+    page.click("#undo")
+    settle(page)
+    assert page.locator(".glyph").count() == 0
+    assert page.evaluate("paper.boxes") == []
+
+
+@in_a_browser
+def test_a_picture_of_several_digits_is_read_row_by_row_as_python_reads_it(open_page: OpenPage) -> None:
+    page = open_page()
+    give_files(page, "drop", ("sheet.png", sheet()))
+    page.wait_for_selector("#turn:visible")
+    settle(page)
+    assert shown_rows(page) == rows_by_python(sheet())
+    assert [len(row) for row in shown_rows(page)] == [4, 3]
+    expected = [one.box for one in predict_all(sheet(), MODEL)]
+    for box, (left, top, right, bottom) in zip(page.evaluate("paper.boxes"), expected, strict=True):
+        across, down = [(0.03 + 0.94 * edge / 500) for edge in (left, right)], [top, bottom]
+        assert [box["box"]["left"], box["box"]["right"]] == pytest.approx(across)
+        assert [box["box"]["top"], box["box"]["bottom"]] == pytest.approx([0.124 + 0.94 * edge / 500 for edge in down])
+
+
+@in_a_browser
+def test_a_picture_is_turned_by_quarters_and_each_can_be_undone(open_page: OpenPage) -> None:
+    page = open_page()
+    give_files(page, "drop", ("sheet.png", sheet(turned=True)))
+    page.wait_for_selector("#turn:visible")
+    page.click("#turn")
+    settle(page)
+    assert shown_rows(page) == rows_by_python(sheet())
+    page.click("#undo")
+    settle(page)
+    assert page.evaluate("[paper.content().image.width, paper.content().image.height]") == [400, 500]
+
+
+@in_a_browser
+def test_a_part_of_a_picture_is_cut_out_by_dragging(open_page: OpenPage) -> None:
+    page = open_page()
+    give_files(page, "drop", ("sheet.png", sheet()))
+    page.wait_for_selector("#crop:visible")
+    page.click("#crop")
+    assert page.inner_text("#message").startswith("Drag a box")
+    draw(page, [[(0.01, 0.16), (0.99, 0.45)]])
+    settle(page)
+    assert shown_rows(page) == rows_by_python(sheet())[:1]
+    assert page.get_attribute("#crop", "aria-pressed") == "false"
+    page.click("#undo")
+    settle(page)
+    assert len(shown_rows(page)) == 2
+    page.click("#crop")
+    draw(page, [[(0.5, 0.5), (0.501, 0.501)]])
+    settle(page)
+    assert page.inner_text("#message").startswith("Too small a part")
+    assert len(shown_rows(page)) == 2
+    page.click("#clear")
+    settle(page)
+    assert page.is_hidden("#crop")
+    draw(page, ONE)
+    settle(page)
+    assert page.evaluate("paper.steps.at(-1).kind") == "stroke", "cropping ends with the picture"
+
+
+@in_a_browser
+def test_the_one_digit_of_a_picture_is_boxed_and_that_of_a_drawing_is_not(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, SEVEN)
+    settle(page)
+    assert page.evaluate("paper.boxes") == []
+    give_files(page, "drop", ("seven", picture(SEVEN)))
+    page.wait_for_selector("#turn:visible")
+    settle(page)
+    assert page.evaluate("paper.boxes.length") == 1
+
+
 # --- for everyone ------------------------------------------------------------------------------------------------
 
 
@@ -515,10 +639,9 @@ def test_nothing_is_wider_than_the_screen_and_what_is_pressed_is_large_enough(
     options: dict[str, Any], open_page: OpenPage
 ) -> None:
     page = open_page(**options)
-    draw(page, SEVEN)
-    settle(page)
+    draw_three(page)
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    for box in (button.bounding_box() for button in page.locator("button").all()):
+    for box in (button.bounding_box() for button in page.locator("button:visible").all()):
         assert box
         assert min(box["width"], box["height"]) >= 44
     slider = page.locator("#width").bounding_box()

@@ -39,7 +39,7 @@ READ_PICTURE = """async (content) => {
 }"""
 
 READ_DRAWING = """([way, width]) => {
-    const { levels } = frameOf(way.map((points) => ({ kind: "stroke", points, width })));
+    const { levels } = makeFrame(greyOf(way.map((points) => ({ kind: "stroke", points, width }))));
     const { data } = raster.getImageData(0, 0, RASTER, RASTER);
     return [[...levels], btoa(String.fromCharCode(...data))];
 }"""

@@ -15,7 +15,7 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
  * @typedef {{kind: "stroke", points: Array<[number, number]>, width: number}} Stroke
  *
  * A picture that was dropped, pasted or opened, and the time that it took to decode and frame.
- * @typedef {{kind: "picture", image: HTMLCanvasElement, frame: ReturnType<typeof makeFrame>, milliseconds: number}} Picture
+ * @typedef {{kind: "picture", image: HTMLCanvasElement, digits: Framed[], milliseconds: number}} Picture
  *
  * @typedef {Stroke | Picture | {kind: "blank"}} Step
  */
@@ -40,6 +40,12 @@ class Paper {
     /** @type {{x: number, y: number, stroke: Stroke | null}} the pen that the arrow keys move */
     this.pen = { x: 0.5, y: 0.25, stroke: null };
     this.penShown = false;
+    /** @type {Array<{box: Box, chosen: boolean}>} what is outlined, in shares of the paper's side */
+    this.boxes = [];
+    /** @type {{from: [number, number], to: [number, number]} | null} the part of a picture that is being cut out */
+    this.cutting = null;
+    /** @type {((box: Box) => void) | null} takes a part of the picture, in shares of the paper, once it is cut out */
+    this.onCut = null;
     this.listen();
     new ResizeObserver(() => this.show()).observe(canvas);
   }
@@ -108,6 +114,11 @@ class Paper {
     this.penShown = false;
     this.lift();
     this.canvas.setPointerCapture(event.pointerId);
+    if (this.onCut) {
+      const from = this.place(event);
+      this.cutting = { from, to: from };
+      return;
+    }
     const stroke = this.newStroke(this.place(event));
     this.drawing = { id: event.pointerId, stroke };
     this.add(stroke);
@@ -115,6 +126,10 @@ class Paper {
 
   /** @param {PointerEvent} event */
   pointerMove(event) {
+    if (this.cutting) {
+      this.cutting.to = this.place(event);
+      this.show();
+    }
     if (event.pointerId !== this.drawing?.id) return;
     const events = event.getCoalescedEvents?.() ?? [];
     for (const each of events.length ? events : [event]) this.drawing.stroke.points.push(this.place(each));
@@ -124,6 +139,11 @@ class Paper {
   /** @param {PointerEvent} event */
   pointerEnd(event) {
     if (event.pointerId === this.drawing?.id) this.drawing = null;
+    if (!this.cutting) return;
+    const box = boxBetween(this.cutting.from, this.cutting.to);
+    this.cutting = null;
+    this.show();
+    if (event.type === "pointerup") this.onCut?.(box);
   }
 
   /** @param {MouseEvent} event @returns {[number, number]} */
@@ -195,6 +215,9 @@ class Paper {
     const colours = getComputedStyle(this.canvas);
     context.clearRect(0, 0, side, side);
     this.draw(context, side, colours.getPropertyValue("--ink"));
+    const accent = colours.getPropertyValue("--accent");
+    for (const { box, chosen } of this.boxes) drawBox(context, side, box, accent, chosen ? 3 : 1);
+    if (this.cutting) drawBox(context, side, boxBetween(this.cutting.from, this.cutting.to), accent, 2);
     if (this.penShown) drawPen(context, side, this.pen, this.width, colours.getPropertyValue("--accent"));
   }
 
@@ -232,15 +255,33 @@ function drawStroke(context, side, { points, width }, ink) {
   context.stroke();
 }
 
+/** @param {[number, number]} a @param {[number, number]} b @returns {Box} with these corners */
+function boxBetween([x, y], [u, v]) {
+  return { top: Math.min(y, v), left: Math.min(x, u), bottom: Math.max(y, v), right: Math.max(x, u) };
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} side @param {Box} box @param {string} colour @param {number} width */
+function drawBox(context, side, { top, left, bottom, right }, colour, width) {
+  context.strokeStyle = colour;
+  context.lineWidth = width * devicePixelRatio;
+  context.strokeRect(left * side, top * side, (right - left) * side, (bottom - top) * side);
+}
+
 /**
- * Draw a picture in the middle, as large as fits.
- * @param {CanvasRenderingContext2D} context @param {number} side @param {HTMLCanvasElement} image
+ * Where a picture lies on the paper: in the middle, as large as fits.
+ * @param {{width: number, height: number}} image @returns {Box} in shares of the paper's side
  */
+function placeOf({ width, height }) {
+  const scale = 0.47 / Math.max(width, height);
+  const [across, down] = [width * scale, height * scale];
+  return { top: 0.5 - down, left: 0.5 - across, bottom: 0.5 + down, right: 0.5 + across };
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} side @param {HTMLCanvasElement} image */
 function drawPicture(context, side, image) {
-  const scale = (0.94 * side) / Math.max(image.width, image.height);
-  const [width, height] = [image.width * scale, image.height * scale];
-  context.imageSmoothingEnabled = scale < 4; // show the pixels of a tiny picture
-  context.drawImage(image, (side - width) / 2, (side - height) / 2, width, height);
+  const { top, left, bottom, right } = placeOf(image);
+  context.imageSmoothingEnabled = (right - left) * side < 4 * image.width; // show the pixels of a tiny picture
+  context.drawImage(image, left * side, top * side, (right - left) * side, (bottom - top) * side);
 }
 
 /**
