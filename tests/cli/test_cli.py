@@ -274,7 +274,7 @@ def fails_after_kill(dataset: Dataset, data_folder: Path, tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("arguments", "code", "hint"),
     [
-        (["--data", "{empty}"], 3, "missing"),
+        (["--data", "{empty}"], 3, "no digits"),
         (["--data", "/nonexistent"], 2, "no such folder"),
         (["--optimizer.lr", "1e12", "--averaging", "0", "--data", "{data}"], 5, "lower optimizer.lr"),
         (["--out", "{file}", "--data", "{data}"], 1, "cannot make a run folder"),

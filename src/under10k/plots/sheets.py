@@ -59,7 +59,7 @@ def save_misread(metrics: Metrics, digits: Digits, path: Path) -> None:
 
 def save_class_sheet(digits: Digits, path: Path, heading: str, each: int = 16) -> None:
     """Draw the first digits of each class, one row per class, under their labels."""
-    most = min(each, int(torch.bincount(digits.labels, minlength=CLASSES).max()))
+    most = min(each, max(8, int(torch.bincount(digits.labels, minlength=CLASSES).max())))  # room for the heading
     rows = torch.zeros(CLASSES, most, *digits.images.shape[1:], dtype=torch.uint8)
     titles = [""] * (CLASSES * most)
     for digit in range(CLASSES):
