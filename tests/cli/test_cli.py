@@ -497,8 +497,8 @@ def test_evaluate_reports_everything_and_draws_the_pictures(
 
 
 def test_python_evaluates_a_run_as_the_command_line_does(finished_run: Path, data_folder: Path, tmp_path: Path) -> None:
-    found = under10k.evaluate_run(finished_run, data_folder, tmp_path / "python", corruptions=True)
-    main(["evaluate", str(finished_run), f"--data={data_folder}", "--out", str(tmp_path / "shell"), "--corruptions"])
+    found = under10k.evaluate_run(finished_run, data_folder, tmp_path / "python")
+    main(["evaluate", str(finished_run), f"--data={data_folder}", "--out", str(tmp_path / "shell")])
     names = sorted(path.name for path in (tmp_path / "shell").iterdir())
     assert sorted(path.name for path in (tmp_path / "python").iterdir()) == names
     figures = json.loads((tmp_path / "shell" / "metrics.json").read_text())
@@ -569,6 +569,8 @@ def test_evaluate_scores_corrupted_images_where_asked(
     assert [row["corruption"] for row in figures["corruptions"]] == list(CORRUPTIONS)
     means = [row["mean_accuracy"] for row in figures["corruptions"]]
     assert figures["mean_corruption_accuracy"] == pytest.approx(sum(means) / len(means))
+    python = under10k.evaluate_run(finished_run, data_folder, corruptions=True)
+    assert json.loads(json.dumps(python.to_dict()))["corruptions"] == figures["corruptions"]
     for name in "corruptions.png", "corruptions-examples.png":
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
