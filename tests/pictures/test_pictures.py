@@ -16,7 +16,7 @@ import numpy as np
 import pillow_heif
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -450,6 +450,7 @@ def test_values_that_are_no_numbers_are_refused(value: float) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 @given(share=st.floats(0, 0.98))
+@example(share=0.001)
 @settings(deadline=None, max_examples=25)
 def test_a_truncated_file_is_an_error(kind: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)

@@ -215,8 +215,11 @@ def _table(flags: memoryview) -> int:
 
 def _check_tiff(file: BinaryIO, name: str) -> None:
     """Check the tags of the first page, which alone is read, and how much is unpacked at once."""
-    order = "<" if _read_at(file, 0, 2) == b"II" else ">"
-    (place,) = struct.unpack(f"{order}I", _read_at(file, 4, 4).ljust(4, b"\0"))
+    header = _read_at(file, 0, 8)
+    if len(header) < 8:
+        return  # Pillow refuses it
+    order = "<" if header[:2] == b"II" else ">"
+    (place,) = struct.unpack(f"{order}I", header[4:])
     (count,) = struct.unpack(f"{order}H", _read_at(file, place, 2).ljust(2, b"\0"))
     entries = _read_at(file, place + 2, 12 * min(count, _TAGS))
     tags: dict[int, int] = {}
