@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from under10k.data.digits import CLASSES, Digits
-from under10k.data.framer import get_framer
+from under10k.data.framer import get_framer, why_none
 from under10k.data.gathered import Gathered
 from under10k.data.zips import open_zip
 from under10k.errors import DataError, Under10kError
@@ -239,7 +239,7 @@ def _frame(framer: Framer, file: _File) -> NDArray[np.uint8] | str:
     try:
         return framer(file.read(), "it")
     except Under10kError as error:
-        return str(error).partition(". ")[0].removesuffix(": it")
+        return why_none(error)
 
 
 def _stack(frames: list[tuple[NDArray[np.uint8], int]]) -> Digits:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from under10k.errors import Under10kError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -23,3 +25,8 @@ def use_framer(find: Callable[[], Framer]) -> None:
 def get_framer() -> Framer:
     """Return the reader of pictures."""
     return _find[0]()
+
+
+def why_none(error: Under10kError) -> str:
+    """Return why a picture that was called "it" has no frame, without the remedy: for a list of skipped files."""
+    return str(error).partition(". ")[0].removesuffix(": it")

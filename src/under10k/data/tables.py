@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from under10k.data.digits import MAXIMUM_BYTES, SIDE, Digits, Unzipped
-from under10k.data.framer import get_framer
+from under10k.data.framer import get_framer, why_none
 from under10k.data.gathered import MAXIMUM_IMAGES, Gathered
 from under10k.data.zips import open_zip
 from under10k.errors import DataError, Under10kError, missing_library
@@ -189,7 +189,7 @@ def _read_all(paths: Sequence[Path], skipped: list[str]) -> Digits:
                 frames.append(framer(content, "it"))
                 labels.append(label)
             except Under10kError as error:
-                skipped.append(f"{name} ({str(error).partition('. ')[0].removesuffix(': it')})")
+                skipped.append(f"{name} ({why_none(error)})")
     if not frames:
         raise DataError(f"no images: {paths[0].parent} has none that can be read. give other files")
     return Digits(torch.from_numpy(np.stack(frames)), torch.tensor(labels, dtype=torch.int64))

@@ -102,7 +102,7 @@ def create_own(name: str, options: Mapping[str, Any], *, sha256: str | None = No
         ModelError: the file is not the one with this SHA-256.
     """
     parsed = parse_own(name)
-    make = _made.get((name, sha256)) or _load(parsed, sha256)
+    make = _find(name, parsed, sha256)
     known = inspect.signature(make).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
     for option in options:
@@ -123,7 +123,7 @@ def create_own(name: str, options: Mapping[str, Any], *, sha256: str | None = No
 def create_recorded(recipe: Recipe) -> nn.Module:
     """Build the own network of a recipe; its constructor is given the recipe's dropout if it takes one."""
     parsed = parse_own(recipe.model)
-    make = _made.get((recipe.model, recipe.model_sha256)) or _load(parsed, recipe.model_sha256)
+    make = _find(recipe.model, parsed, recipe.model_sha256)
     options = {"dropout": recipe.dropout} if "dropout" in inspect.signature(make).parameters else {}
     return create_own(recipe.model, options, sha256=recipe.model_sha256)
 
@@ -208,6 +208,11 @@ _NAME_IT = "name the network: --model FILE.py:NAME"
 
 def _library() -> set[Path]:
     return {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+
+
+def _find(name: str, parsed: OwnNetwork, expected: str | None) -> Callable[..., nn.Module]:
+    """Return what builds a network: as it was loaded or handed over before, else from its source."""
+    return _made.get((name, expected)) or _load(parsed, expected)
 
 
 def _load(parsed: OwnNetwork, expected: str | None) -> Callable[..., nn.Module]:

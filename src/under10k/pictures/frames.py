@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from under10k.data import SIDE
@@ -31,4 +30,4 @@ def frame_picture(source: Any, name: str = "the picture") -> NDArray[np.uint8]:
     found = find_digit(grey)
     if found is None:
         raise Under10kError(BLANK)
-    return to_frame(found).mul_(255).round_().to(torch.uint8).numpy()
+    return to_frame(found)

@@ -179,9 +179,7 @@ def _locate(weights: str | Path) -> Path:
     path, ours = as_path(weights, "a run folder, a weights file or the name of bundled weights"), list_weights()
     if str(weights) in ours:
         if path.exists():
-            raise UsageError(
-                f"two meanings: {weights} comes along with under10k and is here, too. for that write ./{path}"
-            )
+            raise UsageError(f"two meanings: {weights} is bundled and is here, too. for that write ./{path}")
         return find_weights(str(weights))
     try:
         if not path.exists():

@@ -29,7 +29,6 @@ from under10k.serve.answers import (
     Problem,
     Read,
     Reading,
-    RowDigit,
     Rows,
 )
 from under10k.serve.bodies import FORM_TYPE, IMAGE_TYPES, content_type, receive_form, receive_picture
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from under10k.export import Page
-    from under10k.pictures import Prediction
 
 
 READY_SECONDS = 1.0
@@ -76,27 +74,18 @@ def reader(model: nn.Module) -> Read:
     """
     import torch
 
-    from under10k.pictures import predict, predict_all
+    from under10k.pictures import describe_rows, predict, predict_all
 
     torch.set_num_threads(1)  # for all that follows: pictures are read side by side
     decode = Decoders()
 
     def read(picture: bytes, multi: bool) -> Reading | Rows:
         decoded = decode(picture)
-        return _to_rows(predict_all(decoded, model)) if multi else Reading(**predict(decoded, model).to_dict())
+        if multi:
+            return Rows(**describe_rows(predict_all(decoded, model)))
+        return Reading(**predict(decoded, model).to_dict())
 
     return read
-
-
-def _to_rows(found: list[Prediction]) -> Rows:
-    from under10k.pictures import split_rows
-
-    rows = split_rows(found)
-    return Rows(
-        rows=["".join(str(one.digit) for one in row) for row in rows],
-        digits=[RowDigit(row=number, **one.to_dict()) for number, row in enumerate(rows) for one in row],
-        warning=found[0].warning if found[0].digit is None else None,
-    )
 
 
 def create_app(page: Page, read: Read, *, host: str = "127.0.0.1", limits: Limits | None = None) -> ASGIApp:
