@@ -758,16 +758,14 @@ def test_study_prints_tables_for_people_and_json_for_programs(
     assert printed.err == "", "only warnings and errors"
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("columns", ["80", "120"])
-def test_the_tables_of_a_study_fit_the_terminal(columns: str, finished_study: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "under10k", "study", "--out", str(finished_study), "--engine", "serial"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": columns},
-    )
-    tables, _, remarks = done.stdout.partition("watched: ")
+def test_the_tables_of_a_study_fit_the_terminal(
+    columns: str, finished_study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    main(["study", "--out", str(finished_study), "--engine", "serial"])
+    tables, _, remarks = capsys.readouterr().out.partition("watched: ")
     assert max(map(len, tables.splitlines()[3:])) <= int(columns)
     figures = ("std dev", "95 % interval", "best", "worst", "median epoch", "0 of 2", "difference")
     assert all(figure in tables for figure in figures), tables
