@@ -103,6 +103,8 @@ class Recipe(Typed):
     """Passes over the training images; the most, where the run may stop early."""
     batch_size: Annotated[int, Between(2, 1_000_000)] = 128
     """Images a step."""
+    shards: Annotated[int, Between(1, 64)] = 1
+    """Parts that each batch is cut into, each with a batch norm of its own, computed on one thread; 1 is no cut."""
     skip_easy: Annotated[float, Between(0, 0.5)] = 0.0
     """Share of the images that each epoch but the first skips, drawn from the easiest, twice as many."""
     optimizer: Optimizer = field(default_factory=Optimizer)

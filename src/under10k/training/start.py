@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -111,9 +111,10 @@ def _fit(
     with StopSignals() as signals:
         try:
             trainer = Trainer(recipe, dataset, device, run, reports, started)
-            trainer.begin(resume)
-            trainer.fit(signals)
-            return trainer.finish()
+            with closing(trainer.shards):
+                trainer.begin(resume)
+                trainer.fit(signals)
+                return trainer.finish()
         except OSError as error:
             if not Run.is_run(run.folder):
                 raise
