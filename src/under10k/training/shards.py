@@ -127,18 +127,19 @@ def _replicate(model: nn.Module) -> nn.Module:
 def _start_threads(count: int) -> ThreadPoolExecutor:
     """Start threads in each of which torch computes alone; for the caller's, and for others', nothing changes."""
     before = torch.get_num_threads()
-    all_begun = threading.Barrier(count)
+    all_submitted = threading.Event()
 
     def begin() -> None:
         torch.get_num_threads()  # or torch would ask for a number at its first operation, and forget ours
         torch.set_num_threads(1)
-        all_begun.wait()
+        all_submitted.wait()  # so that each takes a thread of its own
 
-    pool = ThreadPoolExecutor(count, "shard", begin)
+    pool = ThreadPoolExecutor(count, "shard")
     try:
-        for begun in [pool.submit(int) for _ in range(count)]:
-            begun.result()
+        begun = [pool.submit(begin) for _ in range(count)]
     finally:
-        all_begun.abort()  # where one cannot be started, the others would wait for it
-        torch.set_num_threads(before)  # new threads take the number that was last set in any
+        all_submitted.set()
+    for each in begun:
+        each.result()
+    torch.set_num_threads(before)  # new threads take the number that was last set in any
     return pool
