@@ -18,7 +18,7 @@ from under10k.evaluation import Metrics, evaluate
 from under10k.machine import describe_environment
 from under10k.models import DrawingFrom, count_parameters
 from under10k.recipes import Recipe
-from under10k.runs import Batch, Epoch, Result, Run, ScoredSet, resume_command
+from under10k.runs import Batch, Epoch, Result, Run, ScoredSet, restore_start, resume_command
 from under10k.training.checkpoint import require_equal, restore_checkpoint, save_checkpoint
 from under10k.training.report import Report
 from under10k.training.signals import StopSignals
@@ -95,6 +95,8 @@ class Trainer:
         else:
             self.run.begin(self.recipe, self.data_identity, environment)
         state = self.state
+        if not state.at.total_steps:
+            restore_start(self.recipe, state.model)
         self.run.write_history(state.at.history)
         self.run.write_batches(state.at.total_steps - len(state.batches), state.batches)
         state.batches = []
