@@ -22,7 +22,7 @@ train: $(VENV)/installed
 	$(BIN)/under10k train $(ARGS)
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest --numprocesses auto --dist loadfile --max-worker-restart 0 $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist worksteal --max-worker-restart 0 $(ARGS)
 
 test-cpus: $(VENV)/installed-dev
 	$(BIN)/python tools/run_on_cpus.py $(ARGS)

@@ -22,6 +22,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import torch
 from PIL import Image
 
@@ -200,11 +201,19 @@ def make_picture_files() -> list[bytes]:
         *(("P", "GIF", options) for options in ({}, {"interlace": 0}, {"transparency": 3}, several)),
         *((mode, "WEBP", {"lossless": lossless}) for mode in ("RGB", "RGBA") for lossless in (False, True)),
         ("RGB", "WEBP", {**several, "exif": exif}),
+        *(("RGB", "AVIF", options) for options in ({}, {"exif": exif}, several)),
+        *(("RGB", "TIFF", {"compression": how}) for how in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits")),
+        ("1", "TIFF", {"compression": "group4"}),
+        ("RGBA", "TIFF", several),
     ]
     files = []
     for mode, kind, options in wanted:
         file = io.BytesIO()
         digit.convert(mode).save(file, kind, **options)
+        files.append(file.getvalue())
+    for mode in ("L", "RGB", "RGBA"):
+        file = io.BytesIO()
+        pillow_heif.from_pillow(digit.convert(mode)).save(file)
         files.append(file.getvalue())
     return files
 

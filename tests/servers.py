@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from under10k.export.html import Page
-from under10k.serve.app import Limits, Reading, create_app
+from under10k.serve.answers import Read, Reading
+from under10k.serve.app import Limits, create_app
 from under10k.serve.server import Server, Times, listen
 
 PAGE = Page("<!doctype html><title>page</title>", "default-src 'none'")
@@ -24,7 +25,7 @@ SEVEN = Reading(
 )
 
 
-def read_seven(_: bytes) -> Reading:
+def read_seven(_: bytes, __: bool) -> Reading:
     return SEVEN
 
 
@@ -34,7 +35,7 @@ HURRIED = Times(arrive=0.3, linger=0.3)
 
 @contextmanager
 def serving(
-    read: Callable[[bytes], Reading] = read_seven,
+    read: Read = read_seven,
     *,
     page: Page = PAGE,
     limits: Limits | None = None,

@@ -54,6 +54,7 @@ RIM = {
     "onnxruntime": "export",
     "ray": "study",
     "h11": "serve",
+    "python_multipart": "serve",
 }
 """Heavy libraries, and the one room that may import each."""
 

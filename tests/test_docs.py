@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -53,6 +55,25 @@ def test_the_memory_of_the_c_code_is_what_its_example_prints(
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) == 2 * len(list_models())
     assert printed in page
+
+
+def test_the_api_reference_has_every_public_name() -> None:
+    named = re.findall(r"^::: under10k\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    assert named == under10k.__all__
+
+
+@pytest.mark.parametrize("name", [name for name in under10k.__all__ if isinstance(getattr(under10k, name), type)])
+def test_the_api_reference_says_what_each_field_and_method_is(name: str) -> None:
+    """The reference is made of what stands below a field, and of a method's docstring."""
+    [found] = ast.parse(inspect.getsource(getattr(under10k, name))).body
+    assert isinstance(found, ast.ClassDef)
+    assert ast.get_docstring(found)
+    for one, following in zip(found.body, [*found.body[1:], None], strict=True):
+        if isinstance(one, ast.AnnAssign) and not ast.unparse(one.target).startswith("_"):
+            described = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+            assert described, f"{name}.{ast.unparse(one.target)}"
+        if isinstance(one, ast.FunctionDef) and not one.name.startswith("_"):
+            assert ast.get_docstring(one), f"{name}.{one.name}"
 
 
 def test_there_are_examples_to_run() -> None:
@@ -109,7 +130,7 @@ def test_no_page_is_left_with_a_gap_to_fill(page: Path) -> None:
 
 def test_every_fault_has_its_row_and_every_test_named_there_exists() -> None:
     page = (ROOT / "docs" / "reliability.md").read_text()
-    assert [int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == list(range(1, 65))
+    assert [int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == list(range(1, 68))
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", page):
         assert f"def {name}(" in tests

@@ -42,7 +42,8 @@ from under10k.evaluation.metrics import predict_logits
 from under10k.export.c.native import compile_c, find_compiler
 from under10k.export.int8 import run_int8
 from under10k.export.proof import Kind
-from under10k.serve.app import IMAGE_TYPES, reader
+from under10k.serve.app import reader
+from under10k.serve.bodies import IMAGE_TYPES
 
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "10"))
 """Of all targets together."""

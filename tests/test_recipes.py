@@ -173,7 +173,19 @@ def test_a_value_of_the_wrong_kind_is_refused_from_python_too(field: str, value:
 
 def test_every_number_of_a_recipe_has_its_range_here() -> None:
     recipe = dataclasses.asdict(Recipe())
-    words = {"name", "model", "residual", "head", "protocol", "optimizer.name", "optimizer.nesterov", "schedule.name"}
+    words = {
+        "name",
+        "model",
+        "model_sha256",
+        "start",
+        "start_sha256",
+        "residual",
+        "head",
+        "protocol",
+        "optimizer.name",
+        "optimizer.nesterov",
+        "schedule.name",
+    }
     assert set(leaves(recipe)) == set(RANGES) | words
 
 

@@ -37,7 +37,7 @@ def main(options: list[str]) -> int:
         for threads in "1", "2":
             asked = {"ATEN_CPU_CAPABILITY": kind, "ONEDNN_MAX_CPU_ISA": INSTRUCTIONS[kind], "TEST_THREADS": threads}
             files = [str(path) for name in NUMERIC for path in TESTS.rglob(f"test_{name}.py")]
-            command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadfile", *options, *files]
+            command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal", *options, *files]
             print(f"\n{kind}, {threads} thread(s)", flush=True)
             done = subprocess.run(command, env=os.environ | asked)  # noqa: S603
             results.append((kind, threads, done.returncode))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from under10k.data import use_framer
 from under10k.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ _HOMES = {
     "train": "training",
 }
 """The room of each public name."""
+
+
+use_framer(lambda: importlib.import_module("under10k.pictures").frame_picture)  # `data` comes before `pictures`
 
 
 def __getattr__(name: str) -> Any:

@@ -73,7 +73,9 @@ class Evaluation:
     """How trained weights score on the test images of a data set."""
 
     data: Dataset
+    """What was tested on."""
     metrics: Metrics
+    """Scores on its test images."""
     corruptions: Sequence[CorruptionScore]
     """Scores on corrupted images; empty unless asked for."""
     protocol: str | None
@@ -150,15 +152,16 @@ def evaluate_run(
     data: DataSource | None = None,
     out: str | Path | None = None,
     *,
+    model: str | None = None,
     corruptions: bool = False,
     device: str = "auto",
     track: Track = lambda names: names,
 ) -> Evaluation:
     """Score trained weights on test images: those of `data`, by default those of the data they were trained with.
 
-    `weights` is a run folder, a weights file, or the name of bundled weights. `out` is the folder that figures and
-    pictures are written into; without it nothing is written until `Evaluation.save`. `corruptions` scores them on
-    corrupted images too, each kind passed through `track`.
+    `weights` is a run folder, a weights file, or the name of bundled weights; `model` is as with `load_model`. `out` is
+    the folder that figures and pictures are written into; without it nothing is written until `Evaluation.save`.
+    `corruptions` scores them on corrupted images too, each kind passed through `track`.
 
     Raises:
         UsageError: the device or the data set is unknown.
@@ -169,10 +172,10 @@ def evaluate_run(
     place = as_path(weights, "a run folder, a weights file or the name of bundled weights")
     if out is not None:
         require_evaluation_folder(place, Path(out))
-    model, facts = load_weights(weights)
+    network, facts = load_weights(weights, model=model)
     digits = as_dataset(recorded_data(place) if data is None else data)
-    metrics = _evaluate(model.to(pick_device(device)), digits.test)
-    scores = _evaluate_corruptions(model, digits.test, track(tuple(CORRUPTIONS))) if corruptions else []
+    metrics = _evaluate(network.to(pick_device(device)), digits.test)
+    scores = _evaluate_corruptions(network, digits.test, track(tuple(CORRUPTIONS))) if corruptions else []
     found = Evaluation(
         digits,
         metrics,

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 from under10k.errors import UsageError, unknown_name, wrong_type
@@ -92,7 +93,13 @@ class Recipe(Typed):
     name: str = "default"
     """Name of the recipe, also in the name of its run folder."""
     model: str = "gap"
-    """Architecture: a name that `under10k models` lists."""
+    """Architecture: a name that `under10k models` lists, or your own: my_net.py:Net."""
+    model_sha256: str | None = None
+    """SHA-256 of the file of your own network, recorded when a training begins."""
+    start: str | None = None
+    """Trained weights to begin from: a run folder, a weights file or a bundled name; none begins at random."""
+    start_sha256: str | None = None
+    """SHA-256 of the file of those weights, recorded when a training begins."""
     dropout: Dropout = 0.0
     """Share of activations dropped in training."""
     residual: bool = False
@@ -130,6 +137,8 @@ class Recipe(Typed):
         super().__post_init__()
         if not self.name or not all(letter.isalnum() or letter in "-_." for letter in self.name):
             raise UsageError(f"not a recipe name: {self.name!r}. use letters, digits and - _ .")
+        if self.has_own_network and (self.residual or self.head != "pool"):
+            raise UsageError(f"a variant of your own network: {self.network}. leave out residual and head")
         if self.optimizer.nesterov and not self.optimizer.momentum:
             raise UsageError("optimizer.nesterov without momentum: 0.0. give optimizer.momentum, such as 0.9")
         if self.protocol == "fixed" and (self.target_accuracy, self.patience_epochs) != (None, None):
@@ -137,6 +146,17 @@ class Recipe(Typed):
                 "protocol fixed cannot stop early: it scores no epoch. "
                 "choose --protocol held-out or watched, or drop target_accuracy and patience_epochs"
             )
+
+    @property
+    def has_own_network(self) -> bool:
+        """Whether the network is one of the user's own, such as `my_net.py:Net`."""
+        return ":" in self.model
+
+    @property
+    def network(self) -> str:
+        """Name of the network for people: without the folder of its file."""
+        place, colon, call = self.model.partition(".py:")
+        return f"{PurePath(place).name}{colon}{call}" if colon else self.model
 
     def model_options(self) -> dict[str, Any]:
         """Return what `create_model` takes besides the name of the model."""
@@ -318,6 +338,8 @@ def override(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
         if not isinstance(place, dict) or isinstance(place.get(last, {}), dict):
             raise unknown_name("recipe field", name, recipe.flat())
         place[last] = value
+        if name in ("model", "start") and f"{name}_sha256" not in fields:  # which was of the file before
+            changed[f"{name}_sha256"] = None
     return Recipe(**changed)
 
 

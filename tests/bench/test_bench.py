@@ -246,7 +246,7 @@ def test_a_process_is_timed_from_its_start_to_its_weights(data_folder: Path) -> 
 
 
 def test_a_process_that_fails_is_told_of_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(Under10kError, match="under10k train fast: missing train images") as caught:
+    with pytest.raises(Under10kError, match="under10k train fast: no digits") as caught:
         time_process("fast", str(tmp_path))
     assert "\n" not in str(caught.value)
 

@@ -274,7 +274,7 @@ def fails_after_kill(dataset: Dataset, data_folder: Path, tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("arguments", "code", "hint"),
     [
-        (["--data", "{empty}"], 3, "missing"),
+        (["--data", "{empty}"], 3, "no digits"),
         (["--data", "/nonexistent"], 2, "no such folder"),
         (["--optimizer.lr", "1e12", "--averaging", "0", "--data", "{data}"], 5, "lower optimizer.lr"),
         (["--out", "{file}", "--data", "{data}"], 1, "cannot make a run folder"),
@@ -497,8 +497,8 @@ def test_evaluate_reports_everything_and_draws_the_pictures(
 
 
 def test_python_evaluates_a_run_as_the_command_line_does(finished_run: Path, data_folder: Path, tmp_path: Path) -> None:
-    found = under10k.evaluate_run(finished_run, data_folder, tmp_path / "python", corruptions=True)
-    main(["evaluate", str(finished_run), f"--data={data_folder}", "--out", str(tmp_path / "shell"), "--corruptions"])
+    found = under10k.evaluate_run(finished_run, data_folder, tmp_path / "python")
+    main(["evaluate", str(finished_run), f"--data={data_folder}", "--out", str(tmp_path / "shell")])
     names = sorted(path.name for path in (tmp_path / "shell").iterdir())
     assert sorted(path.name for path in (tmp_path / "python").iterdir()) == names
     figures = json.loads((tmp_path / "shell" / "metrics.json").read_text())
@@ -569,6 +569,8 @@ def test_evaluate_scores_corrupted_images_where_asked(
     assert [row["corruption"] for row in figures["corruptions"]] == list(CORRUPTIONS)
     means = [row["mean_accuracy"] for row in figures["corruptions"]]
     assert figures["mean_corruption_accuracy"] == pytest.approx(sum(means) / len(means))
+    python = under10k.evaluate_run(finished_run, data_folder, corruptions=True)
+    assert json.loads(json.dumps(python.to_dict()))["corruptions"] == figures["corruptions"]
     for name in "corruptions.png", "corruptions-examples.png":
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
@@ -642,7 +644,7 @@ def test_pictures_of_another_evaluation_do_not_stay_beside_its_figures(
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {*EVALUATION, "notes.txt"}
 
 
-@pytest.mark.parametrize("streams", ["| true", "2>&1 | true", "2>&- | true"])
+@pytest.mark.parametrize("streams", ["2>&1 | true", "2>&- | true"])
 def test_evaluate_saves_its_pictures_though_nobody_reads_what_it_prints(
     streams: str, finished_run: Path, data_folder: Path, tmp_path: Path
 ) -> None:
@@ -905,3 +907,10 @@ def test_export_refuses_a_folder_of_other_things(
     arguments = ["export", str(finished_run), "--to", "c", "--data", str(data_folder), "--out"]
     assert "folder not empty" in fails(capsys, 2, *arguments, str(finished_run))
     assert "no such weights" in fails(capsys, 4, "export", str(tmp_path / "none"), "--to", "onnx")
+
+
+def test_export_adds_framing_to_c_alone(data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["export", "early", "--frame", "--data", str(data_folder), "--out", str(tmp_path / "out"), "--to"]
+    assert "framing in C for html" in fails(capsys, 2, *arguments, "html")
+    main([*arguments, "c"])
+    assert (tmp_path / "out" / "under10k_early_frame.c").is_file()

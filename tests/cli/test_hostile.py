@@ -49,7 +49,7 @@ SWAPPED = [
     (f"summary {'x' * 300}", 2, "unknown model"),
     ("train --resume typo", 4, "no such run folder: typo. check its name"),
     ("train --resume loop", 4, "(Too many levels of symbolic links)"),
-    ("train --data digit.png", 2, "not a folder: digit.png is a file"),
+    ("train --data digit.png", 2, "not a data set: digit.png is a file of another kind"),
     ("train --data MNIS", 2, "did you mean mnist?"),
     ("plot study few", 2, "runs and studies together"),
     ("plot typo", 4, "no such run folder: typo"),

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from c_folders import SANITIZED, built, network, write
+from c_folders import SANITIZED, STRICT, built, needs_compiler, network, write
 from random_networks import VARIANTS, random_network
 from under10k.data.datasets import Dataset, load_digits
 from under10k.data.digits import Digits
@@ -36,9 +36,6 @@ from under10k.runs.weights import load_weights
 from under10k.training.start import train
 from under10k.weights.bundled import Facts
 
-STRICT = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror")
-
-needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
 needs_make = pytest.mark.skipif(
     not (shutil.which("make") and find_compiler()), reason="make or a C compiler is missing"
 )

@@ -39,7 +39,7 @@ READ_PICTURE = """async (content) => {
 }"""
 
 READ_DRAWING = """([way, width]) => {
-    const { levels } = frameOf(way.map((points) => ({ kind: "stroke", points, width })));
+    const { levels } = makeFrame(greyOf(way.map((points) => ({ kind: "stroke", points, width }))));
     const { data } = raster.getImageData(0, 0, RASTER, RASTER);
     return [[...levels], btoa(String.fromCharCode(...data))];
 }"""
@@ -74,7 +74,7 @@ def is_frame_of(levels: list[int], grey: Grey) -> bool:
 def is_close(levels: list[int], grey: Grey) -> bool:
     found = find_digit(grey)
     assert found
-    frame = to_frame(found).mul(255).round().numpy().ravel()
+    frame = to_frame(found).ravel().astype(float)
     return bool(np.abs(np.array(levels) - frame).max() <= TOLERANCE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -24,7 +25,7 @@ from under10k.evaluation.metrics import predict_logits
 from under10k.export.html import SCRIPTS, build_page, export_html, read_network_json, read_program
 from under10k.export.node import OLDEST_NODE, find_node, replay, run_in_node
 from under10k.pictures.constants import reading_constants
-from under10k.pictures.prediction import predict
+from under10k.pictures.prediction import predict, predict_all, split_rows
 from under10k.weights.bundled import Facts
 
 SOURCES = Path(under10k.__file__).parent / "export" / "page"
@@ -42,7 +43,7 @@ TOLD = re.compile(r"//[^\n]*|/\*.*?\*/|\"[^\"\n]*\"|`[^`]*`", re.DOTALL)
 # --- constants ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["picture.js", "ink.js", "frame.js", "judge.js"])
+@pytest.mark.parametrize("name", ["picture.js", "ink.js", "parts.js", "frame.js", "judge.js"])
 def test_no_constant_of_reading_is_typed_in_the_pages_program(name: str) -> None:
     code = TOLD.sub("", (SOURCES / name).read_text(encoding="utf-8"))
     assert set(re.findall(r"(?<![\w.])[0-9][0-9.]*(?:e-?[0-9]+)?", code)) - STRUCTURE == set()
@@ -122,6 +123,36 @@ def test_node_finds_no_ink_where_python_finds_none(node: str) -> None:
     (reading,) = read(node, blank)
     assert reading.answer is None
     assert reading.is_like(predict(blank, MODEL))
+
+
+def sheet(seed: int) -> Image.Image:
+    """Draw up to a dozen digits in rows, of several sizes, unevenly spaced, some of them in pieces."""
+    rng = np.random.default_rng(seed)
+    paper = Image.new("L", (440, 330), 255)
+    for number, digit in enumerate(draw_digits(12, seed=seed).images.numpy()):
+        if rng.random() < 0.2:
+            continue
+        side = int(rng.integers(50, 90))
+        ink = Image.fromarray(255 - digit).resize((side, side))
+        if rng.random() < 0.3:
+            ImageDraw.Draw(ink).line([(0, side // 3), (side, side // 3)], 255, 4)
+        place = (10 + 105 * (number % 4) + int(rng.integers(20)), 8 + 108 * (number // 4) + int(rng.integers(20)))
+        paper.paste(ink, place)
+    return paper
+
+
+def test_node_finds_every_digit_its_box_and_its_row_as_python_does(node: str) -> None:
+    sheets = [sheet(seed) for seed in range(6)]
+    sheets.append(Image.fromarray(255 - np.asarray(sheets[0])))
+    for reading, picture in zip(read(node, *sheets), sheets, strict=True):
+        rows = split_rows(predict_all(picture, MODEL))
+        assert len(rows) > 1
+        assert [[one["digit"] for one in row] for row in reading.rows] == [[one.digit for one in row] for row in rows]
+        for found, expected in zip(itertools.chain(*reading.rows), itertools.chain(*rows), strict=True):
+            assert tuple(found["box"][side] for side in ("left", "top", "right", "bottom")) == expected.box
+            assert np.abs(np.array(found["levels"]) - expected.frame.ravel()).max() <= 1
+            assert found["confident"] == expected.confident
+            assert expected.confident or found["words"] == expected.warning
 
 
 # --- what an export says -----------------------------------------------------------------------------------------

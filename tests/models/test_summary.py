@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from own_networks import NETWORKS, source
+from under10k.cli import main
 from under10k.models.registry import MODELS, count_parameters, create_model
 from under10k.models.summary import COLUMNS, Summary, summarise
 
@@ -228,3 +231,61 @@ def test_a_model_is_summed_up_where_it_is_and_in_its_own_type(device: str, dtype
     model = create_model("transition").to(device, dtype)
     assert summarise(model, "transition") == summary_of("transition")
     assert {(part.device.type, part.dtype) for part in model.parameters()} == {(device, dtype)}
+
+
+# --- networks of the user's own ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_table_of_any_network_adds_up_to_its_parameters(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_net.py").write_text(source(name))
+    assert summarise("my_net.py:Net").parameters == NETWORKS[name][1]
+
+
+def table_of(name: str, tmp_path: Path) -> Summary:
+    (tmp_path / "my_net.py").write_text(source(name))
+    return summarise(f"{tmp_path / 'my_net.py'}:Net")
+
+
+def test_a_layer_that_is_never_called_is_named_at_the_end(tmp_path: Path) -> None:
+    last = table_of("unused", tmp_path).layers[-1]
+    assert (last.name, last.weights, last.macs) == ("unused: forgotten", 910, 0)
+
+
+def test_a_pool_that_is_no_layer_has_a_row_and_counts_for_the_receptive_field(tmp_path: Path) -> None:
+    assert [(one.name, one.receptive_field) for one in table_of("functional", tmp_path).layers] == [
+        ("convolution", 3),
+        ("max pool", 4),
+        ("convolution", 8),
+        ("max pool", 10),
+        ("fully connected", 26),  # 5 values, 4 pixels apart
+    ]
+    assert [layer.receptive_field for layer in table_of("shared", tmp_path).layers] == [3, 4, 8, 10, 28]
+    assert [layer.receptive_field for layer in table_of("residual", tmp_path).layers] == [3, 7, 11, 28, 28]
+
+
+def test_a_receptive_field_is_not_told_after_what_cannot_be_followed() -> None:
+    resized = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Upsample(13), nn.Conv2d(2, 10, 3), nn.AdaptiveAvgPool2d(1))
+    assert [layer.receptive_field for layer in summarise(resized).layers] == [3, 0, 0]
+
+
+def test_a_layer_that_is_called_twice_has_its_parameters_once() -> None:
+    layer = nn.Conv2d(1, 1, 3, padding=1)
+    found = summarise(nn.Sequential(layer, nn.ReLU(), layer, nn.Flatten(), nn.Linear(784, 10)))
+    assert [one.weights for one in found.layers] == [10, 0, 7850]
+    assert found.parameters == 7860
+
+
+def test_over_the_budget_the_costliest_layers_are_named_and_the_exit_code_is_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["summary", "gap", "--budget", "9720"])
+    with pytest.raises(SystemExit) as ended:
+        main(["summary", "gap", "--budget", "9719", "--json"])
+    printed = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "over the budget: 9,720 of 9,719 parameters. make smaller: convolution 16 to 16 (2,304)" in printed.err
+    assert printed.err.count("\n") == 1

@@ -82,7 +82,7 @@ def test_a_folder_is_read_picture_by_picture_in_the_order_of_names(folder: Path,
     assert all(alike(one, under10k.predict(folder / name, network)) for one, name in zip(found, names, strict=True))
     assert [len(digits) for digits in under10k.predict_all(str(folder), network)] == [1] * 5
     (empty := folder / "empty").mkdir()
-    with pytest.raises(Under10kError, match=r"^no pictures: .*empty has no file that ends in \.bmp, "):
+    with pytest.raises(Under10kError, match=r"^no pictures: .*empty has no file that ends in \.avif, "):
         under10k.predict(empty, network)
 
 

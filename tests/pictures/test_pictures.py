@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -32,7 +33,10 @@ GREY = PIXELS / np.float32(255)
 
 def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    if kind == "HEIF":
+        pillow_heif.from_pillow(image).save(buffer)
+    else:
+        image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -409,7 +413,7 @@ def test_what_is_no_picture_is_called_that(content: bytes, tmp_path: Path) -> No
         open_picture(tmp_path / "it.png")
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "PPM", "PCX", "TGA", "ICO", "EPS", "PDF"])
+@pytest.mark.parametrize("kind", ["PPM", "PCX", "TGA", "ICO", "EPS", "PDF"])
 def test_other_formats_are_refused(kind: str) -> None:
     with pytest.raises(Under10kError, match="not a picture"):
         open_picture(encode(Image.fromarray(PIXELS).convert("RGB"), kind))
@@ -446,6 +450,7 @@ def test_values_that_are_no_numbers_are_refused(value: float) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 @given(share=st.floats(0, 0.98))
+@example(share=0.001)
 @settings(deadline=None, max_examples=25)
 def test_a_truncated_file_is_an_error(kind: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)

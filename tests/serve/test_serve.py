@@ -16,7 +16,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from http.client import HTTPConnection
@@ -33,6 +33,7 @@ from torch import nn
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 pytest.importorskip("h11")
+pytest.importorskip("python_multipart")
 
 import httpx
 
@@ -43,7 +44,9 @@ from under10k.errors import Under10kError, UsageError
 from under10k.export.html import Page
 from under10k.pictures.picture import Picture, open_picture
 from under10k.pictures.prediction import predict
-from under10k.serve.app import IMAGE_TYPES, Limits, Reading, create_app, reader
+from under10k.serve.answers import Read, Reading
+from under10k.serve.app import Limits, create_app, reader
+from under10k.serve.bodies import FORM_TYPE, IMAGE_TYPES
 from under10k.serve.decoder import MEMORY_BYTES, Decoders
 from under10k.serve.guard import HEADERS, Guard
 from under10k.serve.server import listen
@@ -77,7 +80,7 @@ def network() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def read_picture(network: nn.Module) -> Callable[[bytes], Reading]:
+def read_picture(network: nn.Module) -> Read:
     """Reads pictures with that network; one for all tests, since each has processes of its own that decode."""
     return reader(network)
 
@@ -124,7 +127,7 @@ def test_every_answer_carries_the_headers_that_browsers_are_to_see() -> None:
         assert "server" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/openapi.json", "/nothing", "/api/predict"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/readyz", "/openapi.json", "/nothing", "/api/predict"])
 def test_head_is_answered_as_get_is_without_the_body(path: str) -> None:
     with serving() as port, connect(port) as connection:
         whole, head = httpx.get(f"http://127.0.0.1:{port}{path}"), httpx.head(f"http://127.0.0.1:{port}{path}")
@@ -156,7 +159,7 @@ def test_the_description_of_the_interface_names_every_answer() -> None:
     paths = ask("GET", "/openapi.json").json()["paths"]
     assert set(paths) == {"/api/predict", "/healthz", "/readyz"}
     predict = paths["/api/predict"]["post"]
-    assert set(predict["requestBody"]["content"]) == set(IMAGE_TYPES)
+    assert set(predict["requestBody"]["content"]) == {*IMAGE_TYPES, FORM_TYPE}
     assert set(predict["responses"]) == {"200", "400", "403", "408", "413", "415", "422", "500", "503"}
 
 
@@ -311,7 +314,7 @@ def test_500_idle_connections_do_not_keep_others_waiting_and_are_closed() -> Non
 def test_of_200_clients_as_many_are_served_as_may_wait_and_the_others_told_to_come_back() -> None:
     released, served, late = threading.Event(), [], []
 
-    def read(picture: bytes) -> Reading:
+    def read(picture: bytes, _: bool) -> Reading:
         assert released.wait(20)
         return SEVEN.model_copy(update={"digit": int(picture) % 10})
 
@@ -340,7 +343,7 @@ def test_of_200_clients_as_many_are_served_as_may_wait_and_the_others_told_to_co
 # --- what is no picture (46, 47, 48) -----------------------------------------------------------------------------
 
 
-def refuse(_: bytes) -> Reading:
+def refuse(_: bytes, __: bool) -> Reading:
     raise UsageError("not an image: it is none. give one")
 
 
@@ -357,7 +360,7 @@ def refuse(_: bytes) -> Reading:
 )
 def test_whatever_is_sent_is_refused_and_never_a_fault_of_ours(body: bytes, kind: str) -> None:
     answer = ask("POST", "/api/predict", refuse, content=body, headers={"content-type": kind})
-    taken = kind.partition(";")[0].strip().lower() in IMAGE_TYPES
+    taken = kind.partition(";")[0].strip().lower() in (*IMAGE_TYPES, FORM_TYPE)
     assert answer.status_code == (422 if taken else 415)
     assert set(answer.json()) == {"error"}
 
@@ -432,7 +435,7 @@ def test_an_origin_that_is_none_is_a_foreign_one(origin: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/static/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/\x00", "/%00", "/..", "/docs", "/api/"],
+    ["/static/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/\x00", "/%00", "/..", "/api/"],
 )
 def test_no_path_leads_to_a_file(path: str) -> None:
     with serving() as port, connect(port) as connection:
@@ -441,20 +444,21 @@ def test_no_path_leads_to_a_file(path: str) -> None:
     assert status == (b"400" if path == "/\x00" else b"404")
 
 
-def test_no_request_opens_a_file(read_picture: Callable[[bytes], Reading], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_request_opens_a_file(read_picture: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     read = read_picture
 
     def ask_for_all() -> list[int]:
-        paths = ["/", "/healthz", "/readyz", "/openapi.json", "/etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"]
+        paths = ["/", "/docs", "/healthz", "/readyz", "/openapi.json", "/etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"]
         named = {**PNG, "content-disposition": "attachment; filename=/etc/passwd"}
         sent = [ask("POST", "/api/predict?path=/etc/passwd", read, content=DIGIT, headers=named)]
         sent += [ask("POST", "/api/predict", read, content=b"/etc/passwd", headers=PNG)]
+        sent += [ask("POST", "/api/predict", read, files={"file": ("/etc/passwd", DIGIT)})]
         return [answer.status_code for answer in [*(ask("GET", path, read) for path in paths), *sent]]
 
     def refuse(path: object, *_: object, **__: object) -> NoReturn:
         raise AssertionError(path)
 
-    expected = [200, 200, 200, 200, 404, 404, 200, 422]
+    expected = [200, 200, 200, 200, 200, 404, 404, 200, 422, 200]
     assert ask_for_all() == expected  # whatever is loaded on first use is, now
     for name in "builtins.open", "io.open", "os.open", "os.stat", "os.scandir":
         monkeypatch.setattr(name, refuse)
@@ -512,7 +516,7 @@ def test_an_address_is_served_where_the_server_listens_on_it(told: str, bound: s
     ],
 )
 def test_a_picture_that_another_site_sends_is_refused_unread(headers: dict[str, str]) -> None:
-    def read(_: bytes) -> Reading:
+    def read(_: bytes, __: bool) -> Reading:
         raise AssertionError("it was read")
 
     answer = ask("POST", "/api/predict", read, content=b"x", headers={**PNG, **headers})
@@ -524,7 +528,7 @@ def test_the_servers_own_page_may_send_one() -> None:
     assert ask("POST", "/api/predict", content=b"x", headers=own).status_code == 200
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
 def test_what_a_form_can_send_is_not_taken(kind: str | None) -> None:
     headers = {"content-type": kind} if kind else {}
     assert ask("POST", "/api/predict", content=b"x", headers=headers).status_code == 415
@@ -540,7 +544,7 @@ def test_a_browser_that_asks_whether_another_site_may_is_told_no() -> None:
 def test_whether_it_is_ready_is_found_out_once_however_many_ask_and_not_for_other_sites() -> None:
     readings: list[bytes] = []
 
-    def read(picture: bytes) -> Reading:
+    def read(picture: bytes, _: bool) -> Reading:
         readings.append(picture)
         return SEVEN
 
@@ -560,7 +564,7 @@ def test_whether_it_is_ready_is_found_out_once_however_many_ask_and_not_for_othe
 
 
 def test_a_fault_in_reading_is_500_without_its_insides_and_not_ready(caplog: pytest.LogCaptureFixture) -> None:
-    def read(_: bytes) -> Reading:
+    def read(_: bytes, __: bool) -> Reading:
         raise RuntimeError("secret at /home/me")
 
     for method, path in ("POST", "/api/predict"), ("GET", "/readyz"):
@@ -575,7 +579,7 @@ def test_a_fault_in_reading_is_500_without_its_insides_and_not_ready(caplog: pyt
 def test_a_client_that_goes_before_its_answer_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
     begun, released = threading.Event(), threading.Event()
 
-    def read(_: bytes) -> Reading:
+    def read(_: bytes, __: bool) -> Reading:
         begun.set()
         released.wait(20)
         return SEVEN
@@ -593,7 +597,7 @@ def test_a_client_that_goes_before_its_answer_is_no_fault(caplog: pytest.LogCapt
 def test_a_thread_that_hangs_is_not_waited_for_and_not_ready() -> None:
     released = threading.Event()
 
-    def read(_: bytes) -> Reading:
+    def read(_: bytes, __: bool) -> Reading:
         released.wait()
         return SEVEN
 
@@ -652,7 +656,7 @@ def test_a_decoder_has_little_memory_and_ends_with_the_server() -> None:
     assert process.wait(20) == 0
 
 
-def test_the_server_takes_no_picture_larger_than_a_telephones(read_picture: Callable[[bytes], Reading]) -> None:
+def test_the_server_takes_no_picture_larger_than_a_telephones(read_picture: Read) -> None:
     file = io.BytesIO()
     Image.new("1", (6000, 4167)).save(file, "PNG")
     answer = ask("POST", "/api/predict", read_picture, content=file.getvalue(), headers=PNG)
@@ -712,14 +716,14 @@ def test_a_signal_ends_the_server_once_everything_under_way_is_answered(number: 
 # --- with a network (45, 47) --------------------------------------------------------------------------------------
 
 
-def test_the_api_answers_what_predict_does(network: nn.Module, read_picture: Callable[[bytes], Reading]) -> None:
+def test_the_api_answers_what_predict_does(network: nn.Module, read_picture: Read) -> None:
     answer = ask("POST", "/api/predict", read_picture, content=DIGIT, headers=PNG)
     assert (answer.status_code, answer.json()) == (200, predict(DIGIT, network).to_dict())
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"<svg/>", DIGIT[:200], DIGIT[:-40], b"%!PS-Adobe-3.0 EPSF-3.0"])
 def test_what_predict_refuses_the_api_refuses_in_the_same_words(
-    content: bytes, network: nn.Module, read_picture: Callable[[bytes], Reading]
+    content: bytes, network: nn.Module, read_picture: Read
 ) -> None:
     with pytest.raises(Under10kError) as refused:
         predict(content, network)
@@ -728,9 +732,7 @@ def test_what_predict_refuses_the_api_refuses_in_the_same_words(
 
 
 @pytest.mark.parametrize("image", [Image.new("L", (1, 1)), Image.new("RGB", (300, 200), "white")])
-def test_a_picture_without_ink_is_answered_with_no_digit(
-    image: Image.Image, read_picture: Callable[[bytes], Reading]
-) -> None:
+def test_a_picture_without_ink_is_answered_with_no_digit(image: Image.Image, read_picture: Read) -> None:
     answer = ask("POST", "/api/predict", read_picture, content=png(image), headers=PNG)
     assert (answer.status_code, answer.json()["digit"]) == (200, None)
     assert answer.json()["warning"]

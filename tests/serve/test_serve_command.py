@@ -97,7 +97,7 @@ def test_it_does_not_start_without_a_whole_model(
     assert fails(capsys, 4, str(path)).startswith("error: ")
 
 
-@pytest.mark.parametrize("library", ["fastapi", "h11"])
+@pytest.mark.parametrize("library", ["fastapi", "h11", "python_multipart"])
 def test_a_library_that_is_missing_is_named(
     library: str, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

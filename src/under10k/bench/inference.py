@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from under10k.bench.plain import predict_plainly
 from under10k.bench.timing import Findings, Spread, Timing, Track, Way, quietly, time_in_turn
 from under10k.data import Digits, load_digits
-from under10k.errors import missing_library
+from under10k.errors import UsageError, missing_library
 from under10k.evaluation import predict_logits
 from under10k.export import OnnxModel, build_c, build_onnx, find_compiler, find_missing, flatten
 from under10k.machine import describe_environment, pick_device
@@ -140,7 +141,10 @@ def list_readings(
         "batches": Reading(predict, batch, 1, threads),
         "one image": Reading(predict, 1, CALLS, threads),
     }
-    runs = {"torch": predict, **{name: export(model) for name, export in exports.items()}} if exports else {}
+    runs: dict[str, Predict] = {"torch": predict} if exports else {}
+    for name, export in exports.items():
+        with contextlib.suppress(UsageError):  # of a network that it cannot express
+            runs[name] = export(model)
     for name, run in runs.items():
         readings[f"{name} batches"] = Reading(run, batch, 1, 1, beside="torch batches")
         readings[f"{name} one"] = Reading(run, 1, CALLS, 1, beside="torch one")

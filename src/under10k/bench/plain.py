@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from under10k.data import MEAN, SIDE, STD, Digits
-from under10k.models import create_model
+from under10k.models import network_of
 from under10k.recipes import Recipe
 
 
@@ -43,7 +43,7 @@ def train_plainly(recipe: Recipe, digits: Digits, device: torch.device) -> float
     recipe's dropout, and learns by SGD at the recipe's rate. What else a recipe may hold is left out: the documented
     ones hold no more.
     """
-    model = create_model(recipe.model, **recipe.model_options()).to(device).train()
+    model = network_of(recipe).to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=recipe.optimizer.lr, momentum=recipe.optimizer.momentum)
     loader = DataLoader(Pictures(digits), batch_size=recipe.batch_size, shuffle=True, drop_last=True)
     started = time.perf_counter()

@@ -17,7 +17,7 @@ from under10k.bench.timing import Findings, Spread, Timing, Track, Way, quietly,
 from under10k.data import Dataset, Digits, load_digits
 from under10k.errors import DataError, Under10kError
 from under10k.machine import describe_environment, keep_freed_memory, pick_device
-from under10k.models import Summary, create_model, summarise
+from under10k.models import Summary, network_of, summarise
 from under10k.recipes import Recipe, get_recipe
 from under10k.runs import Result, Run
 from under10k.training import Trainer, batch_size_of, count_steps, trained_count
@@ -230,7 +230,7 @@ def _plan(recipe: Recipe, data: Dataset) -> Plan:
             f"too few images to time a step of {recipe.name}: {len(data.train)}. give at least {recipe.batch_size}"
         )
     images = trained_count(recipe, len(data.train))
-    summary = summarise(create_model(recipe.model, **recipe.model_options()))
+    summary = summarise(network_of(recipe))
     return Plan(recipe, count_steps(recipe, images) * batch_size_of(recipe, images, 0), training_operations(summary))
 
 

@@ -26,7 +26,7 @@ def bench(
     Args:
         what: train: recipes, an epoch and a whole run; infer: networks.
         names: Recipes to train, or networks to read with; by default a choice of recipes, or all networks.
-        data: A known name or a folder.
+        data: A known name, or a folder or file of your own.
         device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
         rounds: How many times each is timed; 1 to 1,000.
         json: Print as JSON.

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from under10k.cli.output import complain, show, show_json
-from under10k.cli.parsing import DataName, Device, Flag, Folder, Weights
+from under10k.cli.parsing import DataName, Device, Flag, Folder, NetworkName, Weights
 from under10k.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def evaluate(
     weights: Weights,
     /,
     *,
+    model: NetworkName = None,
     data: DataName = None,
     device: Device = "auto",
     out: Folder = None,
@@ -30,7 +31,8 @@ def evaluate(
 
     Args:
         weights: A run folder, a weights file, or the name of bundled weights.
-        data: A known name or a folder; by default the data that the run was trained on.
+        model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
+        data: A known name, or a folder or file of your own; by default the data that the run was trained on.
         device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
         out: Folder for metrics.json and the pictures; by default RUN/evaluation, or WEIGHTS-evaluation.
         corruptions: Also score it on shifted, rotated, blurred, noisy and otherwise corrupted images.
@@ -47,7 +49,12 @@ def evaluate(
             raise
         refused = True  # nobody has asked for pictures: the figures are printed all the same
     found = evaluate_run(
-        weights, data, corruptions=corruptions, device=device, track=lambda kinds: track(kinds, "corruptions")
+        weights,
+        data,
+        model=model,
+        corruptions=corruptions,
+        device=device,
+        track=lambda kinds: track(kinds, "corruptions"),
     )
     trouble: OSError | None = None
     try:  # before anything is printed: `head` may close the pipe on us

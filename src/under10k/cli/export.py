@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from under10k.cli import names
 from under10k.cli.output import refuse_same, show, show_json
-from under10k.cli.parsing import DataName, Flag, Weights, shown
+from under10k.cli.parsing import DataName, Flag, NetworkName, Weights, shown
 from under10k.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def export(
     out: Annotated[Path | None, shown("OUT", "-o", complete=names.files)] = None,
     int8: Flag = False,
     name: Annotated[str | None, shown("NAME")] = None,
+    frame: Flag = False,
+    model: NetworkName = None,
     data: DataName = None,
     json: Flag = False,
 ) -> None:
@@ -37,19 +39,23 @@ def export(
             weights file and named after it; --int8 adds -int8 to the name.
         int8: Write 8-bit integers instead of float; not for html.
         name: For c: the network's name in C; by default under10k_ and the name of the run or weights.
-        data: A known name or a folder to check with; by default the data that the run was trained on.
+        frame: For c: add a function that finds and frames the digit in a camera's grey picture.
+        model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
+        data: A known name, folder or file to check with; by default the data that the run was trained on.
         json: Print the result as JSON.
     """
     from under10k.data import load_digits
     from under10k.runs import Run, load_weights, recorded_data
 
-    model, facts = load_weights(weights)
+    network, facts = load_weights(weights, model=model)
     kind: Literal["float", "int8"] = "int8" if int8 else "float"
     suffix = "-int8" if int8 else ""
     base = weights / "model" if weights.is_dir() else weights.with_suffix("")
     target = out or Path(f"{base}{suffix}{'-c' if to == 'c' else f'.{to}'}")
     if name and to != "c":
         raise UsageError(f"a name in C for {to}: {name}. leave out --name")
+    if frame and to != "c":
+        raise UsageError(f"framing in C for {to}: --frame. leave it out")
     refuse_same(target, Run(weights).model_file if weights.is_dir() else weights)
     match to:  # what can be refused is refused before the data is read and the network tried
         case "onnx":
@@ -62,14 +68,14 @@ def export(
 
             name = name or name_in_c(weights.resolve().name if weights.is_dir() else weights.stem)
             require_c(target, name)
-            write = functools.partial(export_c, name=name)
+            write = functools.partial(export_c, name=name, frame=frame)
         case "html":
             from under10k.export import export_html as write
             from under10k.export import require_html
 
             require_html(target, kind)
     digits = load_digits(data or recorded_data(weights))
-    found = write(model, facts, target, kind, digits)
+    found = write(network, facts, target, kind, digits)
     show_json(found.to_dict()) if json else _show_export(found, digits.note)
 
 

@@ -17,6 +17,9 @@ from under10k.errors import UsageError
 from under10k.recipes import Recipe
 from under10k.typed import ABOVE_ZERO, Between
 
+_COMMAS = re.compile(r",(?![^(]*\))")
+"""Commas outside of brackets, such as those of my_net.py:Net(8, 16)."""
+
 _BOOLEANS = re.compile(r"(true|false)(,(true|false))*", re.IGNORECASE)
 
 
@@ -127,14 +130,14 @@ def _metavar(name: str, hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "|".join(get_args(hint))
     unit = name.rpartition("_")[2].upper()
-    own = {"model": "NETWORK", "name": "NAME", "seed": "SEED", "batch_size": "IMAGES", "epochs": "EPOCHS"}
+    own = {"model": "NETWORK", "start": "WEIGHTS", "name": "NAME", "seed": "SEED", "batch_size": "IMAGES"}
     return unit if unit in ("DEGREES", "PIXELS", "EPOCHS") else own.get(name, "NUMBER")
 
 
 def _complete(name: str, hint: Any) -> names.Completer:
     if get_origin(hint) is Literal:
         return lambda _: get_args(hint)
-    return names.networks if name == "model" else names.nothing
+    return {"model": names.networks, "start": names.weights}.get(name, names.nothing)
 
 
 def _split(_: Any, tokens: Sequence[Any]) -> list[str]:
@@ -142,7 +145,7 @@ def _split(_: Any, tokens: Sequence[Any]) -> list[str]:
     texts = [
         str(token.implicit_value).lower() if isinstance(token.implicit_value, bool) else token.value for token in tokens
     ]
-    return [part for text in texts for part in text.split(",")]
+    return [part for text in texts for part in _COMMAS.split(text)]
 
 
 def _flatten(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[str]]]:

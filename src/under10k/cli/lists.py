@@ -21,13 +21,15 @@ def datasets(
     /,
     *,
     sheet: Annotated[Path | None, shown("PICTURE", complete=names.files)] = None,
+    strict: Flag = False,
     json: Flag = False,
 ) -> None:
     """List the known data sets, or inspect one.
 
     Args:
-        name: A known name or a folder: show its counts and checksum.
+        name: A known name, or a folder or file of your own: show its counts, checksum and what was skipped.
         sheet: Picture to draw, with the first training images of each class.
+        strict: Refuse the data if one of its files cannot be read, rather than skip it.
         json: Print as JSON.
     """
     if name is None and sheet:
@@ -49,7 +51,7 @@ def datasets(
         from under10k.files import require_file
 
         require_file(sheet)
-    loaded = load_digits(name)
+    loaded = load_digits(name, strict=strict)
     if sheet:
         from under10k.plots import save_class_sheet
 
@@ -60,6 +62,7 @@ def datasets(
         "test": len(loaded.test),
         "sha256": loaded.sha256(),
         "note": loaded.note,
+        "skipped": list(loaded.skipped) if json else "; ".join(loaded.skipped),
         "sheet": str(sheet) if sheet else None,
     }
     show_facts(facts, json)

@@ -43,6 +43,9 @@ Quiet = Annotated[bool, Parameter(negative="", alias="-q")]
 Weights = Annotated[Path, shown("WEIGHTS", complete=names.weights)]
 
 
+NetworkName = Annotated[str | None, shown("FILE.py:NAME", complete=names.files)]
+
+
 Folder = Annotated[Path | None, shown("FOLDER", complete=names.files)]
 
 

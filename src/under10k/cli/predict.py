@@ -37,7 +37,7 @@ def predict(
 ) -> None:
     """Read the digits in pictures: drawn, scanned or photographed.
 
-    Takes PNG, JPEG, BMP, GIF and WebP; - reads the picture from standard input.
+    Takes PNG, JPEG, BMP, GIF, WebP, HEIC, AVIF and TIFF; - reads the picture from standard input.
 
     Args:
         pictures: Picture files, one digit in each, or folders of such files.
@@ -56,7 +56,7 @@ def predict(
         require_file(explain)
         refuse_same(explain, pictures[0])
 
-    from under10k.pictures import read_pictures
+    from under10k.pictures import describe_rows, read_pictures
     from under10k.runs import load_model
 
     network = load_model(model)
@@ -74,7 +74,7 @@ def predict(
             from under10k.plots import save_explanation
 
             save_explanation(found, explain)
-        answers += [_describe(name, found)] if multi else [{"picture": name, **found[0].to_dict()}]
+        answers += [{"picture": name, **(describe_rows(found) if multi else found[0].to_dict())}]
         if not json:
             _show(name, found, multi)
     if json:
@@ -124,30 +124,13 @@ def _read_pipe(path: Path, name: str) -> Path | bytes | Under10kError:
     return content
 
 
-def _describe(name: str, found: Sequence[Prediction]) -> dict[str, Any]:
-    """Return all that was read in one picture, for JSON: the rows as texts, and every digit with its row and box."""
-    from under10k.pictures import split_rows
-
-    rows = split_rows(found)
-    return {
-        "picture": name,
-        "rows": [_text(row) for row in rows],
-        "digits": [{"row": number, **one.to_dict()} for number, row in enumerate(rows) for one in row],
-        "warning": found[0].warning if found[0].digit is None else None,
-    }
-
-
-def _text(row: Sequence[Prediction]) -> str:
-    return "".join(str(one.digit) for one in row)
-
-
 def _show(name: str, found: Sequence[Prediction], multi: bool) -> None:
     """Print what was read: of several digits their rows first, as they would be written, then each by itself."""
-    from under10k.pictures import OTHER_INK, split_rows
+    from under10k.pictures import OTHER_INK, row_text, split_rows
 
     if multi:
         for row in split_rows(found):
-            print(f"{printable(name)}: {_text(row)}")
+            print(f"{printable(name)}: {row_text(row)}")
     for one in found:
         head = "  " if multi and one.digit is not None else f"{printable(name)}: "
         print(f"{head}{_digit(one)}")

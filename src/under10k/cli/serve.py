@@ -12,7 +12,7 @@ from typing import Annotated
 
 from under10k.cli import names
 from under10k.cli.output import complain, show
-from under10k.cli.parsing import shown
+from under10k.cli.parsing import NetworkName, shown
 from under10k.errors import missing_library
 
 
@@ -20,6 +20,7 @@ def serve(
     weights: Annotated[Path, shown("WEIGHTS", complete=names.weights)] = Path("robust"),
     /,
     *,
+    model: NetworkName = None,
     host: Annotated[str, shown("ADDRESS")] = "127.0.0.1",
     port: Annotated[int, shown("PORT")] = 8000,
     open: bool = True,
@@ -30,6 +31,7 @@ def serve(
 
     Args:
         weights: A run folder, a weights file, or the name of bundled weights.
+        model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
         host: Address to listen on; 0.0.0.0 lets in everyone on the network.
         port: Port to listen on; 0 picks a free one.
         open: Open the page in your browser, if there is one.
@@ -41,8 +43,8 @@ def serve(
     from under10k.export import build_page
     from under10k.runs import load_weights
 
-    model, facts = load_weights(weights)
-    app = create_app(build_page(model, facts), reader(model), host=host)
+    network, facts = load_weights(weights, model=model)
+    app = create_app(build_page(network, facts), reader(network), host=host)
     listener = listen(host, port)
     url = _announce(listener, host)
     if open and has_browser():

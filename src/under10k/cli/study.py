@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     from pathlib import Path
 
-    Fields = fields_as_options(without=("name", "seed"))
+    Fields = fields_as_options(without=("name", "seed", "model_sha256", "start_sha256"))
 
 
 def study(
@@ -45,7 +45,7 @@ def study(
     Args:
         recipes: Recipes to train; the others are compared with the first. By default those of the study in --out.
         seeds: Number of seeds, from 0 on; by default that of the study in --out, else 20.
-        data: A known name or a folder; by default that of the study in --out, else auto.
+        data: A known name, or a folder or file of your own; by default that of the study in --out, else auto.
         device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
         out: Study folder to create or resume; by default studies/RECIPES.
         engine: Where runs are trained: in worker processes, in this process, or on a Ray cluster.

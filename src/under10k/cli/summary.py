@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from under10k.cli import names
 from under10k.cli.output import show
-from under10k.cli.parsing import Flag, shown
-from under10k.errors import UsageError
+from under10k.cli.parsing import Count, Flag, shown
+from under10k.errors import Under10kError, UsageError
 
 
 def summary(
@@ -18,6 +18,7 @@ def summary(
     *,
     residual: Flag = False,
     head: Literal["pool", "linear"] = "pool",
+    budget: Count = None,
     markdown: Flag = False,
     json: Flag = False,
 ) -> None:
@@ -26,21 +27,26 @@ def summary(
     MACs are multiply-accumulates for one image; the receptive field is shown too.
 
     Args:
-        model: A model's name, a run folder, a weights file, or the name of bundled weights.
+        model: A model's name, your own (my_net.py:Net), a run folder, a weights file, or the name of bundled weights.
         residual: Show the variant with residual connections.
         head: Show the variant with this head.
+        budget: Most parameters; with more, the exit code is 1, and the costliest layers are named.
         markdown: Write the table as Markdown.
         json: Print as JSON.
     """
-    from under10k.models import COLUMNS, MODELS, create_model, summarise
+    from under10k.models import BY_HAND_COLUMNS, COLUMNS, MODELS, create_model, is_own, summarise
     from under10k.runs import load_model
-    from under10k.terminal import build_table
+    from under10k.terminal import build_table, literal
     from under10k.weights import list_weights
 
-    trained = model not in MODELS and (model in list_weights() or os.sep in model or _exists(Path(model)))
+    own = is_own(model) and not _exists(Path(model))
+    if own and (residual or head != "pool"):
+        raise UsageError(f"no variants of your own network: {model}. leave out --residual and --head")
+    trained = not own and model not in MODELS and (model in list_weights() or os.sep in model or _exists(Path(model)))
     if trained and (residual or head != "pool"):
         raise UsageError(f"no variants of a trained network: {model}. leave out --residual and --head")
-    network = load_model(model) if trained else create_model(model, residual=residual, head=head)
+    variant: dict[str, Any] = {} if own else {"residual": residual, "head": head}
+    network = load_model(model) if trained else create_model(model, **variant)
     found = summarise(network, model)
     if json:
         print(found.to_json())
@@ -48,6 +54,19 @@ def summary(
         print(found.to_markdown())
     else:
         show(build_table(f"{model}: {found.parameters:,} parameters, {found.macs:,} MACs", COLUMNS, found.rows()))
+        if found.counted_by_hand != found.parameters:
+            show(build_table("\ncounted by hand, as in a course's table", BY_HAND_COLUMNS, found.rows_by_hand()))
+        show("")
+        for remark in found.remarks:
+            show(literal(remark))
+    if budget is not None and found.parameters > budget:
+        most = ", ".join(
+            f"{layer.name} {' to '.join(map(str, (layer.input[0], layer.output[0])))} ({layer.weights:,})"
+            if layer.input and layer.output
+            else f"{layer.name} ({layer.weights:,})"
+            for layer in found.costliest()
+        )
+        raise Under10kError(f"over the budget: {found.parameters:,} of {budget:,} parameters. make smaller: {most}")
 
 
 def _exists(path: Path) -> bool:

@@ -14,11 +14,13 @@ from under10k.recipes import Recipe, get_recipe, override
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from under10k.data import Dataset
+
     Fields = dict[str, Any]
 else:
     from pathlib import Path
 
-    Fields = fields_as_options()
+    Fields = fields_as_options(without=("model_sha256", "start_sha256"))
 
 
 def train(
@@ -26,6 +28,7 @@ def train(
     /,
     *,
     data: DataName = None,
+    strict: Flag = False,
     device: Device = "auto",
     out: Folder = None,
     resume: Annotated[Path | None, shown("RUN", complete=names.runs)] = None,
@@ -38,7 +41,8 @@ def train(
 
     Args:
         recipe: Recipe to train (`under10k recipes` lists them); by default the one named default.
-        data: A known name (`under10k datasets`), a folder of four IDX files, or auto: MNIST, else synthetic digits.
+        data: A known name (`under10k datasets`), a folder or file of your own, or auto: MNIST, else synthetic digits.
+        strict: Refuse the data if one of its files cannot be read, rather than skip it.
         device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
         out: Run folder to create; by default runs/RECIPE-sSEED.
         resume: Run folder to resume.
@@ -56,9 +60,18 @@ def train(
     reports: list[Report] = [WarningReport() if quiet or json else ConsoleReport()]
     if tensorboard:
         reports.append(TensorBoardReport())
-    result = run_training(chosen, data or "auto", resume or out, resume is not None, device=device, reports=reports)
+    digits = _load_strictly(data) if strict else data or "auto"
+    result = run_training(chosen, digits, resume or out, resume is not None, device=device, reports=reports)
     if json:
         show_json(result.to_dict())
+
+
+def _load_strictly(data: str | None) -> Dataset:
+    if data is None:
+        raise UsageError("--strict without --data: it is about your own files. name them with --data")
+    from under10k.data import load_digits
+
+    return load_digits(data, strict=True)
 
 
 def _two_at_once(resume: Path, out: Path | None, recipe: str | None) -> UsageError:
@@ -76,4 +89,9 @@ def _choose(recipe: str | None, resume: Path | None, fields: dict[str, Any] | No
         return override(get_recipe(recipe or "default"), changes)
     from under10k.runs import Run
 
-    return override(Run(resume).recipe(), changes)
+    begun = Run(resume).recipe()
+    if "model" not in changes:  # nobody but the run names its network
+        from under10k.models import require_recorded
+
+        require_recorded(begun, str(resume))
+    return override(begun, changes)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from under10k.data.catalogue import DATASETS
     from under10k.data.datasets import Dataset, find_dataset, load_digits
     from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, as_unit, normalise, to_input, to_unit
+    from under10k.data.framer import use_framer
     from under10k.data.framing import BOX, SLACK, THRESHOLD, frame
     from under10k.data.identity import DataIdentity
     from under10k.data.own import DataSource, DigitSource, as_dataset, as_digits, as_test_digits
@@ -44,6 +45,7 @@ __all__ = [
     "resample",
     "to_input",
     "to_unit",
+    "use_framer",
 ]
 
 __getattr__, __dir__ = lazy_door(
@@ -76,5 +78,6 @@ __getattr__, __dir__ = lazy_door(
         "resample": "augmentation",
         "to_input": "digits",
         "to_unit": "digits",
+        "use_framer": "framer",
     },
 )

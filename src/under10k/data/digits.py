@@ -56,7 +56,9 @@ class Digits:
     """
 
     images: Tensor
+    """uint8 (N, 28, 28)."""
     labels: Tensor
+    """int64 (N), 0 to 9."""
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.shape[1:] != (SIDE, SIDE):
@@ -202,7 +204,7 @@ def read_idx(path: Path, verify: Callable[[Path, bytes], None] | None = None) ->
         with open_ordinary(path, MAXIMUM_BYTES, DataError) as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            file = _Unzipped(raw) if zipped else raw
+            file = Unzipped(raw) if zipped else raw
             header, dtype, shape = _read_header(path, file)
             size = int(np.prod(shape, dtype=object)) * dtype.itemsize
             if size > MAXIMUM_BYTES:
@@ -232,7 +234,7 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class _Unzipped:
+class Unzipped:
     """The content of a gzip file, decompressed as far as it is read; Python's own reader takes any number of members.
 
     Raises `EOFError` where the file is cut off, `zlib.error` where it is damaged.

@@ -72,20 +72,38 @@ def holds(kind: Callable[[], bool]) -> bool:
         return False
 
 
-def four_files(folder: Path) -> list[Path]:
-    """Find the four files of a folder by the words in their names, whatever else is in them."""
-    found: dict[tuple[str, str], dict[str, Path]] = {part: {} for part in _PARTS}
+def idx_folder(folder: Path) -> Path | None:
+    """Return where the IDX files of a folder lie: in it, in its `raw`, or in one like torchvision's `MNIST/raw`."""
+    for places in [folder], [folder / "raw"], sorted(folder.glob("*/raw")):
+        found = [place for place in places if _has_part(place)]
+        if len(found) > 1:
+            names = ", ".join(str(place.relative_to(folder)) for place in found)
+            raise DataError(f"several data sets: {folder} has {names}. give one of them")
+        if found:
+            return found[0]
+    return None
+
+
+def _has_part(folder: Path) -> bool:
     try:
-        paths = sorted(folder.iterdir(), key=lambda path: path.suffix == ".gz")  # the last is kept: it has a CRC
-    except OSError as error:
-        raise DataError(f"unreadable folder: {folder} ({error.strerror}). make it readable, or give another") from error
-    for path in paths:
+        return any(_PART_NAME.fullmatch(path.name) and holds(path.is_file) for path in folder.iterdir())
+    except OSError:
+        return False
+
+
+def idx_files(folder: Path) -> list[Path]:
+    """Find the four files of a folder by the words in their names; only the first two where it has no test part."""
+    found: dict[tuple[str, str], dict[str, Path]] = {part: {} for part in _PARTS}
+    # the last is kept: it has a CRC
+    for path in sorted(folder.iterdir(), key=lambda path: path.suffix.lower() == ".gz"):
         match = _PART_NAME.fullmatch(path.name)
         if match and holds(path.is_file):
             split = "train" if match["split"].lower() == "train" else "test"
-            stem = path.name.removesuffix(".gz").replace(".idx", "-idx")
+            stem = path.name.lower().removesuffix(".gz").replace(".idx", "-idx")
             found[split, match["kind"].lower()][stem] = path
-    return [_only(folder, split, kind, list(found[split, kind].values())) for split, kind in _PARTS]
+    has_test = any(found["test", kind] for kind in ("images", "labels"))
+    parts = _PARTS if has_test else _PARTS[:2]
+    return [_only(folder, split, kind, list(found[split, kind].values())) for split, kind in parts]
 
 
 def _only(folder: Path, split: str, kind: str, paths: list[Path]) -> Path:

@@ -32,7 +32,18 @@ from under10k.text import printable
 from under10k.version import __version__
 from under10k.weights import Facts
 
-SCRIPTS = ("network.js", "pixels.js", "picture.js", "ink.js", "frame.js", "judge.js", "paper.js", "views.js")
+SCRIPTS = (
+    "network.js",
+    "pixels.js",
+    "picture.js",
+    "ink.js",
+    "parts.js",
+    "frame.js",
+    "judge.js",
+    "crop.js",
+    "paper.js",
+    "views.js",
+)
 """The page's program, in the order in which its parts build on each other."""
 
 

@@ -44,6 +44,8 @@ class Reading:
     """Of the picture as it is; None unless it is 28x28."""
     answer: dict[str, Any] | None
     """What `judge` in judge.js returns, and the frame's `levels`; None where no ink was found."""
+    rows: list[list[dict[str, Any]]]
+    """The same of every digit, row by row, each with its `box`."""
 
     def is_like(self, expected: Prediction) -> bool:
         """Tell whether Python finds the same frame, the same digit, and the same doubts."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,7 +144,7 @@ def _translate(modules: Iterable[nn.Module], layers: list[Layer], shape: Shape) 
     for module in modules:
         channels, side, _ = shape_after(layers, shape)
         match module:
-            case nn.Sequential():
+            case nn.Sequential() if type(module).forward is nn.Sequential.forward:
                 _translate(module, layers, shape)
             case Residual():
                 layers.append(Skip(tuple(_translate([module.inner], [], (channels, side, side)))))
@@ -157,21 +159,44 @@ def _translate(modules: Iterable[nn.Module], layers: list[Layer], shape: Shape) 
 
 def _layer(module: nn.Module, shape: Shape) -> Layer:
     match module:
-        case nn.Conv2d(stride=(1, 1), groups=1, dilation=(1, 1)):
+        case nn.Conv2d(stride=(1, 1), groups=1, dilation=(1, 1)) if _is_plain(module):
             bias = torch.zeros(module.out_channels) if module.bias is None else module.bias
-            return Convolution(_numbers(module.weight), _numbers(bias), int(module.padding[0]))
-        case nn.Linear():
-            return Convolution(_numbers(module.weight.view(-1, *shape)), _numbers(module.bias))
-        case nn.BatchNorm2d(running_mean=Tensor() as mean, running_var=Tensor() as variance):
+            return Convolution(_numbers(module.weight), _numbers(bias), _side(module.padding))
+        case nn.Linear() if module.in_features == math.prod(shape):
+            bias = torch.zeros(module.out_features) if module.bias is None else module.bias
+            return Convolution(_numbers(module.weight.view(-1, *shape)), _numbers(bias))
+        case nn.BatchNorm2d(running_mean=Tensor() as mean, running_var=Tensor() as variance) if module.affine:
             scale = module.weight.double() / (variance.double() + module.eps).sqrt()
             return Affine(_numbers(scale), _numbers(module.bias.double() - mean.double() * scale))
-        case nn.MaxPool2d():
-            return MaxPool(int(module.kernel_size))  # type: ignore[arg-type]
-        case nn.AvgPool2d():
-            return AveragePool(int(module.kernel_size))  # type: ignore[arg-type]
+        case nn.MaxPool2d(dilation=1) if _is_plain(module):
+            return MaxPool(_side(module.kernel_size))
+        case nn.AvgPool2d() if _is_plain(module):
+            return AveragePool(_side(module.kernel_size))
         case GlobalAveragePool():
             return AveragePool(shape[-1])
-    raise UsageError(f"cannot export: no plain layer stands for {module}. write one in under10k/export/plain.py")
+    raise UsageError(
+        f"cannot export: no plain layer stands for {_describe(module)}. write one in under10k/export/plain.py"
+    )
+
+
+def _is_plain(module: nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) -> bool:
+    """Tell whether a window is a square, on borders of zeros, and that of a pool is moved by its own side."""
+    kernel, stride, padding = ({*one} if isinstance(one, tuple) else {one} for one in _window(module))
+    if isinstance(module, nn.Conv2d):
+        return len(kernel) == len(padding) == 1 and module.padding != "same" and module.padding_mode == "zeros"
+    return len(kernel) == 1 and stride == kernel and padding == {0} and not module.ceil_mode
+
+
+def _window(module: nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) -> tuple[Any, Any, Any]:
+    return module.kernel_size, module.stride, module.padding
+
+
+def _side(value: Any) -> int:
+    return int(value[0] if isinstance(value, tuple) else value)
+
+
+def _describe(module: nn.Module) -> str:
+    return type(module).__name__ if list(module.children()) else str(module)
 
 
 def _append(layers: list[Layer], layer: Layer) -> None:

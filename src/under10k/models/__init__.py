@@ -2,20 +2,41 @@
 
 from under10k.models.blocks import GlobalAveragePool, Residual
 from under10k.models.chance import DrawingFrom
-from under10k.models.registry import MODELS, count_parameters, create_model, evaluating, list_models, require_model
-from under10k.models.summary import COLUMNS, Summary, summarise
+from under10k.models.inspection import evaluating
+from under10k.models.own import hand_over, is_loaded, is_own, require_recorded
+from under10k.models.registry import (
+    MODELS,
+    count_parameters,
+    create_model,
+    list_models,
+    network_of,
+    require_network,
+)
+from under10k.models.remarks import Traits
+from under10k.models.summary import BY_HAND_COLUMNS, COLUMNS, Summary, summarise
+from under10k.models.tracing import Call, Trace, trace
 
 __all__ = [
+    "BY_HAND_COLUMNS",
     "COLUMNS",
+    "Call",
     "DrawingFrom",
     "GlobalAveragePool",
     "MODELS",
     "Residual",
     "Summary",
+    "Trace",
+    "Traits",
     "count_parameters",
     "create_model",
     "evaluating",
+    "hand_over",
+    "is_loaded",
+    "is_own",
     "list_models",
-    "require_model",
+    "network_of",
+    "require_network",
+    "require_recorded",
     "summarise",
+    "trace",
 ]

@@ -26,9 +26,12 @@ _DRAWING = frozenset(
 _WITHOUT_GENERATOR = frozenset(
     (
         *("rand_like", "randn_like", "randint_like", "rrelu", "gumbel_softmax", "fractional_max_pool2d"),
-        *("dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"),
+        *("alpha_dropout", "feature_alpha_dropout"),
     )
 )
+
+
+_OF_WHOLE_MAPS = frozenset(("dropout1d", "dropout2d", "dropout3d"))
 
 
 class DrawingFrom(TorchFunctionMode):
@@ -55,6 +58,8 @@ class DrawingFrom(TorchFunctionMode):
         kwargs, name = kwargs or {}, getattr(function, "__name__", "")
         if name == "dropout":
             return self._dropout(*args, **kwargs)
+        if name in _OF_WHOLE_MAPS:
+            return self._dropout_of_maps(*args, **kwargs)
         if name in _WITHOUT_GENERATOR:
             raise UsageError(f"random numbers without a seed: the network calls {name}. use torch.nn.Dropout, or none")
         if name in _DRAWING and kwargs.get("generator") is None:
@@ -68,4 +73,9 @@ class DrawingFrom(TorchFunctionMode):
         noise = torch.empty_like(input).bernoulli_(1 - p, generator=self._generator)
         if p < 1:
             noise.div_(1 - p)
+        return input.mul_(noise) if inplace else input * noise
+
+    def _dropout_of_maps(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        """`F.dropout2d` and its like: each map (H, W) of a batch (B, C, H, W) is dropped as a whole."""
+        noise = self._dropout(input.new_ones((*input.shape[:2], *[1] * (input.dim() - 2))), p, training)
         return input.mul_(noise) if inplace else input * noise

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import torch
@@ -13,8 +12,9 @@ from torch import nn
 from under10k.errors import UsageError, unknown_name
 from under10k.models.early import early
 from under10k.models.gap import gap
+from under10k.models.own import create_own, create_recorded, is_own, pin
 from under10k.models.transition import transition
-from under10k.recipes import Head
+from under10k.recipes import Head, Recipe
 from under10k.weights import find_weights, load_tensors, restore
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"early": early, "gap": gap, "transition": transition}
@@ -29,11 +29,24 @@ def list_models() -> list[str]:
     return sorted(MODELS)
 
 
-def require_model(name: str) -> None:
-    """Check that there is a network of this name.
+def require_network(recipe: Recipe) -> Recipe:
+    """Return a recipe whose network is there; one of the user's own is pinned to its file as it is now.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such network, or it cannot be used.
+        ModelError: the file of the user's own is not the one that the recipe names, or is gone.
+    """
+    if recipe.has_own_network:
+        return pin(recipe)
+    require_model(recipe.model)
+    return recipe
+
+
+def require_model(name: str) -> None:
+    """Check that under10k has a network of this name.
+
+    Raises:
+        UsageError: it has none.
     """
     if not isinstance(name, str) or name not in MODELS:
         raise unknown_name("model", name, MODELS)
@@ -44,10 +57,16 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
 
     Options are the architecture's own; all networks here take `dropout` (a rate in 0..1), `residual` (bool) and
     `head` ("pool" or "linear"). The model takes normalised float32 (B, 1, 28, 28) and returns logits float32 (B, 10).
+    A network of your own is named by its file or module, and built from it: `my_net.py:Net`, `my_net.py:Net(width=8)`.
 
     Raises:
-        UsageError: the name, or an option of it, is not known; or there are no bundled weights of such a network.
+        UsageError: the name, or an option of it, is not known; or there are no bundled weights of such a network; or
+            your own fails, or turns two images into anything but logits (2, 10) or (2, 10, 1, 1).
     """
+    if is_own(name):
+        if pretrained:
+            raise UsageError(f"no pretrained weights of {name}. leave out pretrained, or load a run: load_model(RUN)")
+        return create_own(name, options)
     require_model(name)
     known = inspect.signature(MODELS[name]).parameters
     for option in options:
@@ -73,16 +92,11 @@ def _load_pretrained(model: nn.Module, name: str, options: Mapping[str, Any]) ->
     restore(model, tensors, f"pretrained {name}")
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, then each of its parts back into its own mode."""
-    before = [(part, part.training) for part in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for part, training in before:
-            part.training = training
+def network_of(recipe: Recipe) -> nn.Module:
+    """Build the network of a recipe, with fresh weights."""
+    if recipe.has_own_network:
+        return create_recorded(recipe)
+    return create_model(recipe.model, **recipe.model_options())
 
 
 def count_parameters(model: nn.Module) -> int:

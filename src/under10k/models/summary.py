@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from under10k.data import SIDE
 from under10k.errors import wrong_type
-from under10k.models.blocks import GlobalAveragePool
-from under10k.models.registry import count_parameters, create_model, evaluating, list_models
+from under10k.models.layers import Layer, list_layers
+from under10k.models.registry import create_model, list_models
+from under10k.models.remarks import Traits, find_traits
+from under10k.models.tracing import trace
 from under10k.terminal import format_cell
-
-
-@dataclass
-class Layer:
-    """One row: a layer with weights or a pool, and the batch norm that belongs to it."""
-
-    name: str
-    kernel: str
-    """Width and height of the window, `+n` where the borders are padded by n."""
-    input: tuple[int, ...]
-    """Shape of one image's maps: (channels, height, width), or (features,)."""
-    output: tuple[int, ...]
-    weights: int
-    """Parameters of the layer itself, including its bias if it has one."""
-    batch_norm: int
-    """Parameters of the batch norm after it: scale and offset."""
-    macs: int
-    """Multiply-accumulates for one image; pools and batch norm are not counted."""
-    receptive_field: int
-    """Side, in input pixels, of the square that one output value depends on."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +21,41 @@ class Summary:
 
     model: str
     layers: list[Layer]
+    traits: Traits
+    """Which of the usual parts it has, and what is odd."""
 
     @property
     def parameters(self) -> int:
         """Everything the network learns."""
-        return sum(layer.weights + layer.batch_norm for layer in self.layers)
+        return sum(layer.parameters for layer in self.layers)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one image."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def counted_by_hand(self) -> int:
+        """The count of a course's table: kernel by inputs by outputs and a bias for each output, no batch norm."""
+        return sum(layer.counted_by_hand for layer in self.layers)
+
+    @property
+    def remarks(self) -> list[str]:
+        """A sentence on each thing that people look for in a small network."""
+        return self.traits.remarks
+
+    def costliest(self, count: int = 3) -> list[Layer]:
+        """Return the layers with the most parameters, the largest first."""
+        return sorted(self.layers, key=lambda layer: -layer.parameters)[:count]
+
+    def rows_by_hand(self) -> list[tuple[str | int | None, ...]]:
+        """Return the rows of the count by hand beside the true one: layer, sum, its result, the true number."""
+        rows = [
+            (layer.name, _write_sum(layer), layer.counted_by_hand or None, layer.parameters or None)
+            for layer in self.layers
+            if layer.parameters
+        ]
+        return [*rows, ("total", "", self.counted_by_hand, self.parameters)]
 
     def rows(self) -> list[tuple[str | int | None, ...]]:
         """Return the table's cells, one row a layer and one for the totals; None where there is nothing to count."""
@@ -61,11 +64,10 @@ class Summary:
         return [*rows, _cells(Layer(f"total {self.parameters:,}", "", (), (), weights, norms, self.macs, 0))]
 
     def to_json(self) -> str:
-        """Return layers and totals as JSON text."""
-        layers = [asdict(layer) for layer in self.layers]
-        return json.dumps(
-            {"model": self.model, "parameters": self.parameters, "macs": self.macs, "layers": layers}, indent=2
-        )
+        """Return layers, totals and remarks as JSON text."""
+        totals = {"parameters": self.parameters, "counted_by_hand": self.counted_by_hand, "macs": self.macs}
+        layers = [{**asdict(layer), "counted_by_hand": layer.counted_by_hand} for layer in self.layers]
+        return json.dumps({"model": self.model, **totals, "layers": layers, "remarks": self.remarks}, indent=2)
 
     def to_markdown(self) -> str:
         """Return the table as Markdown."""
@@ -73,15 +75,20 @@ class Summary:
         return "\n".join([*lines, *("| " + " | ".join(map(format_cell, row)) + " |" for row in self.rows())])
 
 
+BY_HAND_COLUMNS = ("layer", "by hand, with biases and without norm", "by hand", "true")
+"""Heads of the count by hand beside the true one."""
+
+
 COLUMNS = ("layer", "kernel", "input", "output", "weights", "norm", "MACs", "field")
 """Heads of the table: `norm` counts batch norm's parameters, `field` is the receptive field in pixels."""
 
 
 def summarise(model: nn.Module | str, name: str = "") -> Summary:
-    """Run one blank image through a model, on its own device, and record what each layer does.
+    """Run two blank images through a model, on its own device, and record what each layer does.
 
-    `model` is a network, or the name of one. The receptive field follows the longest way through it; a residual
-    connection does not change it.
+    `model` is a network, or the name of one. Functions such as `F.max_pool2d` count as layers. The receptive field
+    follows the longest way through the network; a residual connection does not change it. A layer that is called twice
+    has its parameters counted once; one that is never called has a row at the end.
 
     Raises:
         UsageError: the name is unknown, or it is neither.
@@ -90,57 +97,9 @@ def summarise(model: nn.Module | str, name: str = "") -> Summary:
         return summarise(create_model(model), name or model)
     if not isinstance(model, nn.Module):
         raise wrong_type("network", model, f"a torch.nn.Module, or a name: {', '.join(list_models())}")
-    tracer = _Tracer()
-    hooks = [part.register_forward_hook(tracer.note) for part in model.modules() if not list(part.children())]
-    like = next(model.parameters(), torch.empty(0))
-    try:
-        with torch.inference_mode(), evaluating(model):
-            model(torch.zeros(1, 1, SIDE, SIDE, device=like.device, dtype=like.dtype))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return Summary(name, tracer.layers)
-
-
-class _Tracer:
-    """Collects a row from each layer as an image passes through it."""
-
-    def __init__(self) -> None:
-        self.layers: list[Layer] = []
-        self._field, self._stride = 1, 1
-
-    def note(self, part: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
-        """Record one layer: a forward hook."""
-        if isinstance(part, nn.BatchNorm2d):
-            self.layers[-1].batch_norm = count_parameters(part)
-            return
-        described = self._describe(part, inputs[0])
-        if described is None:
-            return
-        name, kernel, stride, padding = described
-        self._field += (kernel - 1) * self._stride
-        self._stride *= stride
-        size = "" if isinstance(part, nn.Linear) else f"{kernel}x{kernel}" + (f" +{padding}" if padding else "")
-        macs = 0
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            macs = part.weight.numel() * (output[0, 0].numel() if output.dim() == 4 else 1)
-        shapes = tuple(inputs[0].shape[1:]), tuple(output.shape[1:])
-        self.layers.append(Layer(name, size, *shapes, count_parameters(part), 0, macs, min(self._field, SIDE)))
-
-    def _describe(self, part: nn.Module, x: Tensor) -> tuple[str, int, int, int] | None:
-        """Return name, window, stride and padding; None for what changes no shape and learns nothing."""
-        for kind, name in _WINDOWED.items():
-            if isinstance(part, kind):
-                return name, _side(part.kernel_size), _side(part.stride), _side(part.padding)
-        if isinstance(part, GlobalAveragePool):
-            return "global average pool", x.shape[-1], x.shape[-1], 0
-        if isinstance(part, nn.Linear):
-            before = self.layers[-1].output if self.layers else ()
-            return "fully connected", before[-1] if len(before) == 3 else 1, 1, 0
-        return None
-
-
-_WINDOWED: dict[type[Any], str] = {nn.Conv2d: "convolution", nn.MaxPool2d: "max pool", nn.AvgPool2d: "average pool"}
+    traced = trace(model)
+    layers = list_layers(model, traced)
+    return Summary(name, layers, find_traits(traced, layers))
 
 
 def _cells(layer: Layer) -> tuple[str | int | None, ...]:
@@ -149,5 +108,6 @@ def _cells(layer: Layer) -> tuple[str | int | None, ...]:
     return (layer.name, layer.kernel, *shapes, *(number or None for number in numbers))
 
 
-def _side(value: Any) -> int:
-    return int(value[0] if isinstance(value, tuple) else value)
+def _write_sum(layer: Layer) -> str:
+    """Write 3 x 3 x 8 x 16 + 16, as people do."""
+    return f"{' x '.join(map(str, layer.by_hand))} + {layer.by_hand[-1]}" if layer.by_hand else ""

@@ -19,6 +19,9 @@ MAXIMUM_BYTES = {
     "JPEG": 100_000_000,
     "GIF": 100_000_000,
     "WEBP": 50_000_000,
+    "HEIF": 50_000_000,
+    "AVIF": 50_000_000,
+    "TIFF": 210_000_000,
 }
 """Most bytes of a file, by format: about what the largest picture takes if it hardly compresses."""
 
@@ -52,9 +55,36 @@ _BLOCKS, _EXTENSION_BYTES = 500_000, 2**20
 
 
 _MAGIC = re.compile(
-    rb"(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<JPEG>\xff\xd8\xff)|(?P<BMP>BM)|(?P<GIF>GIF8[79]a)|(?P<WEBP>RIFF....WEBPVP8[ XL])",
+    rb"(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<JPEG>\xff\xd8\xff)|(?P<BMP>BM)|(?P<GIF>GIF8[79]a)|(?P<WEBP>RIFF....WEBPVP8[ XL])|"
+    rb"(?P<AVIF>....ftyp(?:avif|avis|(?:mif1|msf1)....(?:....){0,7}?avi[fs]))|"
+    rb"(?P<HEIF>....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1))|(?P<TIFF>II\*\0|MM\0\*)|(?P<PDF>%PDF-)",
     re.DOTALL,
 )
+
+
+_HEAD_BYTES = 64
+"""Bytes that are looked at for the format: a HEIF file lists the formats it is compatible with."""
+
+
+_TAGS, _TAG_BYTES = 256, 2**24
+"""Most tags of a TIFF's first page, and most bytes in them."""
+
+
+_BLOCK_BYTES = 2**26
+"""Most bytes of a compressed strip or tile of a TIFF, which is unpacked at once."""
+
+
+_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value of each type of a TIFF's tags."""
+
+
+_TIFF_COMPRESSIONS = {1, 2, 3, 4, 5, 8, 32773, 32946}
+"""None, three of fax machines, LZW, deflate and PackBits: their work follows from what they unpack to."""
+
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _CHANNELS, _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_HEIGHT = (
+    256, 257, 258, 259, 277, 278, 322, 323,
+)  # fmt: skip
 
 
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
@@ -76,10 +106,12 @@ def check_file(file: BinaryIO, name: str, most_pixels: int) -> str | None:
     Raises:
         Under10kError: decoding it would take far more work than its pixels deserve.
     """
-    found = _MAGIC.match(file.read(16))
+    found = _MAGIC.match(file.read(_HEAD_BYTES))
     kind = found.lastgroup if found else None
     if kind is None:
         return None
+    if kind == "PDF":
+        raise Under10kError(f"not a picture: {name} is a PDF. save its page as a PNG, or take a screenshot of it")
     if (size := file.seek(0, os.SEEK_END)) > MAXIMUM_BYTES[kind]:
         raise Under10kError(
             f"picture too large: {name} has {size:,} bytes. make it smaller: a {kind} file may have "
@@ -92,6 +124,8 @@ def check_file(file: BinaryIO, name: str, most_pixels: int) -> str | None:
         _check_png(file, name)
     elif kind == "GIF":
         _check_gif(memoryview(file.read()), name)
+    elif kind == "TIFF":
+        _check_tiff(file, name)
     file.seek(0)
     return kind
 
@@ -177,3 +211,32 @@ def _check_gif(content: memoryview, name: str) -> None:
 def _table(flags: memoryview) -> int:
     """Return the size of a colour table, in bytes."""
     return 3 << (flags[0] & 7) + 1 if len(flags) and flags[0] & 128 else 0
+
+
+def _check_tiff(file: BinaryIO, name: str) -> None:
+    """Check the tags of the first page, which alone is read, and how much is unpacked at once."""
+    header = _read_at(file, 0, 8)
+    if len(header) < 8:
+        return  # Pillow refuses it
+    order = "<" if header[:2] == b"II" else ">"
+    (place,) = struct.unpack(f"{order}I", header[4:])
+    (count,) = struct.unpack(f"{order}H", _read_at(file, place, 2).ljust(2, b"\0"))
+    entries = _read_at(file, place + 2, 12 * min(count, _TAGS))
+    tags: dict[int, int] = {}
+    tag_bytes = 0
+    for tag, kind, values, inline in struct.iter_unpack(f"{order}HHI4s", entries[: len(entries) // 12 * 12]):
+        tag_bytes += values * _TIFF_SIZES.get(kind, 1)
+        if kind in (3, 4) and tag not in tags:
+            tags[tag] = struct.unpack(f"{order}HH" if kind == 3 else f"{order}I", inline)[0]
+            if tag == _BITS and values > 2:  # as many as there are channels, which stand elsewhere
+                where = struct.unpack(f"{order}I", inline)[0]
+                tags[tag] = struct.unpack(f"{order}H", _read_at(file, where, 2).ljust(2, b"\0"))[0]
+    if count > _TAGS or tag_bytes > _TAG_BYTES:
+        raise _too_much(name, "more in it than a picture")
+    if (compression := tags.get(_COMPRESSION, 1)) not in _TIFF_COMPRESSIONS:
+        raise Under10kError(f"unknown compression: {name} is a TIFF of number {compression}. save it as a PNG")
+    width = tags.get(_TILE_WIDTH, tags.get(_WIDTH, 0))
+    height = tags.get(_TILE_HEIGHT, min(tags.get(_ROWS_PER_STRIP, 2**32), tags.get(_HEIGHT, 0)))
+    block = width * height * tags.get(_BITS, 1) * tags.get(_CHANNELS, 1) // 8
+    if block > _BLOCK_BYTES and (compression != 1 or _TILE_WIDTH in tags):
+        raise Under10kError(f"picture too large: {name} unpacks {block:,} bytes at once. save it as a PNG, or smaller")

@@ -29,7 +29,7 @@ from under10k.pictures.grey import (
 )
 from under10k.pictures.pixels import Grey, fit
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "HEIF", "AVIF", "TIFF")
 """Formats that are read. Pillow knows more, and starts other programs for some."""
 
 
@@ -47,6 +47,10 @@ MAXIMUM_DEEP_PIXELS = 24_000_000
 
 MAXIMUM_WEBP_PIXELS = 12_000_000
 """Most pixels of a WebP: its decoder takes 16 to 20 bytes for each."""
+
+
+MAXIMUM_HEIF_PIXELS = 24_000_000
+"""Most pixels of a HEIF, as phones write it, or an AVIF: their decoders keep pixels of their own."""
 
 
 MAXIMUM_RUNS = 4_000_000
@@ -93,10 +97,10 @@ def open_picture(source: Any, name: str = "the picture", *, most_pixels: int = M
 
     Arrays are (H, W), (H, W, 1 to 4) with the channels of L, LA, RGB or RGBA, or (1, 3 or 4, H, W). Their numbers are
     brightness from 0 to 1 if none is larger than 1, from 0 to 255 if none is larger than 255, and else are scaled by
-    their own range, as are pixels of more than 8 bits. Files are PNG, JPEG, BMP, GIF or WebP; of a moving picture, the
-    first frame that is not blank is read. Transparent paper becomes the opposite of what is drawn on it. Apart from
-    Pillow's decoded picture little memory is used: the picture is worked on strip by strip. Errors use `name` if there
-    is no path. A `Picture` is returned unchanged.
+    their own range, as are pixels of more than 8 bits. Files are PNG, JPEG, BMP, GIF, WebP, HEIC, AVIF or TIFF; of
+    several pages the first is read, of a moving picture the first frame that is not blank. Transparent paper becomes
+    the opposite of what is drawn on it. Apart from Pillow's decoded picture little memory is used: the picture is
+    worked on strip by strip. Errors use `name` if there is no path. A `Picture` is returned unchanged.
 
     Raises:
         Under10kError: the picture is missing, damaged or none, has a side of more than 10,000 pixels or more than
@@ -162,7 +166,7 @@ def _decode_file(file: BinaryIO, name: str, most_pixels: int) -> tuple[Pixels, i
         raise UnidentifiedImageError
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about large pictures, which are checked here, and odd EXIF entries
-        with Image.open(file, formats=(kind,)) as image:
+        with _open_image(file, kind) as image:
             size = image.size
             most = _most_pixels(image, file, name)
             _check_size(size, name, min(most, most_pixels))
@@ -170,10 +174,23 @@ def _decode_file(file: BinaryIO, name: str, most_pixels: int) -> tuple[Pixels, i
             return *_decode(image, name, most, file), size
 
 
+def _open_image(file: BinaryIO, kind: str) -> Image.Image:
+    if kind != "HEIF":
+        return Image.open(file, formats=(kind,))
+    from pillow_heif import HeifImageFile  # which Pillow need not be told of, for the whole process
+
+    try:
+        return HeifImageFile(file)  # type: ignore[no-untyped-call]
+    except SyntaxError as error:  # as Pillow's readers call a damaged file
+        raise ValueError(str(error)) from None
+
+
 def _most_pixels(image: Image.Image, file: BinaryIO, name: str) -> int:
     """Return how many pixels a file may have, by the memory its decoder needs for each."""
     if image.format == "WEBP":
         return MAXIMUM_WEBP_PIXELS
+    if image.format in ("HEIF", "AVIF"):
+        return MAXIMUM_HEIF_PIXELS
     decoder = image.tile[0][0] if isinstance(image, ImageFile.ImageFile) and image.tile else ""
     if decoder == "bmp_rle":
         if (size := file.seek(0, os.SEEK_END)) > MAXIMUM_RUNS:
@@ -190,7 +207,9 @@ def _explained(name: str) -> Iterator[None]:
     except Under10kError:
         raise
     except UnidentifiedImageError:
-        raise Under10kError(f"not a picture: {name}. give a PNG, JPEG, BMP, GIF or WebP file") from None
+        raise Under10kError(
+            f"not a picture: {name}. give a PNG, JPEG, BMP, GIF, WebP, HEIC, AVIF or TIFF file"
+        ) from None
     except Image.DecompressionBombError:
         raise _too_large(name) from None
     except PermissionError as error:
@@ -219,13 +238,16 @@ def _decode(
     """Decode an open image: its pixels, shrunk, its EXIF orientation, and notes.
 
     Of a moving picture, the first frame that is not blank is decoded, of those that are searched. The pictures in a
-    telephone's MPO file are variants of one: it does not move.
+    telephone's MPO or HEIF file are variants of one, those in a TIFF its pages: they do not move.
     """
-    moving = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    several = bool(getattr(image, "is_animated", False))
+    moving = several and image.format not in ("MPO", "HEIF", "TIFF")
     if moving:
         image.seek(0)
     pixels = shrink(image, None if moving else file)
     orientation, number = _orientation(image), 0  # only now: this decodes a PNG
+    if several and image.format == "TIFF":
+        return pixels, orientation, ("several pages: only the first was read",)
     if not moving:
         return pixels, orientation, ()
     while is_blank(pixels) and number + 1 < MAXIMUM_FRAMES and math.prod(image.size) <= MAXIMUM_MOVING_PIXELS:

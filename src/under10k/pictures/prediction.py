@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor, nn
+from torch import nn
 
 from under10k.data import CLASSES, SIDE, frame
 from under10k.errors import ModelError, Under10kError, UsageError
@@ -247,9 +247,25 @@ def split_rows(found: Sequence[Prediction]) -> list[list[Prediction]]:
     return rows
 
 
-def to_frame(found: Found) -> Tensor:
-    """Bring a digit into MNIST's frame: float32 (28, 28) in [0, 1]."""
-    return frame(torch.from_numpy(adjust_strokes(found.ink)).unsqueeze(0)).squeeze(0)
+def describe_rows(found: Sequence[Prediction]) -> dict[str, Any]:
+    """Return the digits of one picture as JSON has them: the rows as texts, and every digit with its row and box."""
+    rows = split_rows(found)
+    return {
+        "rows": [row_text(row) for row in rows],
+        "digits": [{"row": number, **one.to_dict()} for number, row in enumerate(rows) for one in row],
+        "warning": found[0].warning if found[0].digit is None else None,
+    }
+
+
+def row_text(row: Sequence[Prediction]) -> str:
+    """Return the digits of a row as they are written."""
+    return "".join(str(one.digit) for one in row)
+
+
+def to_frame(found: Found) -> NDArray[np.uint8]:
+    """Bring a digit into MNIST's frame: uint8 (28, 28), white on black."""
+    framed = frame(torch.from_numpy(adjust_strokes(found.ink)).unsqueeze(0)).squeeze(0)
+    return framed.mul_(255).round_().to(torch.uint8).numpy()
 
 
 def _network(model: nn.Module | str | Path | None, device: str | None) -> nn.Module:
@@ -278,7 +294,7 @@ def _look(source: Any, name: str, multi: bool, invert: bool) -> _Looked:
     else:
         found = find_digit(picture.grey, invert=invert)
         digits = [found] if found else []
-    return _Looked(picture, digits, [to_frame(one).mul_(255).round_().to(torch.uint8).numpy() for one in digits])
+    return _Looked(picture, digits, [to_frame(one) for one in digits])
 
 
 def _as_framed(frame: NDArray[np.uint8], grey: Grey) -> _Looked:

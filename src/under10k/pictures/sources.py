@@ -13,7 +13,7 @@ from under10k.data import BOX, SIDE
 from under10k.errors import Under10kError
 from under10k.pictures.pixels import Grey
 
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"))
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff"))
 """How the names of the files end that are read in a folder."""
 
 

@@ -169,7 +169,7 @@ def _wrap(label: str) -> str:
 
 def _title(run: Run) -> str:
     recipe = run.recipe()
-    return f"{recipe.name}: {recipe.model}, {recipe.protocol} protocol, seed {recipe.seed}"
+    return f"{recipe.name}: {recipe.network}, {recipe.protocol} protocol, seed {recipe.seed}"
 
 
 def _log_scale(loss: Axes) -> None:

@@ -58,12 +58,15 @@ def save_misread(metrics: Metrics, digits: Digits, path: Path) -> None:
 
 
 def save_class_sheet(digits: Digits, path: Path, heading: str, each: int = 16) -> None:
-    """Draw the first digits of each class, one row per class."""
-    rows = torch.zeros(CLASSES, each, *digits.images.shape[1:], dtype=torch.uint8)
+    """Draw the first digits of each class, one row per class, under their labels."""
+    most = min(each, max(8, int(torch.bincount(digits.labels, minlength=CLASSES).max())))  # room for the heading
+    rows = torch.zeros(CLASSES, most, *digits.images.shape[1:], dtype=torch.uint8)
+    titles = [""] * (CLASSES * most)
     for digit in range(CLASSES):
-        found = digits.images[digits.labels == digit][:each].cpu()
+        found = digits.images[digits.labels == digit][:most].cpu()
         rows[digit, : len(found)] = found
-    save_sheet(rows.flatten(0, 1), [], path, heading, columns=each)
+        titles[digit * most : digit * most + len(found)] = [str(digit)] * len(found)
+    save_sheet(rows.flatten(0, 1), titles, path, heading, columns=most)
 
 
 def save_sheet(images: Tensor, titles: Sequence[str], path: Path, heading: str, columns: int = 10) -> None:

@@ -19,10 +19,15 @@ class Result(Typed):
     """The result of a finished run: `result.json`."""
 
     recipe: str
+    """The recipe's name."""
     model: str
+    """The network's name, or `file.py:callable` for one of your own."""
     parameters: int
+    """How many the network has."""
     protocol: Protocol
+    """How epochs were chosen: `fixed`, `held-out` or `watched`."""
     seed: int
+    """Decides the initial weights and the order of images."""
     epochs: int
     """Epochs trained."""
     kept_epoch: int
@@ -40,14 +45,21 @@ class Result(Typed):
     test_interval_95: tuple[float, float]
     """Wilson interval over the test images."""
     test_errors: int
+    """Test images that were misread."""
     test_images: int
+    """Test images in all."""
     test_loss: float
+    """Mean cross-entropy over the test images, in nats."""
     calibration_error: float
+    """Mean difference between probability and accuracy on the test images, a fraction."""
     seconds: dict[str, float]
     """`load`, `train`, `evaluate`, `total`."""
     data: DataIdentity
+    """What the run was trained and tested on."""
     device: str
+    """Where it was trained: `cpu`, `cuda` or `mps`."""
     run_dir: str
+    """The run folder."""
 
     def __repr__(self) -> str:
         low, high = self.test_interval_95

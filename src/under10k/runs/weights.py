@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from under10k.data import DATASETS
 from under10k.errors import DataError, ModelError, UsageError, unknown_name, wrong_type
 from under10k.files import as_path
 from under10k.machine import pick_device
-from under10k.models import DrawingFrom, create_model, list_models
+from under10k.models import DrawingFrom, create_model, is_own, list_models, network_of, require_recorded
 from under10k.runs.folder import Run, resume_command
 from under10k.runs.reading import no_run
 from under10k.typed import build
@@ -29,13 +29,17 @@ from under10k.weights import (
     save_tensors,
 )
 
+WEIGHTS = "a run folder, a weights file or the name of bundled weights"
+"""What names trained weights, for errors."""
+
 
 def load_model(weights: str | Path, *, model: str | None = None, device: str = "cpu") -> nn.Module:
     """Load a trained network, in evaluation mode, on the CPU unless another `device` is named.
 
     `weights` is a run folder, a weights file, or the name of bundled weights (`under10k.list_weights()`). A safetensors
     file of another program's, a `state_dict` without a description, is read where `model` names its network
-    (`under10k.list_models()`); variant and head follow from its tensors, dropout is 0.
+    (`under10k.list_models()`); variant and head follow from its tensors, dropout is 0. Weights of a network of your own
+    need its file: that which the run names and which is unchanged, or `model`, such as `my_net.py:Net`.
 
     Raises:
         ModelError: there is none, it is damaged, a pickle, or its tensors do not fit its architecture.
@@ -47,21 +51,56 @@ def load_model(weights: str | Path, *, model: str | None = None, device: str = "
 
 def load_weights(weights: str | Path, *, model: str | None = None) -> tuple[nn.Module, Facts]:
     """Load a network as `load_model` does, with the facts that were saved beside it."""
-    path = _locate(weights)
-    if model is not None and model not in list_models():
+    path = locate_weights(weights)
+    if model is not None and not is_own(model) and model not in list_models():
         raise unknown_name("model", str(model), list_models())
     if (plain := load_plain_tensors(path)) is not None:
         return _load_plain(path, plain, model)
-    tensors, written = load_tensors(path, "weights")
-    try:
-        facts = build(Facts, written, "description", ignore_unknown=True)
-        network = _create(facts.model, facts.options)
-    except UsageError as error:
-        raise ModelError(f"cannot rebuild the model: {path} ({error}). use the under10k that wrote it") from None
-    if model not in (None, facts.model):
+    tensors, facts, network = read_weights(path)
+    if network is None:
+        network = _create_own(path, Path(weights), facts, model)
+    elif model not in (None, facts.model):
         raise ModelError(f"not {model}: {path} holds the network {facts.model}. leave out model")
     restore(network, tensors, str(path))
     return network.eval(), facts
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], Facts, nn.Module | None]:
+    """Read a weights file of under10k's: its tensors, its facts, and its network with fresh weights.
+
+    The network is None where it is one of the user's own.
+
+    Raises:
+        ModelError: it is missing, damaged or no such file, or its network is unknown.
+    """
+    tensors, written = load_tensors(path, "weights")
+    try:
+        facts = build(Facts, written, "description", ignore_unknown=True)
+        return tensors, facts, None if is_own(facts.model) else _create(facts.model, facts.options)
+    except UsageError as error:
+        raise ModelError(f"cannot rebuild the model: {path} ({error}). use the under10k that wrote it") from None
+
+
+def _create_own(path: Path, weights: Path, facts: Facts, model: str | None) -> nn.Module:
+    """Rebuild a network of the user's own: from the file named now, or else from the one that the run names.
+
+    Raises:
+        ModelError: no file is named, and that of the run is not to be run, has changed, or is gone.
+    """
+    if model is not None:
+        if not is_own(model):
+            raise ModelError(f"not {model}: {path} holds the network {facts.model}. name its file")
+        return build_on_cpu(lambda: create_model(model))
+    if not weights.is_dir():
+        raise ModelError(f"no network: {path} was trained with {facts.model}, whose code it does not hold. {_NAME_IT}")
+    recipe = Run(weights).recipe()
+    if recipe.model_sha256 != facts.model_sha256 or not recipe.has_own_network:
+        raise ModelError(f"not one run: {weights} has a recipe of {recipe.network}, weights of another. {_NAME_IT}")
+    require_recorded(recipe, str(weights))
+    return build_on_cpu(lambda: network_of(recipe))
+
+
+_NAME_IT = "name its network: --model FILE.py:NAME"
 
 
 def _load_plain(path: Path, tensors: Mapping[str, Tensor], model: str | None) -> tuple[nn.Module, Facts]:
@@ -71,6 +110,11 @@ def _load_plain(path: Path, tensors: Mapping[str, Tensor], model: str | None) ->
             f"no network named: {path} is a safetensors file without a description. "
             f"name its network, such as: load_model({str(path)!r}, model={list_models()[0]!r})"
         )
+
+    if is_own(model):
+        network = build_on_cpu(lambda: create_model(model))
+        restore(network, tensors, str(path))
+        return network.eval(), Facts(model)
 
     def fit(options: Options) -> int:
         expected = _create(model, options).state_dict()
@@ -134,19 +178,26 @@ def _variants(dropout: float) -> list[Options]:
 
 
 def _create(name: str, options: Options) -> nn.Module:
+    return build_on_cpu(lambda: create_model(name, **asdict(options)))
+
+
+def build_on_cpu(make: Callable[[], nn.Module]) -> nn.Module:
     """Build a network on the CPU, whose weights are to be replaced: the caller's chance is kept."""
     with torch.inference_mode(False), torch.device("cpu"), DrawingFrom(torch.Generator()):
-        return create_model(name, **asdict(options))
+        return make()
 
 
-def _locate(weights: str | Path) -> Path:
-    """Return the file that the weights are in, wherever they come from."""
-    path, ours = as_path(weights, "a run folder, a weights file or the name of bundled weights"), list_weights()
+def locate_weights(weights: str | Path) -> Path:
+    """Return the file that the weights are in, wherever they come from.
+
+    Raises:
+        ModelError: there is none.
+        UsageError: bundled weights and a file here go by the same name.
+    """
+    path, ours = as_path(weights, WEIGHTS), list_weights()
     if str(weights) in ours:
         if path.exists():
-            raise UsageError(
-                f"two meanings: {weights} comes along with under10k and is here, too. for that write ./{path}"
-            )
+            raise UsageError(f"two meanings: {weights} is bundled and is here, too. for that write ./{path}")
         return find_weights(str(weights))
     try:
         if not path.exists():
@@ -170,12 +221,12 @@ def recorded_data(run: Path | None) -> str:
     """Return the data that a run was trained on; `auto` where there is no run.
 
     Raises:
-        DataError: it was a folder, which is gone.
+        DataError: it was a folder or file, which is gone.
         ModelError: the run's record is damaged.
     """
     if run is None or not Run.is_run(run):
         return "auto"
     name = Run(run).data().name
-    if name not in DATASETS and not Path(name).is_dir():
-        raise DataError(f"the data of {run} is gone: {name}. give data=FOLDER")
+    if name not in DATASETS and not Path(name).exists():
+        raise DataError(f"the data of {run} is gone: {name}. give data=PLACE")
     return name

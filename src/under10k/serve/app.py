@@ -7,23 +7,33 @@ import io
 import logging
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from PIL import Image
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from under10k.errors import Under10kError
 from under10k.machine import count_cores
+from under10k.serve.answers import (
+    Health,
+    NamedProblem,
+    NamedReading,
+    NamedRows,
+    Problem,
+    Read,
+    Reading,
+    Rows,
+)
+from under10k.serve.bodies import FORM_TYPE, IMAGE_TYPES, content_type, receive_form, receive_picture
 from under10k.serve.decoder import Decoders
+from under10k.serve.docs import write_docs
 from under10k.serve.guard import Guard
 from under10k.serve.readers import FullError, Readers
 from under10k.version import __version__
@@ -32,10 +42,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from under10k.export import Page
-
-
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "application/octet-stream")
-"""Content types that a picture may be sent as; none of them can be sent by another site without being asked first."""
 
 
 READY_SECONDS = 1.0
@@ -50,7 +56,9 @@ class Limits:
     """How much may be asked of the server."""
 
     body_bytes: int = 10 * 2**20
-    """Largest picture file."""
+    """Largest body: a picture file, or all files of a form."""
+    pictures: int = 20
+    """Most pictures in a form."""
     threads: int = field(default_factory=count_cores)
     """Pictures read at a time."""
     waiting: int = 64
@@ -59,48 +67,28 @@ class Limits:
     """Time for reading a picture, the waiting included."""
 
 
-class Reading(BaseModel):
-    """What a picture was read as: `under10k.pictures.prediction.Prediction` in JSON."""
-
-    digit: int | None = Field(ge=0, le=9, description="the digit read; null where there is no ink")
-    probability: float | None = Field(ge=0, le=1, description="that of the digit read")
-    runner_up: int | None = Field(ge=0, le=9, description="the second most likely digit")
-    confident: bool = Field(description="whether the digit can be relied on, as far as the network can tell")
-    warning: str | None = Field(description="why not, or what of the picture was left out")
-    probabilities: list[float] = Field(min_length=10, max_length=10, description="of each digit, 0 to 9")
-    box: list[int] | None = Field(description="left, top, right and bottom of the digit, in pixels")
-
-
-class Problem(BaseModel):
-    """Why there is no answer."""
-
-    error: str
-
-
-class Health(BaseModel):
-    """That all is well, and with whom."""
-
-    status: Literal["ok"] = "ok"
-    version: str = __version__
-
-
-def reader(model: nn.Module) -> Callable[[bytes], Reading]:
+def reader(model: nn.Module) -> Read:
     """Return the function that reads a picture file with a network, a picture a thread.
 
     Files are decoded in processes of their own: see `under10k.serve.decoder`.
     """
     import torch
 
-    from under10k.pictures import predict
+    from under10k.pictures import describe_rows, predict, predict_all
 
     torch.set_num_threads(1)  # for all that follows: pictures are read side by side
     decode = Decoders()
-    return lambda picture: Reading(**predict(decode(picture), model).to_dict())
+
+    def read(picture: bytes, multi: bool) -> Reading | Rows:
+        decoded = decode(picture)
+        if multi:
+            return Rows(**describe_rows(predict_all(decoded, model)))
+        return Reading(**predict(decoded, model).to_dict())
+
+    return read
 
 
-def create_app(
-    page: Page, read: Callable[[bytes], Reading], *, host: str = "127.0.0.1", limits: Limits | None = None
-) -> ASGIApp:
+def create_app(page: Page, read: Read, *, host: str = "127.0.0.1", limits: Limits | None = None) -> ASGIApp:
     """Build the application from a page and a function that reads a picture file.
 
     `read` raises a `Under10kError` where the picture is at fault. `host` is where the server listens.
@@ -113,7 +101,7 @@ def create_app(
         title="under10k",
         summary="Reads handwritten digits",
         version=__version__,
-        docs_url=None,  # what it would show is loaded from another site
+        docs_url=None,  # FastAPI's is loaded from another site
         redoc_url=None,
         exception_handlers={HTTPException: _explain, ClientDisconnect: _explain, Exception: _admit},
     )
@@ -122,10 +110,25 @@ def create_app(
     async def show_page() -> HTMLResponse:
         return HTMLResponse(page.text, headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache"})
 
-    @app.post("/api/predict", openapi_extra=_PICTURE_BODY, responses=_PROBLEMS)
-    async def predict(request: Request) -> Reading:
-        """Read the digit in a picture, sent as it is: PNG, JPEG, WebP, GIF or BMP."""
-        return await desk.answer(await _receive(request, limits.body_bytes))
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def show_docs() -> HTMLResponse:
+        text, docs_policy = write_docs(app.openapi())
+        return HTMLResponse(text, headers={"Content-Security-Policy": docs_policy})
+
+    @app.post("/api/predict", openapi_extra=_REQUEST, responses=_PROBLEMS, response_description="What was read")
+    async def predict(request: Request) -> Reading | Rows | list[NamedReading | NamedRows | NamedProblem]:
+        """Read a picture, sent as it is, or several as a form: PNG, JPEG, WebP, GIF, BMP, HEIC, AVIF or TIFF.
+
+        A form gets a list.
+
+        curl --data-binary @x.png --header 'Content-Type: image/png' 'http://127.0.0.1:8000/api/predict?multi=1'
+        curl -F file=@x.png -F file=@y.jpg http://127.0.0.1:8000/api/predict
+        """
+        multi = _wants_all(request)
+        if content_type(request) != FORM_TYPE:
+            return await desk.answer(await receive_picture(request, limits.body_bytes), multi)
+        pictures = await receive_form(request, limits.body_bytes, limits.pictures)
+        return [await desk.answer_by_name(name, picture, multi) for name, picture in pictures]
 
     @app.get("/healthz")
     async def tell_alive() -> Health:
@@ -144,18 +147,18 @@ def create_app(
 class _Desk:
     """Hands pictures to the readers, and says in HTTP's terms what has come of them."""
 
-    def __init__(self, readers: Readers[Reading], limits: Limits) -> None:
+    def __init__(self, readers: Readers[Reading | Rows], limits: Limits) -> None:
         self.readers = readers
         self.limits = limits
 
-    async def answer(self, picture: bytes) -> Reading:
-        """Read a picture.
+    async def answer(self, picture: bytes, multi: bool = False) -> Reading | Rows:
+        """Read a picture: one digit, or all that it holds.
 
         Raises:
             HTTPException: it cannot be read, or not now.
         """
         try:
-            return await self.readers.read(picture, self.limits.read_seconds)
+            return await self.readers.read(picture, multi, self.limits.read_seconds)
         except Under10kError as error:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         except FullError:
@@ -165,6 +168,21 @@ class _Desk:
         except Exception as error:
             logger.error("error: reading a picture has failed: %r", error)
             raise HTTPException(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error. please report it") from None
+
+    async def answer_by_name(self, name: str, picture: bytes, multi: bool) -> NamedReading | NamedRows | NamedProblem:
+        """Read one of several pictures, or say what is wrong with it, which does not stop the others.
+
+        Raises:
+            HTTPException: it cannot be read now.
+        """
+        try:
+            found = await self.answer(picture, multi)
+        except HTTPException as problem:
+            if problem.status_code != HTTPStatus.UNPROCESSABLE_ENTITY:
+                raise
+            return NamedProblem(picture=name, error=problem.detail)
+        named = NamedRows if isinstance(found, Rows) else NamedReading
+        return named(picture=name, **found.model_dump())
 
 
 class _Readiness:
@@ -206,30 +224,16 @@ async def _admit(_: Request, __: Exception) -> JSONResponse:
     return JSONResponse({"error": "internal error. please report it"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-async def _receive(request: Request, most_bytes: int) -> bytes:
-    """Return a request's body, which must be a picture and not too large; it is never held beyond the limit.
+def _wants_all(request: Request) -> bool:
+    """Tell whether all digits are asked for.
 
     Raises:
-        HTTPException: it is something else, empty, or too large.
+        HTTPException: the query says neither yes nor no.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in IMAGE_TYPES:
-        raise HTTPException(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"not sent as a picture. give a Content-Type of {', '.join(IMAGE_TYPES)}"
-        )
-    body = bytearray()
-    length = request.headers.get("content-length", "")
-    too_large = length.isdecimal() and int(length[:20]) > most_bytes
-    if not too_large:
-        async for chunk in request.stream():
-            body += chunk
-            if too_large := len(body) > most_bytes:
-                break
-    if too_large:
-        raise HTTPException(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"picture too large. send at most {most_bytes:,} bytes"
-        )
-    return bytes(body)
+    value = request.query_params.get("multi", "0").lower()
+    if value not in _YES_OR_NO:
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, "multi is neither 1 nor 0. ask for /api/predict?multi=1")
+    return _YES_OR_NO[value]
 
 
 def _later(reason: str) -> HTTPException:
@@ -245,11 +249,29 @@ def _sample_picture() -> bytes:
     return file.getvalue()
 
 
-_PICTURE_BODY: dict[str, Any] = {
+_YES_OR_NO = {"": True, "1": True, "true": True, "0": False, "false": False}
+
+
+_FILE = {"type": "string", "format": "binary"}
+
+
+_REQUEST: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "multi",
+            "in": "query",
+            "description": "1: read every digit in the picture, row by row; 0, the default: all ink is one digit",
+            "schema": {"type": "string", "enum": list(_YES_OR_NO)},
+            "allowEmptyValue": True,
+        }
+    ],
     "requestBody": {
         "required": True,
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES},
-    }
+        "content": {
+            **{kind: {"schema": _FILE} for kind in IMAGE_TYPES},
+            FORM_TYPE: {"schema": {"type": "object", "properties": {"file": {"type": "array", "items": _FILE}}}},
+        },
+    },
 }
 
 
@@ -259,9 +281,9 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         400: "The request is no HTTP, or for a foreign host",
         403: "Sent by a page of another site",
         408: "The picture came too slowly",
-        413: "The picture file is too large",
-        415: "Not sent as a picture",
-        422: "No picture that can be read",
+        413: "The picture file, or the form, is too large",
+        415: "Not sent as a picture or a form",
+        422: "No picture that can be read, too many of them, or multi is neither 1 nor 0",
         500: "Reading has failed",
         503: "Too many pictures at a time, or no answer in time: try again after the seconds in Retry-After",
     }.items()

@@ -22,15 +22,15 @@ class Readers(Generic[T]):
     The threads end with the process even where one of them hangs, which those of `concurrent.futures` do not.
     """
 
-    def __init__(self, read: Callable[[bytes], T], threads: int, waiting: int) -> None:
+    def __init__(self, read: Callable[[bytes, bool], T], threads: int, waiting: int) -> None:
         self._most = threads + waiting
         self._unfinished: set[Future[T]] = set()
-        self._queue: queue.SimpleQueue[tuple[Future[T], bytes]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Future[T], bytes, bool]] = queue.SimpleQueue()
         for number in range(threads):
             threading.Thread(target=self._work, args=(read,), name=f"reader-{number}", daemon=True).start()
 
-    async def read(self, picture: bytes, seconds: float) -> T:
-        """Read a picture, after those that came before it.
+    async def read(self, picture: bytes, multi: bool, seconds: float) -> T:
+        """Read a picture, after those that came before it: one digit, or all that it holds.
 
         Raises:
             FullError: too many are waiting.
@@ -41,16 +41,16 @@ class Readers(Generic[T]):
         future: Future[T] = Future()
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
-        self._queue.put((future, picture))
+        self._queue.put((future, picture, multi))
         return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
 
-    def _work(self, read: Callable[[bytes], T]) -> None:
+    def _work(self, read: Callable[[bytes, bool], T]) -> None:
         while True:
-            future, picture = self._queue.get()
+            future, picture, multi = self._queue.get()
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(read(picture))
+                future.set_result(read(picture, multi))
             except BaseException as error:
                 future.set_exception(error)
             del future, picture

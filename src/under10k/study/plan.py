@@ -14,8 +14,9 @@ import torch
 from under10k.data import DataIdentity
 from under10k.errors import ModelError, UsageError
 from under10k.files import read_inside
-from under10k.models import DrawingFrom, count_parameters, create_model, require_model
+from under10k.models import DrawingFrom, count_parameters, is_loaded, network_of, require_network
 from under10k.recipes import Recipe, as_recipe, override
+from under10k.runs import pin_start
 from under10k.typed import Between, Typed, build
 
 SEEDS = 20
@@ -93,9 +94,9 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
             fields = dict(zip(overrides, values, strict=True))
             recipe = override(replace(as_recipe(given), seed=0), fields)
             label = " ".join([recipe.name, *sorted(f"{name}={_write_value(value)}" for name, value in fields.items())])
+            recipe = pin_start(require_network(recipe))  # before anything is written
             if label in variants or recipe in variants.values():
                 raise UsageError(f"twice in one study: {label}. give each recipe and value once, recipes by own names")
-            require_model(recipe.model)  # before anything is written
             variants[label] = recipe
     return variants
 
@@ -105,7 +106,13 @@ def _write_value(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value).removesuffix(".0")
 
 
-def parameters_of(recipe: Recipe) -> int:
-    """Return how many parameters a recipe's network has; `UsageError` where there is no such model."""
+def parameters_of(recipe: Recipe) -> int | None:
+    """Return how many parameters a recipe's network has; None where code of somebody's would have to run for that.
+
+    Raises:
+        UsageError: there is no such network.
+    """
+    if recipe.has_own_network and not is_loaded(recipe):
+        return None
     with DrawingFrom(torch.Generator()):  # the caller's chance is kept
-        return count_parameters(create_model(recipe.model, **recipe.model_options()))
+        return count_parameters(network_of(recipe))

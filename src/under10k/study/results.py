@@ -47,6 +47,11 @@ class Study:
         rows = [asdict(row) for row in self.rows]
         return to_html(repr(self), rows[0], [row.values() for row in rows])
 
+    def _parameters_of(self, label: str) -> int:
+        """Return what was counted; for a network that is not loaded, what its runs say, or 0 before the first."""
+        found = [result.parameters for result in self.results(label).values()]
+        return self._parameters[label] or (found[0] if found else 0)
+
     @property
     def planned(self) -> int:
         """How many runs the study has."""
@@ -63,7 +68,7 @@ class Study:
         failed = [outcome.job.variant for outcome in self.failures]
         return [
             summarise_runs(
-                label, recipe, self._parameters[label], self.plan.seeds, failed.count(label), self.results(label)
+                label, recipe, self._parameters_of(label), self.plan.seeds, failed.count(label), self.results(label)
             )
             for label, recipe in self.plan.variants.items()
         ]

@@ -88,7 +88,7 @@ def summarise_runs(variant: str, recipe: Recipe, parameters: int, runs: int, fai
     gains = [result.test_accuracy - result.last_accuracy for result in finished if result.last_accuracy is not None]
     return Row(
         variant=variant,
-        model=recipe.model,
+        model=recipe.network,
         parameters=parameters,
         protocol=recipe.protocol,
         scored="validation" if recipe.protocol == "held-out" else "test",

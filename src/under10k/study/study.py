@@ -15,6 +15,7 @@ from under10k.data import Dataset, DataSource, as_dataset
 from under10k.errors import StoppedError, Under10kError, UsageError, unknown_name
 from under10k.files import Lock, locked, refuse_links, sweep_temporaries
 from under10k.machine import count_cores, pick_device
+from under10k.models import require_recorded
 from under10k.recipes import Recipe, as_recipe
 from under10k.study.cluster import RayEngine, check_installed
 from under10k.study.engines import Engine, ProcessEngine, SerialEngine
@@ -82,6 +83,8 @@ def run_study(
     with locked(place) as lock:
         known = read_plan(place)
         study = Study(place, known.grown(wanted, place) if known else wanted)
+        for label in study.plan.variants.keys() - variants.keys():  # the study's own, which nobody has named now
+            require_recorded(study.plan.variants[label], f"{place / 'plan.json'}, {label},")
         _train_missing(study, dataset, execution, report, lock)
     return study
 

@@ -70,9 +70,8 @@ class ConsoleReport(Report):
         self._before, self._began = position.total_steps, time.monotonic()
         if data.note:
             self._say(f"[bold yellow]{literal(data.note)}[/]")
-        self._say(
-            f"recipe [bold]{recipe.name}[/]: model {recipe.model}, {recipe.protocol} protocol, seed {recipe.seed}"
-        )
+        network = literal(recipe.network + (f" from {recipe.start}" if recipe.start else ""))
+        self._say(f"recipe [bold]{recipe.name}[/]: model {network}, {recipe.protocol} protocol, seed {recipe.seed}")
         self._say(
             f"data [bold]{literal(data.name)}[/]: {data.train:,} training images, {data.test:,} test images; "
             f"{environment['device_name']}, {environment['threads']} threads"

@@ -99,6 +99,7 @@ class _Shard:
 
     def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device) -> None:
         self._recipe, self._model = recipe, model
+        self._may_draw = recipe.dropout or recipe.has_own_network
         self._generator = torch.Generator(device)  # the augmentation's
         self._drops = torch.Generator(device)  # dropout's
 
@@ -108,7 +109,7 @@ class _Shard:
         self._drops.manual_seed(chance)
         pixels = augment(to_unit(images.images[part]), self._generator, self._recipe.augment)
         labels = images.labels[part]
-        with DrawingFrom(self._drops) if self._recipe.dropout else nullcontext():
+        with DrawingFrom(self._drops) if self._may_draw else nullcontext():
             logits = self._model(to_input(pixels))
         losses = F.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing, reduction="none")
         self._model.zero_grad()

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from under10k.data import Dataset, DataSource, as_dataset
 from under10k.errors import DataError, Under10kError, UsageError
 from under10k.files import as_path, locked, sweep_temporaries
 from under10k.machine import keep_freed_memory, pick_device, require_float32
-from under10k.models import require_model
+from under10k.models import hand_over, require_network
 from under10k.recipes import Recipe, as_recipe
-from under10k.runs import Result, Run, check_unused, create_run_folder, recorded_data, resume_command
+from under10k.runs import (
+    WEIGHTS,
+    Result,
+    Run,
+    check_unused,
+    create_run_folder,
+    pin_start,
+    recorded_data,
+    resume_command,
+)
 from under10k.training.checkpoint import require_equal
 from under10k.training.report import ConsoleReport, Report
 from under10k.training.signals import StopSignals
@@ -29,23 +40,29 @@ def train(
     run_dir: str | Path | None = None,
     resume: bool = False,
     *,
+    model: Callable[..., nn.Module] | str | None = None,
+    start: str | Path | None = None,
     device: str = "auto",
     reports: Sequence[Report] | None = None,
 ) -> Result:
     """Train a recipe to its result, from the first step or from where a stopped run stands.
 
-    `recipe` is a `Recipe` or the name of one. `data` is a known name, a folder of four IDX files, a `Dataset`, or a
-    pair (train, test): each a pair (images, labels) of arrays or tensors, or a torch data set of (image, label), with
-    images (N, 28, 28) or (N, 1, 28, 28), uint8 or float from 0 to 1. `auto` is what the run to resume was begun on,
-    else MNIST, else synthetic digits. Everything is written to `run_dir`, by default
+    `recipe` is a `Recipe` or the name of one. `data` is a name, folder or file that `load_digits` takes, a `Dataset`,
+    or a pair (train, test): each a pair (images, labels) of arrays or tensors, or a torch data set of (image, label);
+    images are (N, 28, 28) or (N, 1, 28, 28), uint8 or float from 0 to 1. `auto` is what the run to resume was begun
+    on, else MNIST, else synthetic digits. Everything is written to `run_dir`, by default
     the first free `runs/<recipe>-s<seed>`; `resume` continues the run there. `reports` are called at each step and
-    epoch; by default one prints, and an empty list keeps quiet.
+    epoch; by default one prints, and an empty list keeps quiet. `model` replaces the recipe's network: a name, or a
+    class or function of your own that builds one; it is given the recipe's `dropout` if it takes that. To resume such a
+    run, hand over the same again. `start` replaces the recipe's: trained weights to begin from, as `load_model` takes
+    them; the network must be the one that they are of.
 
     Raises:
         UsageError: a device or model that is not there, a run folder in use by another run, or a default type of
             torch's other than float32.
         DataError: the data is missing, damaged, or too little.
-        ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count.
+        ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count; or
+            `start` is damaged, or of another network.
         DivergedError: loss or gradient is no longer finite; the last checkpoint is kept.
         StoppedError: SIGINT, SIGTERM or SIGHUP arrived; the state is saved.
         BusyError: another process trains in `run_dir`, or may: its lock was removed.
@@ -60,7 +77,18 @@ def train(
         chosen = pick_device(device)
         folder = None if run_dir is None else as_path(run_dir, "a folder")
         with _undisturbed(chosen):
-            return _train(as_recipe(recipe), data, folder, resume, chosen, reports, started)
+            changed = _with_changes(as_recipe(recipe), model, start)
+            return _train(changed, data, folder, resume, chosen, reports, started)
+
+
+def _with_changes(recipe: Recipe, model: Callable[..., nn.Module] | str | None, start: str | Path | None) -> Recipe:
+    """Return a recipe with another network, and with other weights to begin from, if they are given."""
+    if model is not None:
+        name, sha256 = (model, None) if isinstance(model, str) else hand_over(model)
+        recipe = replace(recipe, model=name, model_sha256=sha256)
+    if start is not None:
+        recipe = replace(recipe, start=str(as_path(start, WEIGHTS)), start_sha256=None)
+    return recipe
 
 
 def _train(
@@ -73,7 +101,9 @@ def _train(
     started: float,
 ) -> Result:
     keep_freed_memory()
-    require_model(recipe.model)  # before anything is written
+    recipe = require_network(recipe)  # before anything is written
+    if not resume or recipe.start_sha256 is None:  # a run that has a checkpoint does without the weights it began from
+        recipe = pin_start(recipe)
     if resume:
         folder, finished = _find_run(recipe, asked)
         if finished:

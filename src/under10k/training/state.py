@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from under10k.models import DrawingFrom, create_model
+from under10k.models import DrawingFrom, network_of
 from under10k.recipes import Recipe
 from under10k.runs import Batch, Position
 from under10k.training.layout import rearrange
@@ -42,8 +42,8 @@ class State:
 def first_state(recipe: Recipe, images: int, device: torch.device) -> State:
     """Return the state before the first step, of a training on so many images; the weights depend on the seed alone."""
     with DrawingFrom(torch.Generator().manual_seed(mix_seed("weights", recipe.seed))):
-        network = create_model(recipe.model, **recipe.model_options())
-    model = rearrange(network.to(device))
+        network = network_of(recipe).to(device)
+    model = network if recipe.has_own_network else rearrange(network)  # its forward may rely on its layout
     never = torch.finfo(torch.float32).max  # not infinity, which no checkpoint may hold
     losses = torch.full((images,), never, device=device)
     return State(

@@ -16,7 +16,7 @@ from under10k.evaluation import Metrics
 from under10k.machine import describe_environment
 from under10k.models import count_parameters
 from under10k.recipes import Recipe
-from under10k.runs import Batch, Epoch, Result, Run, ScoredSet, resume_command
+from under10k.runs import Batch, Epoch, Result, Run, ScoredSet, restore_start, resume_command
 from under10k.training.checkpoint import require_equal, restore_checkpoint, save_checkpoint
 from under10k.training.report import Report
 from under10k.training.shards import Shards
@@ -85,6 +85,8 @@ class Trainer:
         else:
             self.run.begin(self.recipe, self.data_identity, environment)
         state = self.state
+        if not state.at.total_steps:
+            restore_start(self.recipe, state.model)
         self.run.write_history(state.at.history)
         self.run.write_batches(state.at.total_steps - len(state.batches), state.batches)
         state.batches = []
@@ -101,7 +103,8 @@ class Trainer:
         self._book_time("train")
         result = self._result(self._score(self.data.test))
         facts = Facts(
-            model=recipe.model,
+            model=recipe.network,
+            model_sha256=recipe.model_sha256,
             options=Options(**recipe.model_options()),
             recipe=recipe.name,
             seed=recipe.seed,
@@ -119,7 +122,7 @@ class Trainer:
         recipe, at = self.recipe, self.state.at
         return Result(
             recipe=recipe.name,
-            model=recipe.model,
+            model=recipe.network,
             parameters=count_parameters(self.state.scored),
             protocol=recipe.protocol,
             seed=recipe.seed,

@@ -29,7 +29,7 @@ class Facts(Typed):
     """What a weights file says of its network; anyone may have written it."""
 
     model: str
-    """What `create_model` takes."""
+    """What `create_model` takes; of a network of the user's own, its file without the folder."""
     options: Options = field(default_factory=Options)
     recipe: str | None = None
     """Name of the recipe that it was trained by."""
@@ -38,6 +38,8 @@ class Facts(Typed):
     """How its test accuracy was measured; `under10k.recipes.Protocol`."""
     data_sha256: str | None = None
     """`Dataset.sha256` of what it was trained on."""
+    model_sha256: str | None = None
+    """SHA-256 of the file of the user's own network; None where it is one of under10k's."""
 
 
 def list_weights() -> list[str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from under10k.export.proof import (
 from under10k.export.stages import group
 from under10k.files import is_scratch, require_folder, write_atomically, writing_together
 from under10k.models import count_parameters
+from under10k.pictures import reading_constants
 from under10k.version import __version__
 from under10k.weights import Facts
 
@@ -71,12 +73,18 @@ class CFolder:
 
 
 def build_c(
-    model: nn.Module, facts: Facts, kind: Kind, calibration: Tensor | None = None, name: str | None = None
+    model: nn.Module,
+    facts: Facts,
+    kind: Kind,
+    calibration: Tensor | None = None,
+    name: str | None = None,
+    *,
+    frame: bool = False,
 ) -> CFolder:
     """Build the C files of a trained network; `int8` needs `calibration`: training images, uint8 (N, 28, 28).
 
     `facts` are those saved beside the weights. All names in C begin or end with `name`, by default `under10k_` and the
-    model's name.
+    model's name. `frame` adds two files with a function that frames the digit in a camera's picture.
 
     Raises:
         UsageError: the network has a part that no export knows, or weights too large for integers; there are no images
@@ -101,11 +109,13 @@ def build_c(
         "origin": _origin(facts, kind),
         "vectors": _vectors(vectors, logits, source.logit),
         **_words(source),
+        **(_framing_words() if frame else {}),
     }
     templates = resources.files("under10k.export.c") / "templates"
     files = {
         file.name.replace("model", name): _fill_in(file.read_text(encoding="utf-8"), words)
         for file in templates.iterdir()
+        if frame or "_frame" not in file.name
     }
     return CFolder(name, source, integer, {**files, "digit.pgm": _pgm(vectors[0])})
 
@@ -123,6 +133,19 @@ def _words(source: Source) -> dict[str, str]:
         "tolerance": "0" if exact else str(TOLERANCE),
         "count": str(VECTORS),
         "code": source.code.rstrip(),
+    }
+
+
+def _framing_words() -> dict[str, str]:
+    """Return the constants of framing a digit, as whole numbers: grey levels, thousandths, pixels."""
+    constants = reading_constants()
+    return {
+        "LEAST_CONTRAST": str(ceil(255 * constants["FAINTEST"])),
+        "FAINTEST": str(int(255 * constants["THRESHOLD"])),
+        "FULL_INK": str(round(1000 * constants["FULL_INK"])),
+        "SLACK": str(round(1 / constants["SLACK"])),
+        "LARGEST_GAIN": str(round(constants["LARGEST_GAIN"])),
+        **{name: str(constants[name]) for name in ("SIDE", "BOX", "HALO", "SMALLEST_DIGIT")},
     }
 
 
@@ -146,7 +169,14 @@ def check_c(folder: CFolder, model: nn.Module, dataset: Dataset) -> Agreement:
 
 @undisturbed()
 def export_c(
-    model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: Dataset, name: str | None = None
+    model: nn.Module,
+    facts: Facts,
+    out: Path,
+    kind: Kind,
+    dataset: Dataset,
+    name: str | None = None,
+    *,
+    frame: bool = False,
 ) -> Exported:
     """Write a trained network as a folder of C files; with a compiler here, check it on the test images first.
 
@@ -156,7 +186,7 @@ def export_c(
     """
     name = name or name_in_c(facts.model)
     require_c(out, name)
-    built = build_c(model, facts, kind, dataset.train.images[:CALIBRATION], name)
+    built = build_c(model, facts, kind, dataset.train.images[:CALIBRATION], name, frame=frame)
     agreement = check_c(built, model, dataset) if find_compiler() else None
     with writing_together(out, require=lambda: _refuse_foreign(out, name)) as place:
         for file, text in built.files.items():

@@ -2,15 +2,23 @@
 // src/under10k/pictures/strokes.py and src/under10k/data/framing.py do the same in Python.
 
 /**
+ * A digit in its frame: 28 x 28 grey levels, white on black; where it lies, and whether there is no other.
+ * @typedef {{levels: Uint8Array, box: Box, alone: boolean}} Framed
+ */
+
+/**
  * Bring the digit in a picture into MNIST's frame.
- * @param {Pixels} grey 0 is black, 1 white
- * @returns {{levels: Uint8Array, alone: boolean} | null} 28 x 28 grey levels, white on black; null if there is no ink
+ * @param {Pixels} grey 0 is black, 1 white @returns {Framed | null} null if there is no ink
  */
 function makeFrame(grey) {
   const found = findDigit(grey);
-  if (!found) return null;
-  const levels = Uint8Array.from(frame(adjustStrokes(found.ink)).values, (level) => roundHalfToEven(255 * level));
-  return { levels, alone: found.alone };
+  return found && frameInk(found);
+}
+
+/** @param {Found} found @returns {Framed} */
+function frameInk({ ink, box, alone }) {
+  const levels = Uint8Array.from(frame(adjustStrokes(ink)).values, (level) => roundHalfToEven(255 * level));
+  return { levels, box, alone };
 }
 
 /**

@@ -1,4 +1,4 @@
-// A digit's ink, told from paper, shadows, faint lines and specks. src/under10k/pictures/ink.py and parts.py do the same in
+// A digit's ink, told from paper, shadows, faint lines and specks. src/under10k/pictures/ink.py does the same in
 // Python. All constants that are named but not declared, here and in the other files, are Python's: the build writes them
 // into the page.
 
@@ -18,8 +18,8 @@
  */
 
 /**
- * A digit's ink, cut out: 0 is paper, 1 ink; and whether no other ink in the picture is nearly as large.
- * @typedef {{ink: Pixels, alone: boolean}} Found
+ * A digit's ink, cut out: 0 is paper, 1 ink; where it lies, and whether no other ink in the picture is nearly as large.
+ * @typedef {{ink: Pixels, box: Box, alone: boolean}} Found
  */
 
 /**
@@ -28,13 +28,54 @@
  * @returns {Found | null} null where there is no ink
  */
 function findDigit(grey) {
+  return pickDigit(scanGrey(grey));
+}
+
+/**
+ * Find all digits in a picture, in reading order; digits that touch each other count as one.
+ * @param {Pixels} grey @returns {Found[]}
+ */
+function findDigits(grey) {
+  return pickDigits(scanGrey(grey));
+}
+
+/**
+ * Find the digits where there are several, and else the one that all ink that belongs together makes.
+ * @param {Pixels} grey @returns {Found[]}
+ */
+function findOneOrMore(grey) {
+  const scanned = scanGrey(grey);
+  const digits = pickDigits(scanned);
+  if (digits.length > 1) return digits;
+  const found = pickDigit(scanned);
+  return found ? [found] : [];
+}
+
+/** @param {Pixels} grey @returns {{scan: Scan, even: boolean}} */
+function scanGrey(grey) {
   const even = isEven(grey);
   const paperUp = isInkLight(grey, even) ? mapPixels(grey, (level) => 1 - level) : grey;
-  const scan = scanFinely(paperUp, even);
+  return { scan: scanFinely(paperUp, even), even };
+}
+
+/** @param {{scan: Scan, even: boolean}} scanned @returns {Found | null} */
+function pickDigit({ scan, even }) {
   if (!scan.parts.length) return null;
   const group = gather(scan, even);
   const ink = cut(scan, group);
-  return Math.max(ink.height, ink.width) >= SMALLEST_DIGIT ? { ink, alone: isAlone(scan, group) } : null;
+  if (Math.max(ink.height, ink.width) < SMALLEST_DIGIT) return null;
+  return { ink, box: hull(group), alone: isAlone(scan, group) };
+}
+
+/** @param {{scan: Scan, even: boolean}} scanned @returns {Found[]} */
+function pickDigits({ scan, even }) {
+  if (!scan.parts.length) return [];
+  const main = mainPart(scan, even);
+  const digits = joinParts(scan.parts.filter((part) => belongs(part, main, even)));
+  const least = Math.max(LEAST_BESIDE * Math.max(...digits.map((parts) => size(hull(parts)))), SMALLEST_DIGIT);
+  return inReadingOrder(digits.filter((parts) => size(hull(parts)) >= least)).map((parts) => {
+    return { ink: cut(scan, parts), box: hull(parts), alone: true };
+  });
 }
 
 // --- paper and ink ---
@@ -185,120 +226,4 @@ function measureParts(smooth, labels, count) {
     }
   }
   return parts.sort((a, b) => b.outline - a.outline).slice(0, MOST_PARTS);
-}
-
-// --- parts and digits ---
-
-/** @param {Scan} scan @param {boolean} even @returns {Part} the one with the most and darkest outline, near the middle */
-function mainPart({ labels: { height, width }, parts }, even) {
-  /** @param {Part} part @returns {number} */
-  const weight = ({ box, outline, darkest, atEdge }) => {
-    const away = ((box.top + box.bottom) / height - 1) ** 2 + ((box.left + box.right) / width - 1) ** 2;
-    return outline * darkest * (1 - OFF_CENTRE * away) * (atEdge && !even ? AT_THE_EDGE : 1);
-  };
-  return parts.reduce((best, part) => (weight(part) > weight(best) ? part : best));
-}
-
-/** @param {Scan} scan @param {boolean} even @returns {Part[]} the main part, all parts near it, all near those, and so on */
-function gather(scan, even) {
-  const main = mainPart(scan, even);
-  const group = [main];
-  /** @param {Part} part @returns {boolean} */
-  const belongs = (part) =>
-    part.outline >= SMALLEST_PART * main.outline &&
-    (even || ((main.atEdge || !part.atEdge) && part.darkest >= AS_DARK * main.darkest));
-  let rest = scan.parts.filter((part) => part !== main && belongs(part));
-  for (;;) {
-    const box = hull(group);
-    const picture = Math.max(scan.labels.height, scan.labels.width);
-    const reach = Math.max(REACH * size(box), (even ? REACH_EVEN : REACH_UNEVEN) * picture);
-    const near = rest.filter((part) => gap(part.box, box) <= reach);
-    if (!near.length) return group;
-    group.push(...near);
-    rest = rest.filter((part) => !near.includes(part));
-  }
-}
-
-/** @param {Scan} scan @param {Part[]} group @returns {Pixels} ink; the larger it is, the sharper its edges are made */
-function cut(scan, group) {
-  const box = hull(group);
-  const darkness = clampAll(around(scan.darkness, box, HALO));
-  const labels = around(scan.labels, box, HALO);
-  const kept = choose(labels, group);
-  const near = dilate(kept, 2 * HALO + 1);
-  const full = Math.max(quantileWhere(kept, darkness, FULL_INK), LEAST_INK);
-  const gain = Math.min(Math.max(size(box) / BOX, 1), LARGEST_GAIN);
-  const ink = makePixels(darkness.height, darkness.width);
-  for (let index = 0; index < ink.values.length; index++) {
-    const counts = near.values[index] && (kept.values[index] || !labels.values[index]);
-    const share = counts ? clamp(darkness.values[index] / full) : 0;
-    ink.values[index] = clamp((share - 0.5) * gain + 0.5);
-  }
-  return ink;
-}
-
-/** @param {Scan} scan @param {Part[]} group @returns {boolean} whether no other part has nearly as much outline */
-function isAlone({ parts }, group) {
-  const outline = group.reduce((sum, part) => sum + part.outline, 0);
-  return parts.every((part) => group.includes(part) || part.atEdge || part.outline < RIVAL * outline);
-}
-
-/** @param {Scan} scan @param {Part[]} group @returns {number} the mean width of a digit's darkest strokes, in pixels */
-function darkestWidth(scan, group) {
-  const kept = choose(scan.labels, group);
-  const limit = DARKEST_STROKES * Math.max(...group.map(({ darkest }) => darkest));
-  const { top, left, bottom, right } = hull(group);
-  const dark = makeMask(kept, (index) => kept.values[index] && scan.smooth.values[index] > limit);
-  return strokeWidth(distanceTransform(widen(crop(dark, top, left, bottom, right), 1)));
-}
-
-/** @param {Pixels} inside distances of a shape's points from what is outside @returns {number} mean width of its strokes */
-function strokeWidth(inside) {
-  let [sum, count] = [0, 0];
-  for (let index = 0; index < inside.values.length; index++) {
-    const depth = inside.values[index];
-    if (!depth) continue;
-    sum += depth - 0.5;
-    count++;
-  }
-  return count ? Math.max(1, (DEPTHS * sum) / count) : 0;
-}
-
-/** @param {Pixels} labels @param {Part[]} group @returns {Pixels} 1 where a part of the group is */
-function choose(labels, group) {
-  const chosen = new Set(group.map((part) => part.label));
-  return makeMask(labels, (index) => labels.values[index] && chosen.has(labels.values[index]));
-}
-
-/** @param {Pixels} mask @param {Pixels} pixels @param {number} share @returns {number} */
-function quantileWhere(mask, pixels, share) {
-  return quantiles(valuesWhere(pixels.values, (index) => mask.values[index]), [share])[0];
-}
-
-/** @param {Pixels} pixels @param {Box} box @param {number} margin @returns {Pixels} the part inside, as far as the picture goes */
-function around(pixels, { top, left, bottom, right }, margin) {
-  const [lowest, rightmost] = [Math.min(bottom + margin, pixels.height), Math.min(right + margin, pixels.width)];
-  return crop(pixels, Math.max(top - margin, 0), Math.max(left - margin, 0), lowest, rightmost);
-}
-
-/** @param {Part[]} parts @returns {Box} */
-function hull(parts) {
-  return {
-    top: Math.min(...parts.map(({ box }) => box.top)),
-    left: Math.min(...parts.map(({ box }) => box.left)),
-    bottom: Math.max(...parts.map(({ box }) => box.bottom)),
-    right: Math.max(...parts.map(({ box }) => box.right)),
-  };
-}
-
-/** @param {Box} box @returns {number} its larger side */
-function size({ top, left, bottom, right }) {
-  return Math.max(bottom - top, right - left);
-}
-
-/** @param {Box} a @param {Box} b @returns {number} how far they are apart, along the axis on which they are farther apart */
-function gap(a, b) {
-  const down = Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom);
-  const across = Math.max(a.left, b.left) - Math.min(a.right, b.right);
-  return Math.max(down, across, 0);
 }

@@ -29,11 +29,22 @@ let turn = 0;
 let scheduled = false;
 let speaking = 0;
 
+/**
+ * A digit and what was read: its frame, how likely it is, and what each layer makes of it.
+ * @typedef {Framed & ReturnType<typeof judge> & {outputs: Maps[]}} Answer
+ */
+
+/** @type {Answer[]} in reading order */
+let answers = [];
+/** The one whose frame, bars and layers are shown. */
+let chosen = 0;
+
 // --- reading ---
 
 /** Read the paper before the next frame is drawn: once, however many events there were. */
 function paperChanged() {
   turn++;
+  setCropping(false);
   tell("");
   if (!scheduled) requestAnimationFrame(readPaper);
   scheduled = true;
@@ -43,43 +54,109 @@ function readPaper() {
   scheduled = false;
   const start = performance.now();
   const content = paper.content();
-  const found = content && frameOf(content);
-  const outputs = found && runNetwork(layers, found.levels);
-  show(found, outputs);
-  byId("time").textContent = outputs ? `Read in ${(performance.now() - start).toFixed(1)} ms.` : "";
-  if (content && !found) tell("No digit found: nothing there looks like ink.");
+  answers = content ? digitsOf(content).map(answerOf) : [];
+  chosen = Math.min(chosen, Math.max(answers.length - 1, 0));
+  show();
+  byId("time").textContent = answers.length ? timeTaken(content, performance.now() - start) : "";
+  if (content && !answers.length) tell("No digit found: nothing there looks like ink.");
 }
 
-/** @param {Stroke[] | Picture} content @returns {ReturnType<typeof makeFrame>} */
-function frameOf(content) {
-  if (!Array.isArray(content)) return content.frame;
+/** @param {Framed} found @returns {Answer} */
+function answerOf(found) {
+  const outputs = runNetwork(layers, found.levels);
+  return { ...found, ...judge(softmax(outputs[outputs.length - 1].values), found), outputs };
+}
+
+/** @param {Stroke[] | Picture | null} content @param {number} milliseconds since it was there @returns {string} in words */
+function timeTaken(content, milliseconds) {
+  const isPicture = content !== null && !Array.isArray(content);
+  const all = milliseconds + (isPicture ? content.milliseconds : 0);
+  return `Read in ${all.toFixed(1)} ms, from ${isPicture ? "opening the file" : "the last stroke"} to this answer.`;
+}
+
+/** @param {Stroke[] | Picture} content @returns {Framed[]} */
+function digitsOf(content) {
+  return Array.isArray(content) ? findOneOrMore(greyOf(content)).map(frameInk) : content.digits;
+}
+
+/** @param {Stroke[]} strokes @returns {Pixels} */
+function greyOf(strokes) {
   raster.fillStyle = "white";
   raster.fillRect(0, 0, RASTER, RASTER);
-  for (const stroke of content) drawStroke(raster, RASTER, stroke, "black");
-  return makeFrame(toGrey(raster.getImageData(0, 0, RASTER, RASTER)));
+  for (const stroke of strokes) drawStroke(raster, RASTER, stroke, "black");
+  return toGrey(raster.getImageData(0, 0, RASTER, RASTER));
 }
 
-/**
- * @param {ReturnType<typeof makeFrame>} found @param {Maps[] | null} outputs of each layer
- * @returns {ReturnType<typeof judge> | null}
- */
-function answerOf(found, outputs) {
-  return found && outputs && judge(softmax(outputs[outputs.length - 1].values), found);
-}
-
-/** @param {ReturnType<typeof makeFrame>} found @param {Maps[] | null} outputs */
-function show(found, outputs) {
-  const answer = answerOf(found, outputs);
-  frameView.show(found && found.levels);
-  layerView.show(outputs);
+/** Show what was read: all digits as they are written, and of the chosen one all that is known. */
+function show() {
+  const content = paper.content();
+  const isPicture = content !== null && !Array.isArray(content);
+  const answer = answers[chosen] ?? null;
+  const several = answers.length > 1;
+  frameView.show(answer && answer.levels);
+  layerView.show(answer && answer.outputs);
   bars.show(answer && answer.probabilities);
-  byId("digit").textContent = answer ? `${answer.digit}` : "\u2013";
-  byId("digit").classList.toggle("unsure", !answer?.confident);
-  byId("verdict").textContent = answer ? answer.words : "what it reads";
-  byId("hint").hidden = paper.content() !== null;
+  const rows = splitRows(answers);
+  if (several) byId("digit").replaceChildren(...rows.map(writeRow));
+  else byId("digit").textContent = answer ? written(answer) : "\u2013";
+  byId("digit").classList.toggle("unsure", !several && !answer?.confident);
+  byId("reading").classList.toggle("several", several);
+  byId("verdict").textContent = answer ? `${several ? `${answer.digit}: ` : ""}${answer.words}` : "what it reads";
+  byId("hint").hidden = content !== null;
   byId("undo").disabled = !paper.steps.length;
-  byId("clear").disabled = paper.content() === null;
-  speak(answer ? `Read as ${answer.digit}, ${answer.words}.` : "Nothing to read.", SPEAK_AFTER);
+  byId("redo").disabled = !paper.undone.length;
+  byId("clear").disabled = content === null;
+  byId("crop").hidden = byId("turn").hidden = !isPicture;
+  byId("pen").hidden = isPicture;
+  paper.boxes = isPicture || several ? answers.map(({ box }, index) => ({ box: onPaper(box, content), chosen: several && index === chosen })) : [];
+  paper.show();
+  speak(several ? spoken(rows) : answer ? `${answer.likely ? `Read as ${answer.digit}` : "Not read"}, ${answer.words}.` : "Nothing to read.", SPEAK_AFTER);
+}
+
+/** @param {Answer[]} row @returns {HTMLElement} a button for each digit, which shows what is known of it */
+function writeRow(row) {
+  const line = element("div", "row");
+  for (const answer of row) {
+    const glyph = element("button", answer.confident ? "glyph" : "glyph unsure", `${answer.digit}`);
+    glyph.setAttribute("type", "button");
+    glyph.setAttribute("aria-pressed", `${answer === answers[chosen]}`);
+    glyph.title = answer.words;
+    glyph.addEventListener("click", () => {
+      chosen = answers.indexOf(answer);
+      show();
+      /** @type {HTMLElement} */ (document.querySelectorAll(".glyph")[chosen]).focus();
+    });
+    line.append(glyph);
+  }
+  return line;
+}
+
+/** @param {Answer[][]} rows @returns {string} */
+function spoken(rows) {
+  const unsure = answers.filter(({ confident }) => !confident).length;
+  const digits = rows.map((row) => row.map(({ digit }) => digit).join(" ")).join(", ");
+  return `Read as ${digits}.${unsure ? ` Unsure of ${unsure}.` : ""}`;
+}
+
+/** @param {Box} box of ink @param {Stroke[] | Picture | null} content @returns {Box} in shares of the paper's side */
+function onPaper({ top, left, bottom, right }, content) {
+  if (!content || Array.isArray(content)) {
+    return { top: top / RASTER, left: left / RASTER, bottom: bottom / RASTER, right: right / RASTER };
+  }
+  const place = placeOf(content.image);
+  const most = Math.max(content.image.width, content.image.height);
+  const share = (0.94 / most) * Math.max(1, most / WORKING_SIDE);
+  return {
+    top: place.top + share * top,
+    left: place.left + share * left,
+    bottom: place.top + share * bottom,
+    right: place.left + share * right,
+  };
+}
+
+/** @param {Answer} answer @returns {string} its digit, unless there may be none */
+function written(answer) {
+  return answer.likely ? `${answer.digit}` : "?";
 }
 
 /**
@@ -94,8 +171,7 @@ function speak(words, after = 0) {
 /** Read drawings while the browser is idle, until there is a real one. @param {number} [times] */
 function rehearse(times = REHEARSALS) {
   if (!times || turn) return;
-  const found = frameOf([REHEARSED[times % REHEARSED.length]]);
-  answerOf(found, found && runNetwork(layers, found.levels));
+  digitsOf([REHEARSED[times % REHEARSED.length]]).forEach(answerOf);
   whenIdle(() => rehearse(times - 1));
 }
 
@@ -116,15 +192,72 @@ function tell(words) {
 async function openFiles(files) {
   if (!files?.length) return tell("No picture there. Give a PNG, JPEG, WebP, GIF or BMP file.");
   const mine = ++turn;
+  const start = performance.now();
   try {
     const image = await decode(files[0]);
     if (mine !== turn) return;
-    const pixels = contextOf(image).getImageData(0, 0, image.width, image.height);
-    paper.add({ kind: "picture", image, frame: makeFrame(toGrey(pixels)) });
+    addPicture(image, start);
     if (files.length > 1) tell(`One picture at a time: this is ${files[0].name}.`);
   } catch (error) {
-    if (mine === turn) tell(/** @type {Error} */ (error).message);
+    if (mine !== turn) return;
+    paper.clear(); // what was read before is no answer to this file
+    tell(/** @type {Error} */ (error).message);
   }
+}
+
+/** @param {HTMLCanvasElement} image @param {number} start when its making began */
+function addPicture(image, start) {
+  const pixels = contextOf(image).getImageData(0, 0, image.width, image.height);
+  const digits = findOneOrMore(toGrey(pixels)).map(frameInk);
+  paper.add({ kind: "picture", image, digits, milliseconds: performance.now() - start });
+}
+
+/** Turn the picture clockwise by a quarter. */
+function turnPicture() {
+  const { image } = /** @type {Picture} */ (paper.content());
+  const start = performance.now();
+  const turned = makeCanvas(image.height, image.width);
+  const context = contextOf(turned, { willReadFrequently: true });
+  context.translate(image.height, 0);
+  context.rotate(Math.PI / 2);
+  context.drawImage(image, 0, 0);
+  addPicture(turned, start);
+}
+
+/** @param {boolean} on whether a box over the picture cuts out a part @param {boolean} [byKeys] */
+function setCropping(on, byKeys = false) {
+  byId("crop").setAttribute("aria-pressed", `${on}`);
+  paper.cut = on ? new Cut(placeOf(/** @type {Picture} */ (paper.content()).image), cutPicture, leaveCropping, speak) : null;
+  if (!on) return;
+  tell(byKeys ? "Arrow keys move the box, with Shift they size it. Enter takes it, Escape leaves it." : "Drag a box around what is to be read.");
+  if (!byKeys) return;
+  paper.cut?.outline();
+  byId("paper").focus();
+  paper.show();
+}
+
+function leaveCropping() {
+  setCropping(false);
+  tell("");
+  paper.show();
+  speak("The picture is whole.");
+  byId("crop").focus();
+}
+
+/** @param {Box} box in shares of the paper */
+function cutPicture(box) {
+  const { image } = /** @type {Picture} */ (paper.content());
+  const start = performance.now();
+  const place = placeOf(image);
+  const scale = image.width / (place.right - place.left);
+  /** @param {number} share @param {number} first @param {number} most @returns {number} */
+  const pixel = (share, first, most) => Math.min(Math.max(Math.round(scale * (share - first)), 0), most);
+  const [left, right] = [box.left, box.right].map((share) => pixel(share, place.left, image.width));
+  const [top, bottom] = [box.top, box.bottom].map((share) => pixel(share, place.top, image.height));
+  if (Math.min(right - left, bottom - top) < SMALLEST_DIGIT) return tell("Too small a part. Take a larger box.");
+  const part = makeCanvas(right - left, bottom - top);
+  contextOf(part, { willReadFrequently: true }).drawImage(image, -left, -top);
+  addPicture(part, start);
 }
 
 // --- controls ---
@@ -137,7 +270,10 @@ function setPen() {
 
 /** @param {KeyboardEvent} event */
 function shortcut(event) {
-  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") paper.undo();
+  const key = event.key.toLowerCase();
+  const command = event.ctrlKey || event.metaKey;
+  if (command && key === "z" && !event.shiftKey) paper.undo();
+  else if (command && (key === "z" || key === "y")) paper.redo();
   else if (event.key === "Delete" || event.key === "Backspace") paper.clear();
   else return;
   event.preventDefault();
@@ -151,6 +287,12 @@ function drag(event) {
 }
 
 byId("undo").addEventListener("click", () => paper.undo());
+byId("redo").addEventListener("click", () => paper.redo());
+byId("turn").addEventListener("click", turnPicture);
+byId("crop").addEventListener("click", (/** @type {MouseEvent} */ event) => {
+  if (paper.cut) leaveCropping();
+  else setCropping(true, !event.detail); // a key clicks no number of times
+});
 byId("clear").addEventListener("click", () => paper.clear());
 byId("open").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", () => {
@@ -167,5 +309,5 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 });
 setPen();
 tell("");
-show(null, null);
+show();
 whenIdle(() => rehearse());

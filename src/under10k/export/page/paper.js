@@ -14,8 +14,8 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
  * A line drawn with the pen; points and width are shares of the paper's side.
  * @typedef {{kind: "stroke", points: Array<[number, number]>, width: number}} Stroke
  *
- * A picture that was dropped, pasted or opened.
- * @typedef {{kind: "picture", image: HTMLCanvasElement, frame: ReturnType<typeof makeFrame>}} Picture
+ * A picture that was dropped, pasted or opened, and the time that it took to decode and frame.
+ * @typedef {{kind: "picture", image: HTMLCanvasElement, digits: Framed[], milliseconds: number}} Picture
  *
  * @typedef {Stroke | Picture | {kind: "blank"}} Step
  */
@@ -33,11 +33,17 @@ class Paper {
     this.width = 0.07;
     /** @type {Step[]} what was done, oldest first; undo removes the last */
     this.steps = [];
+    /** @type {Step[]} what was undone, the last at the end, until something else is done */
+    this.undone = [];
     /** @type {{id: number, stroke: Stroke} | null} the current stroke, and the pointer that draws it */
     this.drawing = null;
     /** @type {{x: number, y: number, stroke: Stroke | null}} the pen that the arrow keys move */
     this.pen = { x: 0.5, y: 0.25, stroke: null };
     this.penShown = false;
+    /** @type {Array<{box: Box, chosen: boolean}>} what is outlined, in shares of the paper's side */
+    this.boxes = [];
+    /** @type {Cut | null} what cuts out a part of the picture, while that is wanted */
+    this.cut = null;
     this.listen();
     new ResizeObserver(() => this.show()).observe(canvas);
   }
@@ -64,20 +70,27 @@ class Paper {
     return /** @type {Stroke[]} */ (this.steps.slice(start));
   }
 
-  /** @returns {boolean} whether there is anything to undo */
-  get canUndo() {
-    return this.steps.length > 0;
-  }
-
   /** @param {Step} step */
   add(step) {
     this.steps.push(step);
+    this.undone = [];
     this.changed();
   }
 
   undo() {
+    this.move(this.steps, this.undone);
+  }
+
+  redo() {
+    this.move(this.undone, this.steps);
+  }
+
+  /** @param {Step[]} from @param {Step[]} to */
+  move(from, to) {
     this.lift();
-    this.steps.pop();
+    const step = from.pop();
+    if (!step) return;
+    to.push(step);
     this.changed();
   }
 
@@ -99,6 +112,7 @@ class Paper {
     this.penShown = false;
     this.lift();
     this.canvas.setPointerCapture(event.pointerId);
+    if (this.cut) return this.cut.dragFrom(this.place(event));
     const stroke = this.newStroke(this.place(event));
     this.drawing = { id: event.pointerId, stroke };
     this.add(stroke);
@@ -106,6 +120,10 @@ class Paper {
 
   /** @param {PointerEvent} event */
   pointerMove(event) {
+    if (this.cut) {
+      this.cut.dragTo(this.place(event));
+      this.show();
+    }
     if (event.pointerId !== this.drawing?.id) return;
     const events = event.getCoalescedEvents?.() ?? [];
     for (const each of events.length ? events : [event]) this.drawing.stroke.points.push(this.place(each));
@@ -115,6 +133,8 @@ class Paper {
   /** @param {PointerEvent} event */
   pointerEnd(event) {
     if (event.pointerId === this.drawing?.id) this.drawing = null;
+    this.cut?.dragEnd(event.type === "pointerup");
+    this.show();
   }
 
   /** @param {MouseEvent} event @returns {[number, number]} */
@@ -134,7 +154,10 @@ class Paper {
   keyDown(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const move = MOVES[event.key];
-    if (move) this.movePen(move, event.shiftKey ? LONG_KEY_STEP : KEY_STEP);
+    if (this.cut) {
+      if (!this.cut.key(event)) return;
+      this.show();
+    } else if (move) this.movePen(move, event.shiftKey ? LONG_KEY_STEP : KEY_STEP);
     else if (event.key === " " && !event.repeat) this.turnPen();
     else if (event.key === "Escape") this.lift();
     else return;
@@ -186,7 +209,10 @@ class Paper {
     const colours = getComputedStyle(this.canvas);
     context.clearRect(0, 0, side, side);
     this.draw(context, side, colours.getPropertyValue("--ink"));
-    if (this.penShown) drawPen(context, side, this.pen, this.width, colours.getPropertyValue("--accent"));
+    const accent = colours.getPropertyValue("--accent");
+    for (const { box, chosen } of this.boxes) drawBox(context, side, box, accent, chosen ? 3 : 1);
+    if (this.cut?.box) drawBox(context, side, this.cut.box, accent, 2);
+    if (this.penShown && !this.cut) drawPen(context, side, this.pen, this.width, colours.getPropertyValue("--accent"));
   }
 
   /** @param {CanvasRenderingContext2D} context @param {number} side @param {string} ink */
@@ -223,15 +249,28 @@ function drawStroke(context, side, { points, width }, ink) {
   context.stroke();
 }
 
+/** @param {CanvasRenderingContext2D} context @param {number} side @param {Box} box @param {string} colour @param {number} width */
+function drawBox(context, side, { top, left, bottom, right }, colour, width) {
+  context.strokeStyle = colour;
+  context.lineWidth = width * devicePixelRatio;
+  context.strokeRect(left * side, top * side, (right - left) * side, (bottom - top) * side);
+}
+
 /**
- * Draw a picture in the middle, as large as fits.
- * @param {CanvasRenderingContext2D} context @param {number} side @param {HTMLCanvasElement} image
+ * Where a picture lies on the paper: in the middle, as large as fits.
+ * @param {{width: number, height: number}} image @returns {Box} in shares of the paper's side
  */
+function placeOf({ width, height }) {
+  const scale = 0.47 / Math.max(width, height);
+  const [across, down] = [width * scale, height * scale];
+  return { top: 0.5 - down, left: 0.5 - across, bottom: 0.5 + down, right: 0.5 + across };
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} side @param {HTMLCanvasElement} image */
 function drawPicture(context, side, image) {
-  const scale = (0.94 * side) / Math.max(image.width, image.height);
-  const [width, height] = [image.width * scale, image.height * scale];
-  context.imageSmoothingEnabled = scale < 4; // show the pixels of a tiny picture
-  context.drawImage(image, (side - width) / 2, (side - height) / 2, width, height);
+  const { top, left, bottom, right } = placeOf(image);
+  context.imageSmoothingEnabled = (right - left) * side < 4 * image.width; // show the pixels of a tiny picture
+  context.drawImage(image, left * side, top * side, (right - left) * side, (bottom - top) * side);
 }
 
 /**

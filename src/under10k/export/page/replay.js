@@ -10,9 +10,12 @@ JSON.stringify(given.pictures.map(({ width, height, rgba }) => {
   const data = Uint8ClampedArray.from(atob(rgba), (letter) => letter.charCodeAt(0));
   const levels = data.filter((_, index) => index % 4 === 0);
   const logits = width === SIDE && height === SIDE ? logitsOf(levels) : null;
-  const found = makeFrame(toGrey({ width, height, data }));
+  const grey = toGrey({ width, height, data });
+  const found = makeFrame(grey);
   const answer = found && judge(softmax(logitsOf(found.levels)), found);
-  return { logits, answer: answer && { ...answer, levels: [...found.levels] } };
+  const read = (found) => ({ ...judge(softmax(logitsOf(found.levels)), found), box: found.box, levels: [...found.levels] });
+  const rows = splitRows(findDigits(grey).map(frameInk)).map((row) => row.map(read));
+  return { logits, answer: answer && { ...answer, levels: [...found.levels] }, rows };
 }))`;
 
 const given = JSON.parse(fs.readFileSync(0, "utf8"));

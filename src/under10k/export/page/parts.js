@@ -1,0 +1,176 @@
+// Parts of ink joined into digits, in reading order. src/under10k/pictures/parts.py does the same in Python.
+
+/** @param {Scan} scan @param {boolean} even @returns {Part} the one with the most and darkest outline, near the middle */
+function mainPart({ labels: { height, width }, parts }, even) {
+  /** @param {Part} part @returns {number} */
+  const weight = ({ box, outline, darkest, atEdge }) => {
+    const away = ((box.top + box.bottom) / height - 1) ** 2 + ((box.left + box.right) / width - 1) ** 2;
+    return outline * darkest * (1 - OFF_CENTRE * away) * (atEdge && !even ? AT_THE_EDGE : 1);
+  };
+  return parts.reduce((best, part) => (weight(part) > weight(best) ? part : best));
+}
+
+/** @param {Part} part @param {Part} main @param {boolean} even @returns {boolean} whether it may be of a digit */
+function belongs(part, main, even) {
+  if (part.outline < SMALLEST_PART * main.outline) return false;
+  return even || ((main.atEdge || !part.atEdge) && part.darkest >= AS_DARK * main.darkest);
+}
+
+/** @param {Scan} scan @param {boolean} even @returns {Part[]} the main part, all parts near it, all near those, and so on */
+function gather(scan, even) {
+  const main = mainPart(scan, even);
+  const group = [main];
+  let rest = scan.parts.filter((part) => part !== main && belongs(part, main, even));
+  for (;;) {
+    const box = hull(group);
+    const picture = Math.max(scan.labels.height, scan.labels.width);
+    const reach = Math.max(REACH * size(box), (even ? REACH_EVEN : REACH_UNEVEN) * picture);
+    const near = rest.filter((part) => gap(part.box, box) <= reach);
+    if (!near.length) return group;
+    group.push(...near);
+    rest = rest.filter((part) => !near.includes(part));
+  }
+}
+
+/**
+ * Join parts into digits: a part much lower than the tallest is a piece, and belongs to what is near.
+ * @param {Part[]} parts those with the most outline first @returns {Part[][]}
+ */
+function joinParts(parts) {
+  const low = FRAGMENT * Math.max(...parts.map(({ box }) => box.bottom - box.top));
+  /** @type {Part[][]} */
+  let digits = [];
+  for (const part of parts) {
+    const own = digits.filter((digit) => isOneDigit(part.box, hull(digit), low));
+    digits = [...digits.filter((digit) => !own.includes(digit)), [part, ...own.flat()]];
+  }
+  return digits;
+}
+
+/** @param {Box} a @param {Box} b @param {number} low @returns {boolean} whether one is a piece, and near the other */
+function isOneDigit(a, b, low) {
+  const lower = Math.min(a.bottom - a.top, b.bottom - b.top);
+  return lower < low && gap(a, b) <= REACH * Math.max(size(a), size(b));
+}
+
+/** @param {Part[][]} digits @returns {Part[][]} row by row, top to bottom, each from left to right */
+function inReadingOrder(digits) {
+  /** @type {Part[][][]} */
+  const rows = [];
+  for (const digit of sortBy(digits, (parts) => hull(parts).top)) {
+    const { top, bottom } = hull(digit);
+    const row = rows.find((others) => {
+      const all = hull(others.flat());
+      const shared = Math.min(bottom, all.bottom) - Math.max(top, all.top);
+      return shared > 0.5 * Math.min(bottom - top, all.bottom - all.top);
+    });
+    if (row) row.push(digit);
+    else rows.push([digit]);
+  }
+  return rows.flatMap((row) => sortBy(row, (parts) => hull(parts).left));
+}
+
+/**
+ * Split digits in reading order into rows: a digit further right and not below the one before it stands in its row.
+ * @template {{box: Box}} T @param {T[]} digits @returns {T[][]}
+ */
+function splitRows(digits) {
+  /** @type {T[][]} */
+  const rows = [];
+  for (const digit of digits) {
+    const row = rows[rows.length - 1];
+    const before = row?.[row.length - 1].box;
+    if (before && digit.box.left >= before.left && digit.box.top < before.bottom) row.push(digit);
+    else rows.push([digit]);
+  }
+  return rows;
+}
+
+/** @template T @param {T[]} items @param {(item: T) => number} key @returns {T[]} */
+function sortBy(items, key) {
+  return [...items].sort((a, b) => key(a) - key(b));
+}
+
+/** @param {Scan} scan @param {Part[]} group @returns {Pixels} ink; the larger it is, the sharper its edges are made */
+function cut(scan, group) {
+  const box = hull(group);
+  const darkness = clampAll(around(scan.darkness, box, HALO));
+  const labels = around(scan.labels, box, HALO);
+  const kept = choose(labels, group);
+  const near = dilate(kept, 2 * HALO + 1);
+  const full = Math.max(quantileWhere(kept, darkness, FULL_INK), LEAST_INK);
+  const gain = Math.min(Math.max(size(box) / BOX, 1), LARGEST_GAIN);
+  const ink = makePixels(darkness.height, darkness.width);
+  for (let index = 0; index < ink.values.length; index++) {
+    const counts = near.values[index] && (kept.values[index] || !labels.values[index]);
+    const share = counts ? clamp(darkness.values[index] / full) : 0;
+    ink.values[index] = clamp((share - 0.5) * gain + 0.5);
+  }
+  return ink;
+}
+
+/** @param {Scan} scan @param {Part[]} group @returns {boolean} whether no other part has nearly as much outline */
+function isAlone({ parts }, group) {
+  const outline = group.reduce((sum, part) => sum + part.outline, 0);
+  return parts.every((part) => group.includes(part) || part.atEdge || part.outline < RIVAL * outline);
+}
+
+/** @param {Scan} scan @param {Part[]} group @returns {number} the mean width of a digit's darkest strokes, in pixels */
+function darkestWidth(scan, group) {
+  const kept = choose(scan.labels, group);
+  const limit = DARKEST_STROKES * Math.max(...group.map(({ darkest }) => darkest));
+  const { top, left, bottom, right } = hull(group);
+  const dark = makeMask(kept, (index) => kept.values[index] && scan.smooth.values[index] > limit);
+  return strokeWidth(distanceTransform(widen(crop(dark, top, left, bottom, right), 1)));
+}
+
+/** @param {Pixels} inside distances of a shape's points from what is outside @returns {number} mean width of its strokes */
+function strokeWidth(inside) {
+  let [sum, count] = [0, 0];
+  for (let index = 0; index < inside.values.length; index++) {
+    const depth = inside.values[index];
+    if (!depth) continue;
+    sum += depth - 0.5;
+    count++;
+  }
+  return count ? Math.max(1, (DEPTHS * sum) / count) : 0;
+}
+
+/** @param {Pixels} labels @param {Part[]} group @returns {Pixels} 1 where a part of the group is */
+function choose(labels, group) {
+  const chosen = new Set(group.map((part) => part.label));
+  return makeMask(labels, (index) => labels.values[index] && chosen.has(labels.values[index]));
+}
+
+/** @param {Pixels} mask @param {Pixels} pixels @param {number} share @returns {number} */
+function quantileWhere(mask, pixels, share) {
+  return quantiles(valuesWhere(pixels.values, (index) => mask.values[index]), [share])[0];
+}
+
+/** @param {Pixels} pixels @param {Box} box @param {number} margin @returns {Pixels} the part inside, as far as the picture goes */
+function around(pixels, { top, left, bottom, right }, margin) {
+  const [lowest, rightmost] = [Math.min(bottom + margin, pixels.height), Math.min(right + margin, pixels.width)];
+  return crop(pixels, Math.max(top - margin, 0), Math.max(left - margin, 0), lowest, rightmost);
+}
+
+/** @param {Part[]} parts @returns {Box} */
+function hull(parts) {
+  return {
+    top: Math.min(...parts.map(({ box }) => box.top)),
+    left: Math.min(...parts.map(({ box }) => box.left)),
+    bottom: Math.max(...parts.map(({ box }) => box.bottom)),
+    right: Math.max(...parts.map(({ box }) => box.right)),
+  };
+}
+
+/** @param {Box} box @returns {number} its larger side */
+function size({ top, left, bottom, right }) {
+  return Math.max(bottom - top, right - left);
+}
+
+/** @param {Box} a @param {Box} b @returns {number} how far they are apart, along the axis on which they are farther apart */
+function gap(a, b) {
+  const down = Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom);
+  const across = Math.max(a.left, b.left) - Math.min(a.right, b.right);
+  return Math.max(down, across, 0);
+}
