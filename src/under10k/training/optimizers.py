@@ -26,7 +26,8 @@ class Average:
         self.model = copy.deepcopy(model)
         pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
         floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+        others = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._averaged_counts, self._current_counts = map(list, zip(*others, strict=True)) if others else ([], [])
         self._averaged, self._current = map(list, zip(*floats, strict=True))
         self._blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
@@ -34,12 +35,11 @@ class Average:
     def update(self, *, first: bool) -> None:
         """Blend in the model's current weights; the first time, replace the untrained ones."""
         if first:
-            for averaged, current in zip(self._averaged, self._current, strict=True):
-                averaged.copy_(current)
+            torch._foreach_copy_(self._averaged, self._current)
         else:
             self._blend(self._averaged, self._current, None)
-        for averaged, current in self._counts:
-            averaged.copy_(current)
+        if self._current_counts:
+            torch._foreach_copy_(self._averaged_counts, self._current_counts)
 
 
 class SGD:
