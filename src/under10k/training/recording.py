@@ -8,42 +8,45 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
-Work = Callable[[Tensor], tuple[Tensor, ...]]
+Work = Callable[..., tuple[Tensor, ...]]
 
 REHEARSALS = 3
-"""How often work is done before it is recorded, so that all libraries have set themselves up and all is cached."""
+"""How often work is rehearsed, so that all libraries have set themselves up and everything cached is there."""
 
 _one_at_a_time = threading.Lock()
 
 
 class Recording:
-    """Work on a GPU that was recorded once, and is replayed on other images of the same number.
+    """Work on a GPU that is recorded once, then replayed on other inputs of the same shapes.
 
     Each replay draws new random numbers, as its generators then stand.
     """
 
-    def __init__(self, work: Work, rehearse: Work, batch: Tensor, generators: Sequence[Generator]) -> None:
-        """Record `work` on a batch of indices without doing it. Nothing in it may wait for the GPU.
+    def __init__(
+        self, work: Work, *inputs: Tensor, rehearse: Work | None = None, generators: Sequence[Generator] = ()
+    ) -> None:
+        """Record `work` without doing it; nothing in it may wait for the GPU.
 
-        `rehearse` is the same work on things that may change.
+        `rehearse` is the same work on things that may change; without it, `work` has been done once before.
         """
-        self._batch = batch.clone()
+        self._inputs = [tensor.clone() for tensor in inputs]
         self._graph = torch.cuda.CUDAGraph()
         with _one_at_a_time:
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                for _ in range(REHEARSALS):
-                    rehearse(self._batch)
+                for _ in range(REHEARSALS if rehearse else 0):
+                    rehearse(*self._inputs)  # type: ignore[misc]
             torch.cuda.current_stream().wait_stream(stream)
             for generator in generators:
                 self._graph.register_generator_state(generator)
             # other threads may use the GPU meanwhile
             with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
-                self._results = work(self._batch)
+                self._results = work(*self._inputs)
 
-    def replay(self, batch: Tensor) -> tuple[Tensor, ...]:
-        """Do the work on a batch; the next replay overwrites what this one returns."""
-        self._batch.copy_(batch)
+    def replay(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Do the work on inputs; the next replay overwrites what this one returns."""
+        for mine, given in zip(self._inputs, inputs, strict=True):
+            mine.copy_(given)
         self._graph.replay()
         return self._results

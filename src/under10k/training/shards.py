@@ -37,9 +37,11 @@ class Shards:
         On CUDA each shard's work is recorded once and then replayed, unless the network is the user's own or `records`
         is false. It is recorded for the images of the first batch, and later batches must be of the same ones.
         """
+        self.records = records and device.type == "cuda" and not recipe.has_own_network  # which may wait for the GPU
+        """Whether the gradients stay in the same memory from step to step, as recordings leave them."""
         models = [model, *(_replicate(model) for _ in range(recipe.shards - 1))]
         self._recipe = recipe
-        self._shards = [_Shard(recipe, replica, device, records=records) for replica in models]
+        self._shards = [_Shard(recipe, replica, device, records=self.records) for replica in models]
         self._parameters = list(zip(*(replica.parameters() for replica in models), strict=True))
         buffers = zip(*(replica.buffers() for replica in models), strict=True)
         self._statistics = [same for same in buffers if same[0].is_floating_point()]
@@ -107,7 +109,7 @@ class _Shard:
         self._may_draw = recipe.dropout or recipe.has_own_network
         self._generator = torch.Generator(device)  # the augmentation's
         self._drops = torch.Generator(device)  # dropout's
-        self._records = records and device.type == "cuda" and not recipe.has_own_network  # which may wait for the GPU
+        self._records = records
         self._recordings: dict[tuple[int, float], Recording] = {}
         """By the size of the part and its share of the batch."""
 
@@ -123,9 +125,9 @@ class _Shard:
             spare = copy.deepcopy(self._model)
             self._recordings[size] = Recording(
                 lambda part: self._differentiate(self._model, images, part, share),
-                lambda part: self._differentiate(spare, images, part, share),
                 part,
-                generators,
+                rehearse=lambda part: self._differentiate(spare, images, part, share),
+                generators=generators,
             )
             return self.run(images, part, chance, share)
         losses, right = self._recordings[size].replay(part)
