@@ -145,7 +145,7 @@ def test_each_shard_draws_random_numbers_of_its_own_and_the_same_ones_again(
     changes: dict[str, Any], dataset: Dataset
 ) -> None:
     recipe = small(shards=3, **changes)
-    model = nn.Sequential(nn.Dropout(recipe.dropout), *linear())
+    model = nn.Sequential(nn.Dropout(recipe.dropout), linear())
     same = torch.zeros(12, dtype=torch.int64)  # one image, again and again
     with closing(Shards(recipe, model, CPU)) as step:
         drawn, again, later = [step.differentiate(dataset.train, same, 0, at)[0].view(3, 4) for at in (0, 0, 1)]
@@ -155,7 +155,7 @@ def test_each_shard_draws_random_numbers_of_its_own_and_the_same_ones_again(
 
 
 def test_running_statistics_are_the_mean_over_the_shards(dataset: Dataset) -> None:
-    model = nn.Sequential(nn.BatchNorm2d(1, momentum=1.0), *linear())
+    model = nn.Sequential(nn.BatchNorm2d(1, momentum=1.0), linear())
     with closing(Shards(small(augment=Augment(), shards=3), model, CPU)) as step:
         step.differentiate(dataset.train, torch.arange(12), 0, 0)
     pixels = (dataset.train.images[:12].float() / 255 - 0.1307) / 0.3081

@@ -44,8 +44,10 @@ class Shards:
         self._shards = [_Shard(recipe, replica, device, records=self.records) for replica in models]
         self._parameters = list(zip(*(replica.parameters() for replica in models), strict=True))
         self._buffers = list(zip(*(replica.buffers() for replica in models), strict=True))
-        threads = min(recipe.shards, torch.get_num_threads()) if device.type == "cpu" else 1
-        self._pool = _start_threads(threads) if recipe.shards > 1 else None
+        on_cpu = device.type == "cpu"  # a GPU computes one shard after the other, for the caller's thread
+        self._pool = (
+            _start_threads(min(recipe.shards, torch.get_num_threads())) if recipe.shards > 1 and on_cpu else None
+        )
 
     def close(self) -> None:
         """End the threads."""
