@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from under10k.data import Dataset, Digits, augment, to_input, to_unit
+from under10k.data import Dataset, Digits, augment, mix, to_input, to_unit
 from under10k.errors import DivergedError, StoppedError
 from under10k.evaluation import Metrics, evaluate
 from under10k.machine import describe_environment
@@ -42,7 +42,8 @@ class Trainer:
         """Set everything to its first step; `started` is when the clock of the run began, by `time.perf_counter`."""
         self.recipe, self.data, self.device, self.run, self.reports = recipe, data, device, run, reports
         self.clock = time.perf_counter() if started is None else started
-        self.images, self.scored_set, self.scored_images = self._split()
+        images, self.scored_set, self.scored_images = self._split()
+        self.images = mix(images, recipe.mix, mix_seed("mix", recipe.seed))
         self.steps = count_steps(recipe, len(self.images))
         self.state = first_state(recipe, len(self.images), device)
         self.generator = torch.Generator(device)  # the augmentation's
