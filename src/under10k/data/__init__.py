@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from under10k.data.framer import use_framer
     from under10k.data.framing import BOX, SLACK, THRESHOLD, frame
     from under10k.data.identity import DataIdentity
-    from under10k.data.mixing import mix
+    from under10k.data.mixing import mix, mixed_count
     from under10k.data.own import DataSource, DigitSource, as_dataset, as_digits, as_test_digits
     from under10k.data.synthetic import draw_digits
 
@@ -43,6 +43,7 @@ __all__ = [
     "frame",
     "load_digits",
     "mix",
+    "mixed_count",
     "normalise",
     "resample",
     "to_input",
@@ -77,6 +78,7 @@ __getattr__, __dir__ = lazy_door(
         "frame": "framing",
         "load_digits": "datasets",
         "mix": "mixing",
+        "mixed_count": "mixing",
         "normalise": "digits",
         "resample": "augmentation",
         "to_input": "digits",

@@ -43,6 +43,11 @@ def mix(digits: Digits, amounts: Mix, seed: int) -> Digits:
     return Digits(torch.cat(images), torch.cat(labels)).to(digits.images.device)
 
 
+def mixed_count(amounts: Mix, images: int) -> int:
+    """Return how many images so many become."""
+    return images + round(amounts.drawn * images) + round(amounts.no_digits * images)
+
+
 def _draw_no_digits(count: int, images: Tensor, generator: Generator) -> Tensor:
     """Draw letters, scribbles and pairs of digits, about a third each: uint8 (count, 28, 28)."""
     letters, scribbles = (count + 2) // 3, (count + 1) // 3
