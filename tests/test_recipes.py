@@ -179,6 +179,8 @@ def test_every_number_of_a_recipe_has_its_range_here() -> None:
         "name",
         "model",
         "model_sha256",
+        "start",
+        "start_sha256",
         "residual",
         "head",
         "protocol",

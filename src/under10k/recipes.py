@@ -108,6 +108,10 @@ class Recipe(Typed):
     """Architecture: a name that `under10k models` lists, or your own: my_net.py:Net."""
     model_sha256: str | None = None
     """SHA-256 of the file of your own network, recorded when a training begins."""
+    start: str | None = None
+    """Trained weights to begin from: a run folder, a weights file or a bundled name; none begins at random."""
+    start_sha256: str | None = None
+    """SHA-256 of the file of those weights, recorded when a training begins."""
     dropout: Dropout = 0.0
     """Share of activations dropped in training."""
     residual: bool = False
@@ -118,6 +122,8 @@ class Recipe(Typed):
     """Passes over the training images; the most, where the run may stop early."""
     batch_size: Annotated[int, Between(2, 1_000_000)] = 128
     """Images a step."""
+    shards: Annotated[int, Between(1, 64)] = 1
+    """Parts that each batch is cut into, each with a batch norm of its own, computed on one thread; 1 is no cut."""
     skip_easy: Annotated[float, Between(0, 0.5)] = 0.0
     """Share of the images that each epoch but the first skips, drawn from the easiest, twice as many."""
     optimizer: Optimizer = field(default_factory=Optimizer)
@@ -346,8 +352,8 @@ def override(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
         if not isinstance(place, dict) or isinstance(place.get(last, {}), dict):
             raise unknown_name("recipe field", name, recipe.flat())
         place[last] = value
-        if name == "model" and "model_sha256" not in fields:  # which was of the network before
-            changed["model_sha256"] = None
+        if name in ("model", "start") and f"{name}_sha256" not in fields:  # which was of the file before
+            changed[f"{name}_sha256"] = None
     return Recipe(**changed)
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 import under10k
 from conftest import write_digits
+from short_runs import KilledError, StopAt, kill
 from under10k.cli import main
 from under10k.data import class_folders, tables, zips
 from under10k.data.datasets import Dataset, load_digits
@@ -222,6 +223,14 @@ def test_a_training_takes_a_zip_of_class_folders_as_it_is(few: Dataset, tmp_path
     recipe = under10k.recipes.override(under10k.recipes.fast(), {"epochs": 1, "batch_size": 16})
     result = under10k.train(recipe, as_zip(few, tmp_path), tmp_path / "run", reports=[])
     assert (result.data.train, result.data.test) == (40, 20)
+
+
+def test_a_run_on_a_zip_resumes_without_being_told_the_data(few: Dataset, tmp_path: Path, undrawn: None) -> None:
+    recipe = under10k.recipes.override(under10k.recipes.fast(), {"epochs": 1, "batch_size": 16})
+    with pytest.raises(KilledError):
+        under10k.train(recipe, as_zip(few, tmp_path), tmp_path / "run", reports=[StopAt(0, 1, kill)])
+    assert under10k.train(recipe, run_dir=tmp_path / "run", resume=True, reports=[]).data.train == 40
+    assert len(under10k.evaluate_run(tmp_path / "run").metrics.labels) == 20
 
 
 # --- what cannot be read -----------------------------------------------------------------------------------------

@@ -619,6 +619,49 @@ def test_a_part_of_a_picture_is_cut_out_by_dragging(open_page: OpenPage) -> None
 
 
 @in_a_browser
+def test_a_part_of_a_picture_is_cut_out_by_keys_alone(open_page: OpenPage) -> None:
+    page = open_page()
+    give_files(page, "drop", ("sheet.png", sheet()))
+    page.wait_for_selector("#crop:visible")
+    page.focus("#crop")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#message").startswith("Arrow keys move the box")
+    assert page.evaluate("document.activeElement.id") == "paper"
+    for key, times in (("ArrowLeft", 20), ("ArrowUp", 20), ("Shift+ArrowRight", 40), ("Shift+ArrowUp", 2)):
+        for _ in range(times):
+            page.keyboard.press(key)
+    page.locator("#spoken", has_text="Box from 0 to 100 % across and 0 to 45 % down.").wait_for(state="attached")
+    page.keyboard.press("Space")
+    assert page.evaluate("paper.steps.length") == 1, "nothing is drawn meanwhile"
+    page.keyboard.press("Enter")
+    settle(page)
+    assert shown_rows(page) == rows_by_python(sheet())[:1]
+    assert page.get_attribute("#crop", "aria-pressed") == "false"
+    page.keyboard.press("Control+z")
+    settle(page)
+    assert len(shown_rows(page)) == 2
+
+
+@in_a_browser
+def test_escape_leaves_cropping_with_the_picture_whole(open_page: OpenPage) -> None:
+    page = open_page()
+    give_files(page, "drop", ("sheet.png", sheet()))
+    page.wait_for_selector("#crop:visible")
+    page.focus("#crop")
+    page.keyboard.press("Space")
+    for _ in range(50):
+        page.keyboard.press("Shift+ArrowUp")
+    page.locator("#spoken", has_text="Box from 25 to 75 % across and 25 to 28 % down.").wait_for(state="attached")
+    page.keyboard.press("Escape")
+    page.locator("#spoken", has_text="The picture is whole.").wait_for(state="attached")
+    assert page.evaluate("[paper.cut, document.activeElement.id, paper.steps.length]") == [None, "crop", 1]
+    page.click("#crop")
+    page.click("#undo")
+    settle(page)
+    assert page.evaluate("paper.cut") is None, "cropping ends with the picture"
+
+
+@in_a_browser
 def test_the_one_digit_of_a_picture_is_boxed_and_that_of_a_drawing_is_not(open_page: OpenPage) -> None:
     page = open_page()
     draw(page, SEVEN)

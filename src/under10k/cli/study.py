@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     from pathlib import Path
 
-    Fields = fields_as_options(without=("name", "seed", "model_sha256"))
+    Fields = fields_as_options(without=("name", "seed", "model_sha256", "start_sha256"))
 
 
 def study(

@@ -40,6 +40,7 @@ SCRIPTS = (
     "parts.js",
     "frame.js",
     "judge.js",
+    "crop.js",
     "paper.js",
     "views.js",
 )

@@ -3,7 +3,8 @@
 from under10k.runs.folder import Run, check_unused, create_run_folder, resume_command
 from under10k.runs.records import Batch, Epoch, History, Position, ScoredSet
 from under10k.runs.result import Result
-from under10k.runs.weights import load_model, load_weights, recorded_data, save_model
+from under10k.runs.start import pin_start, restore_start
+from under10k.runs.weights import WEIGHTS, load_model, load_weights, recorded_data, save_model
 
 __all__ = [
     "Batch",
@@ -13,11 +14,14 @@ __all__ = [
     "Result",
     "Run",
     "ScoredSet",
+    "WEIGHTS",
     "check_unused",
     "create_run_folder",
     "load_model",
     "load_weights",
+    "pin_start",
     "recorded_data",
+    "restore_start",
     "resume_command",
     "save_model",
 ]

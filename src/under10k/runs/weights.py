@@ -29,6 +29,9 @@ from under10k.weights import (
     save_tensors,
 )
 
+WEIGHTS = "a run folder, a weights file or the name of bundled weights"
+"""What names trained weights, for errors."""
+
 
 def load_model(weights: str | Path, *, model: str | None = None, device: str = "cpu") -> nn.Module:
     """Load a trained network, in evaluation mode, on the CPU unless another `device` is named.
@@ -48,24 +51,34 @@ def load_model(weights: str | Path, *, model: str | None = None, device: str = "
 
 def load_weights(weights: str | Path, *, model: str | None = None) -> tuple[nn.Module, Facts]:
     """Load a network as `load_model` does, with the facts that were saved beside it."""
-    path = _locate(weights)
+    path = locate_weights(weights)
     if model is not None and not is_own(model) and model not in list_models():
         raise unknown_name("model", str(model), list_models())
     if (plain := load_plain_tensors(path)) is not None:
         return _load_plain(path, plain, model)
-    tensors, written = load_tensors(path, "weights")
-    try:
-        facts = build(Facts, written, "description", ignore_unknown=True)
-        own = is_own(facts.model)
-        network = None if own else _create(facts.model, facts.options)
-    except UsageError as error:
-        raise ModelError(f"cannot rebuild the model: {path} ({error}). use the under10k that wrote it") from None
+    tensors, facts, network = read_weights(path)
     if network is None:
         network = _create_own(path, Path(weights), facts, model)
     elif model not in (None, facts.model):
         raise ModelError(f"not {model}: {path} holds the network {facts.model}. leave out model")
     restore(network, tensors, str(path))
     return network.eval(), facts
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], Facts, nn.Module | None]:
+    """Read a weights file of under10k's: its tensors, its facts, and its network with fresh weights.
+
+    The network is None where it is one of the user's own.
+
+    Raises:
+        ModelError: it is missing, damaged or no such file, or its network is unknown.
+    """
+    tensors, written = load_tensors(path, "weights")
+    try:
+        facts = build(Facts, written, "description", ignore_unknown=True)
+        return tensors, facts, None if is_own(facts.model) else _create(facts.model, facts.options)
+    except UsageError as error:
+        raise ModelError(f"cannot rebuild the model: {path} ({error}). use the under10k that wrote it") from None
 
 
 def _create_own(path: Path, weights: Path, facts: Facts, model: str | None) -> nn.Module:
@@ -77,14 +90,14 @@ def _create_own(path: Path, weights: Path, facts: Facts, model: str | None) -> n
     if model is not None:
         if not is_own(model):
             raise ModelError(f"not {model}: {path} holds the network {facts.model}. name its file")
-        return _build(lambda: create_model(model))
+        return build_on_cpu(lambda: create_model(model))
     if not weights.is_dir():
         raise ModelError(f"no network: {path} was trained with {facts.model}, whose code it does not hold. {_NAME_IT}")
     recipe = Run(weights).recipe()
     if recipe.model_sha256 != facts.model_sha256 or not recipe.has_own_network:
         raise ModelError(f"not one run: {weights} has a recipe of {recipe.network}, weights of another. {_NAME_IT}")
     require_recorded(recipe, str(weights))
-    return _build(lambda: network_of(recipe))
+    return build_on_cpu(lambda: network_of(recipe))
 
 
 _NAME_IT = "name its network: --model FILE.py:NAME"
@@ -99,7 +112,7 @@ def _load_plain(path: Path, tensors: Mapping[str, Tensor], model: str | None) ->
         )
 
     if is_own(model):
-        network = _build(lambda: create_model(model))
+        network = build_on_cpu(lambda: create_model(model))
         restore(network, tensors, str(path))
         return network.eval(), Facts(model)
 
@@ -165,18 +178,23 @@ def _variants(dropout: float) -> list[Options]:
 
 
 def _create(name: str, options: Options) -> nn.Module:
-    return _build(lambda: create_model(name, **asdict(options)))
+    return build_on_cpu(lambda: create_model(name, **asdict(options)))
 
 
-def _build(make: Callable[[], nn.Module]) -> nn.Module:
+def build_on_cpu(make: Callable[[], nn.Module]) -> nn.Module:
     """Build a network on the CPU, whose weights are to be replaced: the caller's chance is kept."""
     with torch.inference_mode(False), torch.device("cpu"), DrawingFrom(torch.Generator()):
         return make()
 
 
-def _locate(weights: str | Path) -> Path:
-    """Return the file that the weights are in, wherever they come from."""
-    path, ours = as_path(weights, "a run folder, a weights file or the name of bundled weights"), list_weights()
+def locate_weights(weights: str | Path) -> Path:
+    """Return the file that the weights are in, wherever they come from.
+
+    Raises:
+        ModelError: there is none.
+        UsageError: bundled weights and a file here go by the same name.
+    """
+    path, ours = as_path(weights, WEIGHTS), list_weights()
     if str(weights) in ours:
         if path.exists():
             raise UsageError(f"two meanings: {weights} is bundled and is here, too. for that write ./{path}")
@@ -203,12 +221,12 @@ def recorded_data(run: Path | None) -> str:
     """Return the data that a run was trained on; `auto` where there is no run.
 
     Raises:
-        DataError: it was a folder, which is gone.
+        DataError: it was a folder or file, which is gone.
         ModelError: the run's record is damaged.
     """
     if run is None or not Run.is_run(run):
         return "auto"
     name = Run(run).data().name
-    if name not in DATASETS and not Path(name).is_dir():
-        raise DataError(f"the data of {run} is gone: {name}. give data=FOLDER")
+    if name not in DATASETS and not Path(name).exists():
+        raise DataError(f"the data of {run} is gone: {name}. give data=PLACE")
     return name

@@ -16,6 +16,7 @@ from under10k.errors import ModelError, UsageError
 from under10k.files import read_inside
 from under10k.models import DrawingFrom, count_parameters, is_loaded, network_of, require_network
 from under10k.recipes import Recipe, as_recipe, override
+from under10k.runs import pin_start
 from under10k.typed import Between, Typed, build
 
 SEEDS = 20
@@ -93,7 +94,7 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
             fields = dict(zip(overrides, values, strict=True))
             recipe = override(replace(as_recipe(given), seed=0), fields)
             label = " ".join([recipe.name, *sorted(f"{name}={_write_value(value)}" for name, value in fields.items())])
-            recipe = require_network(recipe)  # before anything is written
+            recipe = pin_start(require_network(recipe))  # before anything is written
             if label in variants or recipe in variants.values():
                 raise UsageError(f"twice in one study: {label}. give each recipe and value once, recipes by own names")
             variants[label] = recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,16 @@ from under10k.files import as_path, locked, sweep_temporaries
 from under10k.machine import keep_freed_memory, pick_device, require_float32
 from under10k.models import hand_over, require_network
 from under10k.recipes import Recipe, as_recipe
-from under10k.runs import Result, Run, check_unused, create_run_folder, recorded_data, resume_command
+from under10k.runs import (
+    WEIGHTS,
+    Result,
+    Run,
+    check_unused,
+    create_run_folder,
+    pin_start,
+    recorded_data,
+    resume_command,
+)
 from under10k.training.checkpoint import require_equal
 from under10k.training.report import ConsoleReport, Report
 from under10k.training.signals import StopSignals
@@ -32,6 +41,7 @@ def train(
     resume: bool = False,
     *,
     model: Callable[..., nn.Module] | str | None = None,
+    start: str | Path | None = None,
     device: str = "auto",
     reports: Sequence[Report] | None = None,
 ) -> Result:
@@ -44,13 +54,15 @@ def train(
     the first free `runs/<recipe>-s<seed>`; `resume` continues the run there. `reports` are called at each step and
     epoch; by default one prints, and an empty list keeps quiet. `model` replaces the recipe's network: a name, or a
     class or function of your own that builds one; it is given the recipe's `dropout` if it takes that. To resume such a
-    run, hand over the same again.
+    run, hand over the same again. `start` replaces the recipe's: trained weights to begin from, as `load_model` takes
+    them; the network must be the one that they are of.
 
     Raises:
         UsageError: a device or model that is not there, a run folder in use by another run, or a default type of
             torch's other than float32.
         DataError: the data is missing, damaged, or too little.
-        ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count.
+        ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count; or
+            `start` is damaged, or of another network.
         DivergedError: loss or gradient is no longer finite; the last checkpoint is kept.
         StoppedError: SIGINT, SIGTERM or SIGHUP arrived; the state is saved.
         BusyError: another process trains in `run_dir`, or may: its lock was removed.
@@ -65,15 +77,18 @@ def train(
         chosen = pick_device(device)
         folder = None if run_dir is None else as_path(run_dir, "a folder")
         with _undisturbed(chosen):
-            return _train(_with_model(as_recipe(recipe), model), data, folder, resume, chosen, reports, started)
+            changed = _with_changes(as_recipe(recipe), model, start)
+            return _train(changed, data, folder, resume, chosen, reports, started)
 
 
-def _with_model(recipe: Recipe, model: Callable[..., nn.Module] | str | None) -> Recipe:
-    """Return a recipe with another network, if one is given."""
-    if model is None:
-        return recipe
-    name, sha256 = (model, None) if isinstance(model, str) else hand_over(model)
-    return replace(recipe, model=name, model_sha256=sha256)
+def _with_changes(recipe: Recipe, model: Callable[..., nn.Module] | str | None, start: str | Path | None) -> Recipe:
+    """Return a recipe with another network, and with other weights to begin from, if they are given."""
+    if model is not None:
+        name, sha256 = (model, None) if isinstance(model, str) else hand_over(model)
+        recipe = replace(recipe, model=name, model_sha256=sha256)
+    if start is not None:
+        recipe = replace(recipe, start=str(as_path(start, WEIGHTS)), start_sha256=None)
+    return recipe
 
 
 def _train(
@@ -87,6 +102,8 @@ def _train(
 ) -> Result:
     keep_freed_memory()
     recipe = require_network(recipe)  # before anything is written
+    if not resume or recipe.start_sha256 is None:  # a run that has a checkpoint does without the weights it began from
+        recipe = pin_start(recipe)
     if resume:
         folder, finished = _find_run(recipe, asked)
         if finished:
@@ -124,9 +141,10 @@ def _fit(
     with StopSignals() as signals:
         try:
             trainer = Trainer(recipe, dataset, device, run, reports, started)
-            trainer.begin(resume)
-            trainer.fit(signals)
-            return trainer.finish()
+            with closing(trainer.shards):
+                trainer.begin(resume)
+                trainer.fit(signals)
+                return trainer.finish()
         except OSError as error:
             if not Run.is_run(run.folder):
                 raise

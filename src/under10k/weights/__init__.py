@@ -1,12 +1,13 @@
 """Weights in sealed files, and the bundled ones with their cards."""
 
 from under10k.weights.bundled import Facts, Options, find_weights, list_weights
-from under10k.weights.sealed import load_plain_tensors, load_tensors, restore, save_tensors, save_weights
+from under10k.weights.sealed import hash_file, load_plain_tensors, load_tensors, restore, save_tensors, save_weights
 
 __all__ = [
     "Facts",
     "Options",
     "find_weights",
+    "hash_file",
     "list_weights",
     "load_plain_tensors",
     "load_tensors",

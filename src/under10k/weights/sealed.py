@@ -148,6 +148,15 @@ def restore(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None
     model.load_state_dict(dict(tensors))
 
 
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file of tensors, as `sha256sum` prints it.
+
+    Raises:
+        ModelError: it is missing, no ordinary file, or too large.
+    """
+    return sha256(_read(path))
+
+
 def _read(path: Path) -> bytes:
     try:
         with open_ordinary(path, MAXIMUM_BYTES, ModelError) as file:

@@ -44,6 +44,7 @@ let chosen = 0;
 /** Read the paper before the next frame is drawn: once, however many events there were. */
 function paperChanged() {
   turn++;
+  setCropping(false);
   tell("");
   if (!scheduled) requestAnimationFrame(readPaper);
   scheduled = true;
@@ -107,7 +108,6 @@ function show() {
   byId("clear").disabled = content === null;
   byId("crop").hidden = byId("turn").hidden = !isPicture;
   byId("pen").hidden = isPicture;
-  if (!isPicture) setCropping(false);
   paper.boxes = isPicture || several ? answers.map(({ box }, index) => ({ box: onPaper(box, content), chosen: several && index === chosen })) : [];
   paper.show();
   speak(several ? spoken(rows) : answer ? `${answer.likely ? `Read as ${answer.digit}` : "Not read"}, ${answer.words}.` : "Nothing to read.", SPEAK_AFTER);
@@ -224,11 +224,24 @@ function turnPicture() {
   addPicture(turned, start);
 }
 
-/** @param {boolean} on whether a drag over the picture cuts out a part */
-function setCropping(on) {
+/** @param {boolean} on whether a box over the picture cuts out a part @param {boolean} [byKeys] */
+function setCropping(on, byKeys = false) {
   byId("crop").setAttribute("aria-pressed", `${on}`);
-  paper.onCut = on ? cutPicture : null;
-  if (on) tell("Drag a box around what is to be read.");
+  paper.cut = on ? new Cut(placeOf(/** @type {Picture} */ (paper.content()).image), cutPicture, leaveCropping, speak) : null;
+  if (!on) return;
+  tell(byKeys ? "Arrow keys move the box, with Shift they size it. Enter takes it, Escape leaves it." : "Drag a box around what is to be read.");
+  if (!byKeys) return;
+  paper.cut?.outline();
+  byId("paper").focus();
+  paper.show();
+}
+
+function leaveCropping() {
+  setCropping(false);
+  tell("");
+  paper.show();
+  speak("The picture is whole.");
+  byId("crop").focus();
 }
 
 /** @param {Box} box in shares of the paper */
@@ -241,10 +254,9 @@ function cutPicture(box) {
   const pixel = (share, first, most) => Math.min(Math.max(Math.round(scale * (share - first)), 0), most);
   const [left, right] = [box.left, box.right].map((share) => pixel(share, place.left, image.width));
   const [top, bottom] = [box.top, box.bottom].map((share) => pixel(share, place.top, image.height));
-  if (Math.min(right - left, bottom - top) < SMALLEST_DIGIT) return tell("Too small a part. Drag a larger box.");
+  if (Math.min(right - left, bottom - top) < SMALLEST_DIGIT) return tell("Too small a part. Take a larger box.");
   const part = makeCanvas(right - left, bottom - top);
   contextOf(part, { willReadFrequently: true }).drawImage(image, -left, -top);
-  setCropping(false);
   addPicture(part, start);
 }
 
@@ -277,7 +289,10 @@ function drag(event) {
 byId("undo").addEventListener("click", () => paper.undo());
 byId("redo").addEventListener("click", () => paper.redo());
 byId("turn").addEventListener("click", turnPicture);
-byId("crop").addEventListener("click", () => setCropping(!paper.onCut));
+byId("crop").addEventListener("click", (/** @type {MouseEvent} */ event) => {
+  if (paper.cut) leaveCropping();
+  else setCropping(true, !event.detail); // a key clicks no number of times
+});
 byId("clear").addEventListener("click", () => paper.clear());
 byId("open").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", () => {

@@ -42,10 +42,8 @@ class Paper {
     this.penShown = false;
     /** @type {Array<{box: Box, chosen: boolean}>} what is outlined, in shares of the paper's side */
     this.boxes = [];
-    /** @type {{from: [number, number], to: [number, number]} | null} the part of a picture that is being cut out */
-    this.cutting = null;
-    /** @type {((box: Box) => void) | null} takes a part of the picture, in shares of the paper, once it is cut out */
-    this.onCut = null;
+    /** @type {Cut | null} what cuts out a part of the picture, while that is wanted */
+    this.cut = null;
     this.listen();
     new ResizeObserver(() => this.show()).observe(canvas);
   }
@@ -114,11 +112,7 @@ class Paper {
     this.penShown = false;
     this.lift();
     this.canvas.setPointerCapture(event.pointerId);
-    if (this.onCut) {
-      const from = this.place(event);
-      this.cutting = { from, to: from };
-      return;
-    }
+    if (this.cut) return this.cut.dragFrom(this.place(event));
     const stroke = this.newStroke(this.place(event));
     this.drawing = { id: event.pointerId, stroke };
     this.add(stroke);
@@ -126,8 +120,8 @@ class Paper {
 
   /** @param {PointerEvent} event */
   pointerMove(event) {
-    if (this.cutting) {
-      this.cutting.to = this.place(event);
+    if (this.cut) {
+      this.cut.dragTo(this.place(event));
       this.show();
     }
     if (event.pointerId !== this.drawing?.id) return;
@@ -139,11 +133,8 @@ class Paper {
   /** @param {PointerEvent} event */
   pointerEnd(event) {
     if (event.pointerId === this.drawing?.id) this.drawing = null;
-    if (!this.cutting) return;
-    const box = boxBetween(this.cutting.from, this.cutting.to);
-    this.cutting = null;
+    this.cut?.dragEnd(event.type === "pointerup");
     this.show();
-    if (event.type === "pointerup") this.onCut?.(box);
   }
 
   /** @param {MouseEvent} event @returns {[number, number]} */
@@ -163,7 +154,10 @@ class Paper {
   keyDown(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const move = MOVES[event.key];
-    if (move) this.movePen(move, event.shiftKey ? LONG_KEY_STEP : KEY_STEP);
+    if (this.cut) {
+      if (!this.cut.key(event)) return;
+      this.show();
+    } else if (move) this.movePen(move, event.shiftKey ? LONG_KEY_STEP : KEY_STEP);
     else if (event.key === " " && !event.repeat) this.turnPen();
     else if (event.key === "Escape") this.lift();
     else return;
@@ -217,8 +211,8 @@ class Paper {
     this.draw(context, side, colours.getPropertyValue("--ink"));
     const accent = colours.getPropertyValue("--accent");
     for (const { box, chosen } of this.boxes) drawBox(context, side, box, accent, chosen ? 3 : 1);
-    if (this.cutting) drawBox(context, side, boxBetween(this.cutting.from, this.cutting.to), accent, 2);
-    if (this.penShown) drawPen(context, side, this.pen, this.width, colours.getPropertyValue("--accent"));
+    if (this.cut?.box) drawBox(context, side, this.cut.box, accent, 2);
+    if (this.penShown && !this.cut) drawPen(context, side, this.pen, this.width, colours.getPropertyValue("--accent"));
   }
 
   /** @param {CanvasRenderingContext2D} context @param {number} side @param {string} ink */
@@ -253,11 +247,6 @@ function drawStroke(context, side, { points, width }, ink) {
   }
   context.lineTo(...at[at.length - 1]);
   context.stroke();
-}
-
-/** @param {[number, number]} a @param {[number, number]} b @returns {Box} with these corners */
-function boxBetween([x, y], [u, v]) {
-  return { top: Math.min(y, v), left: Math.min(x, u), bottom: Math.max(y, v), right: Math.max(x, u) };
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number} side @param {Box} box @param {string} colour @param {number} width */
