@@ -114,21 +114,25 @@ def rows_with_a_link(pool: Pool, rng: np.random.Generator) -> tuple[Any, list[st
     feet = np.nonzero(placed.ink[below[1] :, column - 2 : column + 3].any(axis=1))[0]
     if len(tops) == 0 or len(feet) == 0:
         return show(placed, rng), placed.rows
-    link = draw_lines(*placed.ink.shape, [[(column, tops.max()), (column, below[1] + feet.min() + 2)]], 3)
+    link = draw_lines(
+        len(placed.ink), placed.ink.shape[1], [[(column, tops.max()), (column, below[1] + feet.min() + 2)]], 3
+    )
     return show(placed, rng, link), placed.rows
 
 
 @sheet
 def dark_ruled_paper(pool: Pool, rng: np.random.Generator) -> tuple[Any, list[str]]:
     placed = place(pool, [6] * int(rng.integers(1, 5)), rng, pen=some_pen(rng))
-    ruling = lines(*placed.ink.shape, rng, squared=False, step=rng.uniform(35, 90), degrees=rng.uniform(-2, 2))
+    height, width = placed.ink.shape
+    ruling = lines(height, width, rng, squared=False, step=rng.uniform(35, 90), degrees=rng.uniform(-2, 2))
     return show(placed, rng, ruling), placed.rows
 
 
 @sheet
 def dark_squared_paper(pool: Pool, rng: np.random.Generator) -> tuple[Any, list[str]]:
     placed = place(pool, [6] * int(rng.integers(1, 5)), rng, pen=some_pen(rng))
-    ruling = lines(*placed.ink.shape, rng, squared=True, step=rng.uniform(25, 60), degrees=rng.uniform(-2, 2))
+    height, width = placed.ink.shape
+    ruling = lines(height, width, rng, squared=True, step=rng.uniform(25, 60), degrees=rng.uniform(-2, 2))
     return show(placed, rng, ruling), placed.rows
 
 
@@ -145,7 +149,9 @@ def a_box_for_each_digit(pool: Pool, rng: np.random.Generator) -> tuple[Any, lis
             (left - far, bottom + far),
         ]
         sides.append([*corners, corners[0]])
-    return show(placed, rng, draw_lines(*placed.ink.shape, sides, int(rng.integers(1, 4)))), placed.rows
+    return show(
+        placed, rng, draw_lines(len(placed.ink), placed.ink.shape[1], sides, int(rng.integers(1, 4)))
+    ), placed.rows
 
 
 @sheet
@@ -166,7 +172,7 @@ def a_table(pool: Pool, rng: np.random.Generator) -> tuple[Any, list[str]]:
             texts[-1] += str(label)
     grid = [[(20 + side * at, 20), (20 + side * at, 20 + side * rows)] for at in range(columns + 1)]
     grid += [[(20, 20 + side * at), (20 + side * columns, 20 + side * at)] for at in range(rows + 1)]
-    return show(Placed(ink, [], texts), rng, draw_lines(*ink.shape, grid, int(rng.integers(1, 4)))), texts
+    return show(Placed(ink, [], texts), rng, draw_lines(len(ink), ink.shape[1], grid, int(rng.integers(1, 4)))), texts
 
 
 @sheet
