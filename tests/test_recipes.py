@@ -23,6 +23,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "dropout": (0, 0.99),
     "epochs": (1, 100_000),
     "batch_size": (2, 1_000_000),
+    "shards": (1, 64),
     "skip_easy": (0, 0.5),
     "optimizer.lr": (5e-324, 1e12),
     "optimizer.momentum": (0, 0.9999),
@@ -46,7 +47,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """The numbers of a recipe, each with the least and the most it may be."""
 
-WHOLE = {"epochs", "batch_size", "patience_epochs", "seed"}
+WHOLE = {"epochs", "batch_size", "shards", "patience_epochs", "seed"}
 
 of_each_number = pytest.mark.parametrize("path", RANGES)
 
