@@ -17,6 +17,7 @@ from under10k.data import Digits, augment, to_input, to_unit
 from under10k.evaluation import Metrics, evaluate
 from under10k.models import DrawingFrom
 from under10k.recipes import Recipe
+from under10k.training.recording import Recording
 from under10k.training.steps import mix_seed
 
 T = TypeVar("T")
@@ -30,11 +31,17 @@ class Shards:
     thread, with as many threads inside each operation as torch has.
     """
 
-    def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device) -> None:
-        """Replicate `model`, which is the first shard's itself, and start the threads."""
+    def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, *, records: bool = True) -> None:
+        """Replicate `model`, which is the first shard's itself, and start the threads.
+
+        On CUDA each shard's work is recorded once and then replayed, unless the network is the user's own or `records`
+        is false. It is recorded for the images of the first batch, and later batches must be of the same ones.
+        """
+        self.records = records and device.type == "cuda" and not recipe.has_own_network  # which may wait for the GPU
+        """Whether the gradients stay in the same memory from step to step, as recordings leave them."""
         models = [model, *(_replicate(model) for _ in range(recipe.shards - 1))]
         self._recipe = recipe
-        self._shards = [_Shard(recipe, replica, device) for replica in models]
+        self._shards = [_Shard(recipe, replica, device, records=self.records) for replica in models]
         self._parameters = list(zip(*(replica.parameters() for replica in models), strict=True))
         buffers = zip(*(replica.buffers() for replica in models), strict=True)
         self._statistics = [same for same in buffers if same[0].is_floating_point()]
@@ -97,22 +104,42 @@ class Shards:
 class _Shard:
     """One shard's replica and its random numbers."""
 
-    def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, *, records: bool) -> None:
         self._recipe, self._model = recipe, model
         self._may_draw = recipe.dropout or recipe.has_own_network
         self._generator = torch.Generator(device)  # the augmentation's
         self._drops = torch.Generator(device)  # dropout's
+        self._records = records
+        self._recordings: dict[tuple[int, float], Recording] = {}
+        """By the size of the part and its share of the batch."""
 
     def run(self, images: Digits, part: Tensor, chance: int, share: float) -> tuple[Tensor, Tensor]:
         """Go forward and backward; `share` is the part's share of the batch, a fraction."""
-        self._generator.manual_seed(chance)
-        self._drops.manual_seed(chance)
+        generators = self._generator, self._drops
+        for generator in generators:
+            generator.manual_seed(chance)
+        if not self._records:
+            return self._differentiate(self._model, images, part, share)
+        size = len(part), share
+        if size not in self._recordings:
+            spare = copy.deepcopy(self._model)
+            self._recordings[size] = Recording(
+                lambda part: self._differentiate(self._model, images, part, share),
+                part,
+                rehearse=lambda part: self._differentiate(spare, images, part, share),
+                generators=generators,
+            )
+            return self.run(images, part, chance, share)
+        losses, right = self._recordings[size].replay(part)
+        return losses, right
+
+    def _differentiate(self, model: nn.Module, images: Digits, part: Tensor, share: float) -> tuple[Tensor, Tensor]:
         pixels = augment(to_unit(images.images[part]), self._generator, self._recipe.augment)
         labels = images.labels[part]
         with DrawingFrom(self._drops) if self._may_draw else nullcontext():
-            logits = self._model(to_input(pixels))
+            logits = model(to_input(pixels))
         losses = F.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing, reduction="none")
-        self._model.zero_grad()
+        model.zero_grad()
         (losses.mean() * share).backward()  # type: ignore[no-untyped-call]
         return losses.detach(), (logits.detach().argmax(dim=1) == labels).sum()
 

@@ -182,7 +182,18 @@ def _undisturbed(device: torch.device) -> Iterator[None]:
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
         nullcontext() if on_cpu else torch.device("cpu"),
+        _repeatable(device),
     ):
+        yield
+
+
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """Have CUDA use the device, and algorithms that give the same result each time."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield
 
 

@@ -18,6 +18,7 @@ from under10k.models import count_parameters
 from under10k.recipes import Recipe
 from under10k.runs import Batch, Epoch, Result, Run, ScoredSet, restore_start, resume_command
 from under10k.training.checkpoint import require_equal, restore_checkpoint, save_checkpoint
+from under10k.training.optimizers import Update
 from under10k.training.report import Report
 from under10k.training.shards import Shards
 from under10k.training.signals import StopSignals
@@ -45,6 +46,7 @@ class Trainer:
         self.steps = count_steps(recipe, len(self.images))
         self.state = first_state(recipe, len(self.images), device)
         self.shards = Shards(recipe, self.state.model, device)
+        self.update = Update(self.state.optimizer, self.state.average, records=self.shards.records)
 
     def fit(self, signals: StopSignals | None = None) -> None:
         """Train until the last epoch, the target, or the end of patience."""
@@ -55,15 +57,10 @@ class Trainer:
             while at.step < steps_of(recipe, len(self.images), at.epoch):
                 batch = order[at.step * recipe.batch_size : (at.step + 1) * recipe.batch_size]
                 rate = learning_rate(recipe, at.total_steps, self.steps)
-                for group in state.optimizer.param_groups:
-                    group["lr"] = rate
-
                 losses, right = self.shards.differentiate(self.images, batch, at.epoch, at.step)
                 state.losses[batch] = losses
                 recorded = self._record_step(losses.mean(), right, len(batch), rate)
-                state.optimizer.step()
-                if state.average:
-                    state.average.update(first=at.total_steps == 1)
+                self.update.take(rate, first=at.total_steps == 1)
 
                 self._book_time("train")
                 for report in self.reports:
