@@ -37,6 +37,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "augment.stroke_pixels": (0, 2),
     "augment.cut_pixels": (0, 28),
     "augment.noise": (0, 1),
+    "mix.drawn": (0, 10),
+    "mix.no_digits": (0, 10),
     "averaging": (0, 0.999999),
     "label_smoothing": (0, 0.99),
     "target_accuracy": (0, 1),
