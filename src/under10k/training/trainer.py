@@ -10,7 +10,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor, nn
 
-from under10k.data import Dataset, Digits
+from under10k.data import Dataset, Digits, mix
 from under10k.errors import DivergedError, StoppedError
 from under10k.evaluation import Metrics
 from under10k.machine import describe_environment
@@ -23,7 +23,7 @@ from under10k.training.report import Report
 from under10k.training.shards import Shards
 from under10k.training.signals import StopSignals
 from under10k.training.state import first_state
-from under10k.training.steps import count_steps, learning_rate, shuffle, skip_easy, steps_of, trained_count
+from under10k.training.steps import count_steps, learning_rate, mix_seed, shuffle, skip_easy, steps_of, trained_count
 from under10k.weights import Facts, Options, restore
 
 
@@ -42,7 +42,8 @@ class Trainer:
         """Set everything to its first step; `started` is when the clock of the run began, by `time.perf_counter`."""
         self.recipe, self.data, self.device, self.run, self.reports = recipe, data, device, run, reports
         self.clock = time.perf_counter() if started is None else started
-        self.images, self.scored_set, self.scored_images = self._split()
+        images, self.scored_set, self.scored_images = self._split()
+        self.images = mix(images, recipe.mix, mix_seed("mix", recipe.seed))
         self.steps = count_steps(recipe, len(self.images))
         self.state = first_state(recipe, len(self.images), device)
         self.shards = Shards(recipe, self.state.model, device)
