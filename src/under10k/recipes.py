@@ -87,6 +87,18 @@ class Augment(Typed):
 
 
 @dataclass(frozen=True)
+class Mix(Typed):
+    """What is mixed into the images to train on, as shares of their number."""
+
+    prefix: ClassVar[str] = "mix."
+
+    drawn: Annotated[float, Between(0, 10)] = 0.0
+    """Digits drawn by strokes, as people write them in other countries, too: 0.2 adds one for each five images."""
+    no_digits: Annotated[float, Between(0, 10)] = 0.0
+    """Letters, scribbles and pairs of digits, labelled at random: a network learns not to be sure of them."""
+
+
+@dataclass(frozen=True)
 class Recipe(Typed):
     """Everything that decides a training run; together with the data it names one result."""
 
@@ -110,6 +122,8 @@ class Recipe(Typed):
     """Passes over the training images; the most, where the run may stop early."""
     batch_size: Annotated[int, Between(2, 1_000_000)] = 128
     """Images a step."""
+    shards: Annotated[int, Between(1, 64)] = 1
+    """Parts that each batch is cut into, each with a batch norm of its own, computed on one thread; 1 is no cut."""
     skip_easy: Annotated[float, Between(0, 0.5)] = 0.0
     """Share of the images that each epoch but the first skips, drawn from the easiest, twice as many."""
     optimizer: Optimizer = field(default_factory=Optimizer)
@@ -118,6 +132,8 @@ class Recipe(Typed):
     """How the learning rate moves."""
     augment: Augment = field(default_factory=Augment)
     """How training images are deformed."""
+    mix: Mix = field(default_factory=Mix)
+    """What is mixed into the training images."""
     averaging: Annotated[float, Between(0, 0.999999)] = 0.0
     """Decay of the running average of the weights, which is what is scored and kept; 0 turns it off."""
     label_smoothing: Annotated[float, Between(0, 0.99)] = 0.0

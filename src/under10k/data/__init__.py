@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from under10k.data.framer import use_framer
     from under10k.data.framing import BOX, SLACK, THRESHOLD, frame
     from under10k.data.identity import DataIdentity
+    from under10k.data.mixing import mix, mixed_count
     from under10k.data.own import DataSource, DigitSource, as_dataset, as_digits, as_test_digits
     from under10k.data.synthetic import draw_digits
 
@@ -41,6 +42,8 @@ __all__ = [
     "find_dataset",
     "frame",
     "load_digits",
+    "mix",
+    "mixed_count",
     "normalise",
     "resample",
     "to_input",
@@ -74,6 +77,8 @@ __getattr__, __dir__ = lazy_door(
         "find_dataset": "datasets",
         "frame": "framing",
         "load_digits": "datasets",
+        "mix": "mixing",
+        "mixed_count": "mixing",
         "normalise": "digits",
         "resample": "augmentation",
         "to_input": "digits",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,9 +141,10 @@ def _fit(
     with StopSignals() as signals:
         try:
             trainer = Trainer(recipe, dataset, device, run, reports, started)
-            trainer.begin(resume)
-            trainer.fit(signals)
-            return trainer.finish()
+            with closing(trainer.shards):
+                trainer.begin(resume)
+                trainer.fit(signals)
+                return trainer.finish()
         except OSError as error:
             if not Run.is_run(run.folder):
                 raise
@@ -181,7 +182,18 @@ def _undisturbed(device: torch.device) -> Iterator[None]:
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
         nullcontext() if on_cpu else torch.device("cpu"),
+        _repeatable(device),
     ):
+        yield
+
+
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """Have CUDA use the device, and algorithms that give the same result each time."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield
 
 
