@@ -19,16 +19,17 @@ from under10k.evaluation.statistics import wilson_interval
 from under10k.plots import (
     Networks,
     Points,
-    save_batches,
-    save_class_sheet,
-    save_confusion,
-    save_corruption_examples,
-    save_corruptions,
-    save_curves,
-    save_frontier,
-    save_misread,
-    save_strip,
-    save_tradeoff,
+    plot_batches,
+    plot_class_sheet,
+    plot_confusion,
+    plot_corruption_examples,
+    plot_corruptions,
+    plot_curves,
+    plot_frontier,
+    plot_misread,
+    plot_strip,
+    plot_tradeoff,
+    save_figure,
 )
 from under10k.plots.curves import _running_mean, _stack
 from under10k.recipes import Protocol
@@ -61,8 +62,8 @@ def test_names_of_any_letters_are_drawn_as_they_are(dataset: Dataset, tmp_path: 
     runs = [tmp_path / name for name in ("日本", "$\\frac{$", "_hidden", "a\nb", "\udcff", "[b]")]
     for run in runs:
         shutil.copytree(tmp_path / "run", run)
-    save_curves(runs, tmp_path / "new folder" / "curves.png")
-    save_class_sheet(dataset.train, tmp_path / "sheet.png", " ".join(run.name for run in runs))
+    save_figure(plot_curves(runs), tmp_path / "new folder" / "curves.png")
+    save_figure(plot_class_sheet(dataset.train, " ".join(run.name for run in runs)), tmp_path / "sheet.png")
     assert is_picture(tmp_path / "new folder" / "curves.png")
     assert is_picture(tmp_path / "sheet.png")
 
@@ -76,8 +77,8 @@ def test_curves_of_losses_near_the_largest_number_are_drawn_without_a_warning(da
         run.append_batches(
             [Batch(4, 1, largest, 0.5, 0.1), Batch(4, 2, largest, 0.5, 0.1), Batch(4, 3, 0.1, 0.5, largest)]
         )
-        save_curves([tmp_path / "run"], tmp_path / "curves.png")
-        save_batches([tmp_path / "run"], tmp_path / "batches.png")
+        save_figure(plot_curves([tmp_path / "run"]), tmp_path / "curves.png")
+        save_figure(plot_batches([tmp_path / "run"]), tmp_path / "batches.png")
         assert is_picture(tmp_path / "curves.png")
         assert is_picture(tmp_path / "batches.png")
 
@@ -85,8 +86,8 @@ def test_curves_of_losses_near_the_largest_number_are_drawn_without_a_warning(da
 def test_curves_of_an_unfinished_run_and_of_many_runs_are_drawn(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         train(small(), dataset, tmp_path / "run", reports=[StopAt(1, 1, kill)])
-    save_curves([tmp_path / "run"], tmp_path / "one.png")
-    save_curves([tmp_path / "run"] * 8, tmp_path / "many.png")
+    save_figure(plot_curves([tmp_path / "run"]), tmp_path / "one.png")
+    save_figure(plot_curves([tmp_path / "run"] * 8), tmp_path / "many.png")
     assert is_picture(tmp_path / "one.png")
     assert is_picture(tmp_path / "many.png")
 
@@ -95,8 +96,8 @@ def test_curves_of_an_unfinished_run_and_of_many_runs_are_drawn(dataset: Dataset
 def test_batches_of_a_run_under_way_and_of_many_runs_are_drawn(epoch: int, dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         train(small(), dataset, tmp_path / "run", reports=[StopAt(epoch, 1, kill)])
-    save_batches([tmp_path / "run"], tmp_path / "one.png")
-    save_batches([tmp_path / "run"] * 8, tmp_path / "many.png")
+    save_figure(plot_batches([tmp_path / "run"]), tmp_path / "one.png")
+    save_figure(plot_batches([tmp_path / "run"] * 8), tmp_path / "many.png")
     assert is_picture(tmp_path / "one.png")
     assert is_picture(tmp_path / "many.png")
 
@@ -111,7 +112,7 @@ def test_a_smoothed_value_is_the_mean_of_those_around_it(window: int) -> None:
 def test_curves_of_a_run_without_an_epoch_are_drawn(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         train(small(), dataset, tmp_path / "run", reports=[StopAt(0, 1, kill)])
-    save_curves([tmp_path / "run"], tmp_path / "none.png")
+    save_figure(plot_curves([tmp_path / "run"]), tmp_path / "none.png")
     assert is_picture(tmp_path / "none.png")
 
 
@@ -121,14 +122,14 @@ def test_confusion_and_misread_are_drawn_for_any_number_of_mistakes(
 ) -> None:
     metrics = metrics_with(errors, dataset)
     assert metrics.errors == errors
-    save_confusion(metrics, tmp_path / "confusion.png")
-    save_misread(metrics, dataset.test, tmp_path / "misread.png")
+    save_figure(plot_confusion(metrics), tmp_path / "confusion.png")
+    save_figure(plot_misread(metrics, dataset.test), tmp_path / "misread.png")
     assert is_picture(tmp_path / "confusion.png")
     assert (tmp_path / "misread.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_sheet_shows_classes_that_are_there(dataset: Dataset, tmp_path: Path) -> None:
-    save_class_sheet(dataset.test[:3], tmp_path / "sheet.png", "three digits")
+    save_figure(plot_class_sheet(dataset.test[:3], "three digits"), tmp_path / "sheet.png")
     assert is_picture(tmp_path / "sheet.png")
 
 
@@ -137,13 +138,13 @@ def test_a_sheet_shows_classes_that_are_there(dataset: Dataset, tmp_path: Path) 
 def test_scores_of_any_number_of_corruptions_are_drawn(count: int, right: int, tmp_path: Path) -> None:
     interval = wilson_interval(right, 10)
     scores = [CorruptionScore(corruption, (interval,) * 5) for corruption in list(CORRUPTIONS.values())[:count]]
-    save_corruptions(wilson_interval(10, 10), scores, tmp_path / "corruptions.png")
+    save_figure(plot_corruptions(wilson_interval(10, 10), scores), tmp_path / "corruptions.png")
     assert is_picture(tmp_path / "corruptions.png")
 
 
 def test_a_digit_is_drawn_under_each_corruption_the_same_way_each_time(dataset: Dataset, tmp_path: Path) -> None:
     for name in "one.png", "again.png":
-        save_corruption_examples(dataset.test.images[0], tmp_path / name)
+        save_figure(plot_corruption_examples(dataset.test.images[0]), tmp_path / name)
     assert is_picture(tmp_path / "one.png")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "again.png").read_bytes()
 
@@ -152,7 +153,7 @@ def test_a_failed_drawing_leaves_the_old_picture(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "sheet.png"
-    save_class_sheet(dataset.test, path, "old")
+    save_figure(plot_class_sheet(dataset.test, "old"), path)
     old = path.read_bytes()
 
     def full(*_: object) -> None:
@@ -160,7 +161,7 @@ def test_a_failed_drawing_leaves_the_old_picture(
 
     monkeypatch.setattr("under10k.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        save_class_sheet(dataset.test, path, "new")
+        save_figure(plot_class_sheet(dataset.test, "new"), path)
     assert path.read_bytes() == old
     assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]
 
@@ -177,8 +178,8 @@ STUDIES: list[dict[str, Points]] = [
 
 @pytest.mark.parametrize("panels", STUDIES)
 def test_studies_of_any_size_are_drawn(panels: dict[str, Points], tmp_path: Path) -> None:
-    save_strip(panels, tmp_path / "strip.png")
-    save_tradeoff(panels, tmp_path / "tradeoff.png")
+    save_figure(plot_strip(panels), tmp_path / "strip.png")
+    save_figure(plot_tradeoff(panels), tmp_path / "tradeoff.png")
     assert is_picture(tmp_path / "strip.png")
     assert is_picture(tmp_path / "tradeoff.png")
 
@@ -193,7 +194,7 @@ def test_studies_of_any_size_are_drawn(panels: dict[str, Points], tmp_path: Path
     ids=["one", "own", "many"],
 )
 def test_networks_of_any_size_are_drawn_by_their_means(networks: Networks, tmp_path: Path) -> None:
-    save_frontier(networks, tmp_path / "frontier.png")
+    save_figure(plot_frontier(networks), tmp_path / "frontier.png")
     assert is_picture(tmp_path / "frontier.png")
 
 
