@@ -36,9 +36,11 @@ _KINDS = {
 
 
 _SILENT = frozenset(
-    ("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_alpha_dropout")  # in evaluation
-    + ("flatten", "view", "reshape", "squeeze", "unsqueeze", "permute", "transpose", "getitem")
-    + ("contiguous", "to", "clone", "detach", "float")
+    (
+        *("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_alpha_dropout"),  # in evaluation
+        *("flatten", "view", "reshape", "squeeze", "unsqueeze", "permute", "transpose", "getitem"),
+        *("contiguous", "to", "clone", "detach", "float"),
+    )
 )
 """Functions that compute nothing new."""
 

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+import under10k
 from short_runs import KilledError, StopAt, kill, small
+from under10k import plots
 from under10k.data.datasets import Dataset
+from under10k.errors import UsageError
 from under10k.evaluation.corruptions import CORRUPTIONS
 from under10k.evaluation.metrics import CorruptionScore, Metrics
 from under10k.evaluation.statistics import wilson_interval
 from under10k.plots import (
+    Drawing,
     Networks,
     Points,
+    Runs,
     plot_batches,
     plot_class_sheet,
     plot_confusion,
@@ -26,10 +33,12 @@ from under10k.plots import (
     plot_corruptions,
     plot_curves,
     plot_frontier,
+    plot_insight,
     plot_misread,
     plot_strip,
     plot_tradeoff,
     save_figure,
+    show,
 )
 from under10k.plots.curves import _running_mean, _stack
 from under10k.recipes import Protocol
@@ -42,6 +51,11 @@ def is_picture(path: Path) -> bool:
     with Image.open(path) as picture:
         picture.load()
         return picture.format == "PNG" and min(picture.size) > 100 and len(picture.getcolors(2**24) or []) > 3
+
+
+def has_colours(figure: Drawing) -> bool:
+    with Image.open(BytesIO(figure._repr_png_())) as picture:
+        return len(picture.getcolors(2**24) or []) > 3
 
 
 def metrics_with(errors: int, dataset: Dataset) -> Metrics:
@@ -200,3 +214,53 @@ def test_networks_of_any_size_are_drawn_by_their_means(networks: Networks, tmp_p
 
 def test_equal_scores_lie_side_by_side() -> None:
     assert _stack([1, 2, 1, 1, 2]) == pytest.approx([0, 0, 0.1, -0.1, 0.1])
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (7, 28, 28), (7, 1, 28, 28)])
+@pytest.mark.parametrize("as_float", [False, True])
+def test_digits_of_any_form_are_shown_on_a_sheet(shape: tuple[int, ...], as_float: bool, dataset: Dataset) -> None:
+    count = int(np.prod(shape)) // 28**2
+    images = dataset.test.images[:count].reshape(shape)
+    assert has_colours(show(images / 255 if as_float else images.numpy(), ["a"] * count))
+    assert has_colours(show(images))
+
+
+def test_digits_bring_their_labels_to_the_sheet(dataset: Dataset) -> None:
+    titles = [text.get_text() for text in show(dataset.test[:12]).axes[0].texts]
+    assert [title for title in titles if title] == [str(int(label)) for label in dataset.test.labels[:12]]
+
+
+def test_a_sheet_asks_for_as_many_labels_as_images_and_no_more_than_fit(dataset: Dataset) -> None:
+    with pytest.raises(UsageError, match="differ in number: 3, 2"):
+        show(dataset.test.images[:3], [1, 2])
+    with pytest.raises(UsageError, match=r"too many digits for a sheet: 384. show some of them: images\[:200\]"):
+        show(dataset.train)
+
+
+def test_curves_are_a_figure_that_can_be_changed_and_shows_itself(
+    dataset: Dataset, tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = train(small(epochs=2), dataset, tmp_path / "run", reports=[])
+    monkeypatch.undo()
+    given: list[Runs] = [result, result.run_dir, [result, tmp_path / "run"]]
+    for runs in given:
+        figure = plots.plot_curves(runs)
+        figure.axes[0].set_title("mine")
+        assert has_colours(figure)
+    with pytest.raises(UsageError, match="no run was given"):
+        plots.plot_curves([])
+
+
+@pytest.mark.parametrize("name", ["early", "gap", "transition"])
+def test_what_a_network_makes_of_a_digit_is_drawn(name: str, dataset: Dataset) -> None:
+    figure = plot_insight(name, dataset.test.images[0])
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    last = max(name for name in under10k.filters(name))
+    assert any(text.startswith(f"{last}: 10 maps") for text in texts)
+    assert texts[-10:] == [str(digit) for digit in range(10)]
+    assert has_colours(figure)
+
+
+def test_what_a_network_of_ones_own_makes_of_a_blank_image_is_drawn() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 40), nn.ReLU(), nn.Linear(40, 10))
+    assert has_colours(plot_insight(network, torch.zeros(28, 28, dtype=torch.uint8), digit=3))

@@ -57,7 +57,7 @@ def plot_insight(model: nn.Module | str | Path, image: Any, digit: int | None = 
 def _legend(digit: int, probability: float) -> str:
     return (
         f"{digit} has a probability of {probability:.1%}.\n"
-        "Below, left: how much of it is lost\nwhen a black 5x5 square lies there.\n"
+        "Above, left: how much of it is lost\nwhen a black 5x5 square lies there.\n"
         "Right: how fast the answer rises as\na pixel gets whiter.\n"
         "Blue is positive, red negative."
     )

@@ -103,9 +103,10 @@ def plot_sheet(images: Tensor, titles: Sequence[str], heading: str = "", columns
     """Draw digit images, uint8 (N, 28, 28), in rows, each under its title; an empty title takes no room."""
     rows = max(1, -(-len(images) // columns))
     height = 1.25 if any(titles) else 0.9
-    figure, axes = _page(columns * _CELL, rows * height + 0.3, heading)
+    head = 0.26 if heading else 0.0
+    figure, axes = _page(columns * _CELL, head + rows * height + 0.04, heading)
     for index, image in enumerate(images):
-        left, bottom = index % columns * _CELL + _GAP / 2, 0.26 + (index // columns + 1) * height
+        left, bottom = index % columns * _CELL + _GAP / 2, head + (index // columns + 1) * height
         _put(axes, image, left, bottom, _CELL - _GAP)
         if any(titles):
             middle, above = left + (_CELL - _GAP) / 2, bottom - (_CELL - _GAP) - 0.06
