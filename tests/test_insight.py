@@ -65,7 +65,8 @@ def test_maps_are_kept_as_they_were_before_a_layer_overwrote_them(digit: Tensor)
 
 
 def test_the_gradient_is_what_a_small_change_of_a_pixel_does(digit: Tensor) -> None:
-    model = under10k.load_model("gap").double()
+    torch.manual_seed(0)  # a smooth network: at a kink of a ReLU or a tie of a max pool there is no one answer
+    model = nn.Sequential(nn.Conv2d(1, 3, 5), nn.Tanh(), nn.Flatten(), nn.Linear(3 * 24 * 24, 10)).double()
     found = under10k.saliency(model, digit, digit=7)
     unit = digit.double()[None] / 255
     step = 1e-6
@@ -74,7 +75,7 @@ def test_the_gradient_is_what_a_small_change_of_a_pixel_does(digit: Tensor) -> N
         changed[0, row, column] += step
         with torch.no_grad():
             before, after = (model((image - 0.1307)[None] / 0.3081)[0, 7] for image in (unit, changed))
-        assert float(found.gradient[row, column]) == pytest.approx(float(after - before) / step, rel=0.02, abs=1e-4)
+        assert float(found.gradient[row, column]) == pytest.approx(float(after - before) / step, rel=1e-3)
 
 
 def test_occlusion_is_what_a_black_square_costs(digit: Tensor) -> None:
