@@ -134,7 +134,7 @@ def test_the_network_before_it_is_compared_with(p: float | None, difference: flo
     )
     given = verdict(Rules(0.994), LATE, against=against)
     assert told in given.analysis
-    assert "against first" in {cells[0] for cells in given.rows()}
+    assert any(cells[0] == "the one before" and "against first, 3 pairs" in cells[2] for cells in given.rows())
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,8 @@ def test_a_study_judges_each_network_and_compares_it_with_the_one_before(
     first, second = study.judge(target=0.01, within=2, budget=3000)
     assert [cells[3] for cells in first.rows()][:4] == ["yes", "yes", "yes", "yes"]
     assert {cells[0]: cells[3] for cells in second.rows()}["parameters"] == "no"
-    assert any(cells[0] == f"against {first.variant}" for cells in second.rows())
+    assert (first.variant, second.variant) == ("my_net.py:Net", "early")
+    assert any(cells[0] == "the one before" and "against my_net.py:Net" in cells[2] for cells in second.rows())
     page = write_markdown([first, second])
     assert page.count("Analysis:") == page.count("Result:") == 2
     assert "| parameters | at most 3,000 | 2,294 | yes |" in page

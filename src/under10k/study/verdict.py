@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -74,6 +74,7 @@ class Verdict:
     """What a study says of one network."""
 
     variant: str
+    """The network's name; the variant's, where several have the same network."""
     findings: tuple[Finding, ...]
     analysis: tuple[str, ...]
     """Sentences."""
@@ -103,10 +104,17 @@ def judge(study: Study, rules: Rules) -> list[Verdict]:
     """Say of each network of a study which rules hold, and compare it with the one before, paired by seed."""
     verdicts: list[Verdict] = []
     before = ""
-    for row in study.rows:
+    rows = study.rows
+    distinct = len({row.model for row in rows}) == len(rows)  # then a network's name says enough
+    names = {row.variant: row.model if distinct else row.variant for row in rows}
+    for row in rows:
         results = study.results(row.variant)
-        against = compare_runs(before, study.results(before), row.variant, results) if before else None
-        verdicts.append(_judge_one(row, study.plan.variants[row.variant], study.histories(row.variant), rules, against))
+        found = compare_runs(before, study.results(before), row.variant, results) if before else None
+        against = replace(found, reference=names[before]) if found else None
+        given = replace(row, variant=names[row.variant])
+        verdicts.append(
+            _judge_one(given, study.plan.variants[row.variant], study.histories(row.variant), rules, against)
+        )
         before = row.variant
     return verdicts
 
@@ -130,7 +138,7 @@ def _judge_one(
         parts = zip(("norm", "dropout", "pooling"), _parts(network), strict=True)
         findings += [Finding(name, "", found) for name, found in parts]
     if against and against.difference is not None:
-        findings.append(Finding(f"against {against.reference}", "", _difference(against)))
+        findings.append(Finding("the one before", "", _difference(against)))
     analysis = tuple(_analyse(row, rules, findings, gap, network, against))
     return Verdict(row.variant, tuple(findings), analysis, row.protocol)
 
@@ -197,7 +205,8 @@ def _difference(found: Comparison) -> str:
     interval = found.interval_95
     between = f" ({100 * interval[0]:+.3f} to {100 * interval[1]:+.3f})" if interval else ""
     p = "" if found.p is None else f", p {found.p:.3f}"
-    return f"{100 * (found.difference or 0):+.3f} points{between}{p}, {found.pairs} pair{'s' * (found.pairs > 1)}"
+    points = f"{100 * (found.difference or 0):+.3f} points"
+    return f"{points}{between}{p} against {found.reference}, {found.pairs} pair{'s' * (found.pairs > 1)}"
 
 
 def _analyse(
