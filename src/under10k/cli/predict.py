@@ -76,9 +76,9 @@ def predict(
             answers.append({"picture": name, "error": complain(str(found))})
             continue
         if explain:
-            from under10k.plots import save_explanation
+            from under10k.plots import plot_explanation, save_figure
 
-            save_explanation(found, explain)
+            save_figure(plot_explanation(found), explain)
         answers += [{"picture": name, **(describe_rows(found) if multi else found[0].to_dict())}]
         if not json:
             _show(name, found, multi)

@@ -81,6 +81,11 @@ class Study:
         reference, *others = self.plan.variants
         return [compare_runs(reference, self.results(reference), other, self.results(other)) for other in others]
 
+    @property
+    def points(self) -> dict[str, dict[str, list[tuple[float, float]]]]:
+        """Seconds and score (a fraction) of each finished run: by kind of score, then by variant; for `plots`."""
+        return _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
+
     def results(self, variant: str) -> dict[int, Result]:
         """Return the finished runs of a variant by their seeds."""
         found = ((seed, self.outcomes.get((variant, seed))) for seed in range(self.plan.seeds))
@@ -161,15 +166,11 @@ class Study:
             described = _describe(self.outcomes[key])
             table.writerow({**(described["result"] or {}), **described})
         write_atomically(self.folder / "study.csv", text.getvalue(), follow=False)
-        panels = _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
-        if panels:
-            from under10k.plots import (
-                save_strip,
-                save_tradeoff,
-            )  # imported here: half a second that no run need wait for
+        if self.points:
+            from under10k.plots import plot_strip, plot_tradeoff, save_figure  # half a second that no run need wait for
 
-            save_strip(panels, self.folder / "study.png")
-            save_tradeoff(panels, self.folder / "tradeoff.png")
+            save_figure(plot_strip(self.points), self.folder / "study.png")
+            save_figure(plot_tradeoff(self.points), self.folder / "tradeoff.png")
 
     def _ended(self) -> Iterator[tuple[str, int]]:
         """Yield variant and seed of the runs that have ended, in the order of the table."""
