@@ -927,7 +927,8 @@ def test_a_stopped_study_saves_what_is_under_way_and_tells_how_to_go_on(
 
 
 def test_ctrl_c_while_workers_come_up_is_one_line(data_folder: Path, tmp_path: Path) -> None:
-    driver = start(tmp_path / "s", data_folder, "--workers", "1", changes={"epochs": 1000})  # it cannot end before it is told to
+    endless = {"epochs": 1000}  # until it is told to end
+    driver = start(tmp_path / "s", data_folder, "--workers", "1", changes=endless)
     assert driver.stdout
     while "at a time" not in driver.stdout.readline():  # said last before the workers are started
         assert driver.poll() is None
