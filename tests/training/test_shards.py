@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -22,6 +23,7 @@ from under10k.data.augmentation import augment
 from under10k.data.datasets import Dataset
 from under10k.errors import ModelError, StoppedError, UsageError
 from under10k.recipes import Augment, Recipe
+from under10k.training import shards as module
 from under10k.training.shards import Shards
 from under10k.training.start import train
 
@@ -183,6 +185,19 @@ def test_the_callers_own_number_of_threads_stays(dataset: Dataset, tmp_path: Pat
     later.start()
     later.join()
     assert seen == [2]
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.005, module.SWITCH_SECONDS), (0.0001, 0.0001)])
+def test_threads_wait_less_for_pythons_lock_unless_the_user_has_set_less(
+    before: float, after: float, dataset: Dataset, tmp_path: Path
+) -> None:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(before)
+    try:
+        train(small(shards=2, epochs=1), dataset, tmp_path / "run", reports=[])
+        assert sys.getswitchinterval() == pytest.approx(after)
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def test_an_error_in_a_shards_thread_comes_out_as_itself(dataset: Dataset, place: Path) -> None:
