@@ -161,7 +161,8 @@ def _start_threads(count: int) -> ThreadPoolExecutor:
 
     Python's threads switch faster from then on, for the life of the process, in which other trainings may be under way.
     """
-    sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
+    if sys.getswitchinterval() > SWITCH_SECONDS:  # else the user has set it
+        sys.setswitchinterval(SWITCH_SECONDS)
     before = torch.get_num_threads()
     all_submitted = threading.Event()
 
