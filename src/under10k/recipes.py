@@ -243,6 +243,7 @@ def default() -> Recipe:
         name="default",
         model="gap",
         epochs=14,
+        shards=2,
         optimizer=Optimizer("sgd", lr=0.3, momentum=0.9, nesterov=True),
         schedule=Schedule("one-cycle"),
         augment=Augment(rotation_degrees=10, shift_pixels=1.5, scale=0.1, shear=0.1),
@@ -262,6 +263,7 @@ def fast() -> Recipe:
         model="early",
         epochs=6,
         batch_size=256,
+        shards=2,
         skip_easy=0.45,
         optimizer=Optimizer("sgd", lr=0.5, momentum=0.9, nesterov=True),
         schedule=Schedule("one-cycle"),
@@ -280,6 +282,7 @@ def robust() -> Recipe:
         default(),
         name="robust",
         epochs=20,
+        shards=1,
         augment=Augment(
             rotation_degrees=15,
             shift_pixels=2.5,
