@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from under10k.data.framer import use_framer
     from under10k.data.framing import BOX, SLACK, THRESHOLD, frame
     from under10k.data.identity import DataIdentity
+    from under10k.data.mixing import Others, find_others, mix_in
     from under10k.data.own import DataSource, DigitSource, as_dataset, as_digits, as_test_digits
     from under10k.data.synthetic import draw_digits
 
@@ -27,6 +28,7 @@ __all__ = [
     "DigitSource",
     "Digits",
     "MEAN",
+    "Others",
     "SIDE",
     "SLACK",
     "STD",
@@ -39,8 +41,10 @@ __all__ = [
     "augment",
     "draw_digits",
     "find_dataset",
+    "find_others",
     "frame",
     "load_digits",
+    "mix_in",
     "normalise",
     "resample",
     "to_input",
@@ -60,6 +64,7 @@ __getattr__, __dir__ = lazy_door(
         "DigitSource": "own",
         "Digits": "digits",
         "MEAN": "digits",
+        "Others": "mixing",
         "SIDE": "digits",
         "SLACK": "framing",
         "STD": "digits",
@@ -72,8 +77,10 @@ __getattr__, __dir__ = lazy_door(
         "augment": "augmentation",
         "draw_digits": "synthetic",
         "find_dataset": "datasets",
+        "find_others": "mixing",
         "frame": "framing",
         "load_digits": "datasets",
+        "mix_in": "mixing",
         "normalise": "digits",
         "resample": "augmentation",
         "to_input": "digits",

@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import NoReturn
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from under10k.data import Dataset, Digits, augment, to_input, to_unit
+from under10k.data import DataIdentity, Dataset, Digits, Others, augment, mix_in, to_input, to_unit
 from under10k.errors import DivergedError, StoppedError
 from under10k.evaluation import Metrics, evaluate
 from under10k.machine import describe_environment
@@ -38,9 +39,14 @@ class Trainer:
         run: Run,
         reports: Sequence[Report] = (),
         started: float | None = None,
+        others: Others = Others(),  # noqa: B008 (frozen)
     ) -> None:
-        """Set everything to its first step; `started` is when the clock of the run began, by `time.perf_counter`."""
+        """Set everything to its first step.
+
+        `started` is when the clock of the run began, by `time.perf_counter`; `others` are trained on beside the data.
+        """
         self.recipe, self.data, self.device, self.run, self.reports = recipe, data, device, run, reports
+        self.others = others
         self.clock = time.perf_counter() if started is None else started
         self.images, self.scored_set, self.scored_images = self._split()
         self.steps = count_steps(recipe, len(self.images))
@@ -85,12 +91,13 @@ class Trainer:
 
     def begin(self, resume: bool) -> None:
         """Open the run folder: record a new run, or resume a stopped one."""
-        self.data_identity = self.data.identity()
+        self.data_identity = self._identify_data()
         environment = describe_environment(self.device)
         if resume:
-            before = {**self.run.environment(), "data": self.run.data().sha256}
+            known, data = self.run.data(), self.data_identity
+            before = {**self.run.environment(), "data": known.sha256, "what is mixed in": known.mixed}
             now = {key: environment[key] for key in ("under10k", "torch", "device", "threads")}
-            require_equal(self.run.folder, before, {**now, "data": self.data_identity.sha256})
+            require_equal(self.run.folder, before, {**now, "data": data.sha256, "what is mixed in": data.mixed})
             restore_checkpoint(self.state, self.recipe, self.data_identity, self.run)
         else:
             self.run.begin(self.recipe, self.data_identity, environment)
@@ -156,12 +163,19 @@ class Trainer:
 
     def _split(self) -> tuple[Digits, ScoredSet | None, Digits | None]:
         """Return the images to train on, and name and images of the set that is scored after each epoch."""
-        if self.recipe.protocol == "fixed":
-            return self.data.train.to(self.device), None, None
-        if self.recipe.protocol == "watched":
-            return self.data.train.to(self.device), "test", self.data.test.to(self.device)
         cut = trained_count(self.recipe, len(self.data.train))
-        return self.data.train[:cut].to(self.device), "validation", self.data.train[cut:].to(self.device)
+        train = mix_in(self.data.train[:cut].to(self.device), self.others, self.recipe.mix.own_share)
+        if self.recipe.protocol == "fixed":
+            return train, None, None
+        if self.recipe.protocol == "watched":
+            return train, "test", self.data.test.to(self.device)
+        return train, "validation", self.data.train[cut:].to(self.device)
+
+    def _identify_data(self) -> DataIdentity:
+        """Return what the run's records say of the data, and of what is mixed in."""
+        identity = self.data.identity()
+        note = " ".join(filter(None, (identity.note, self.others.note)))
+        return replace(identity, note=note, mixed=self.others.source)
 
     def _enough(self) -> bool:
         """Tell whether the target is reached or patience has run out."""
