@@ -4,6 +4,7 @@
 #   make format           fix the format       make bench   how fast the trainer is here
 #   make load             the server under load, every answer checked; ARGS="--seconds 10 --clients 50"
 #   make test-cpus        the numeric tests with each kind of vector instructions, on one thread and on two
+#   make gpu              the tests that need a CUDA device, where there is one
 #   make docs             the documentation as a site, in build/site
 #   make audit            licences, bounds and known vulnerabilities of all that is installed; asks PyPI
 #   make fuzz             damaged files, hostile pictures and requests, for ten minutes; MINUTES=30 for longer
@@ -15,7 +16,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 MINUTES ?= 10
 
-.PHONY: train test test-cpus lint check format bench docs fuzz load audit clean
+.PHONY: train test test-cpus gpu lint check format bench docs fuzz load audit clean
 .DELETE_ON_ERROR:
 
 train: $(VENV)/installed
@@ -26,6 +27,9 @@ test: $(VENV)/installed-dev
 
 test-cpus: $(VENV)/installed-dev
 	$(BIN)/python tools/run_on_cpus.py $(ARGS)
+
+gpu: $(VENV)/installed-dev
+	$(BIN)/pytest -m gpu $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

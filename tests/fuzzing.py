@@ -43,7 +43,7 @@ from under10k.runs.folder import Run
 from under10k.runs.weights import load_model
 from under10k.study.engines import Outcome
 from under10k.study.plan import Plan, read_plan
-from under10k.study.results import Study, read_points
+from under10k.study.results import Study, read_networks, read_points
 from under10k.training.start import train
 
 MEBIBYTE = 2**20
@@ -290,7 +290,7 @@ def load_finished_runs(folder: Path) -> Target:
 
     def read(path: Path) -> None:
         questions = [run.recipe, run.environment, run.data, run.history, run.result, run.load_checkpoint]
-        questions += [predict_with_it, lambda: read_points([folder]), take_finished]
+        questions += [predict_with_it, lambda: read_points([folder]), lambda: read_networks([folder]), take_finished]
         questions += [draw] if path.suffix == ".jsonl" else []
         refused = None
         for ask in questions:

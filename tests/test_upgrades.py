@@ -69,7 +69,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def without_newer_fields(recipe: dict[str, Any]) -> None:
     """Take out of a recipe what it has only had since 0.1.0."""
-    del recipe["skip_easy"]
+    del recipe["skip_easy"], recipe["mix"]
     for name in "stroke_pixels", "cut_pixels", "noise":
         del recipe["augment"][name]
 

@@ -707,6 +707,10 @@ def test_plot_lays_studies_side_by_side(
     main(["plot", str(finished_study), str(finished_study), "--out", str(tmp_path / "studies.png")])
     assert "2 studies drawn" in capsys.readouterr().out
     assert (tmp_path / "studies.png").read_bytes()[1:4] == b"PNG"
+    main(["plot", "--frontier", str(finished_study), "--out", str(tmp_path / "frontier.png")])
+    assert (tmp_path / "frontier.png").read_bytes()[1:4] == b"PNG"
+    refused = fails(capsys, 2, "plot", "--frontier", str(finished_run), "--out", str(tmp_path / "none.png"))
+    assert "give studies' folders with --frontier" in refused
     mixed = ["plot", str(finished_study), str(finished_run), "--out", str(tmp_path / "mixed.png")]
     assert "runs and studies together" in fails(capsys, 2, *mixed)
     (tmp_path / "plan.json").write_text("{}")

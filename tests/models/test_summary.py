@@ -252,12 +252,24 @@ def table_of(name: str, tmp_path: Path) -> Summary:
 
 def test_a_layer_that_is_never_called_is_named_at_the_end(tmp_path: Path) -> None:
     last = table_of("unused", tmp_path).layers[-1]
-    assert (last.name, last.weights, last.macs) == ("never called: forgotten", 910, 0)
+    assert (last.name, last.weights, last.macs) == ("unused: forgotten", 910, 0)
 
 
-def test_a_receptive_field_is_not_told_after_a_pool_that_is_no_layer(tmp_path: Path) -> None:
-    assert [layer.receptive_field for layer in table_of("functional", tmp_path).layers] == [3, 0, 0]
+def test_a_pool_that_is_no_layer_has_a_row_and_counts_for_the_receptive_field(tmp_path: Path) -> None:
+    assert [(one.name, one.receptive_field) for one in table_of("functional", tmp_path).layers] == [
+        ("convolution", 3),
+        ("max pool", 4),
+        ("convolution", 8),
+        ("max pool", 10),
+        ("fully connected", 26),  # 5 values, 4 pixels apart
+    ]
     assert [layer.receptive_field for layer in table_of("shared", tmp_path).layers] == [3, 4, 8, 10, 28]
+    assert [layer.receptive_field for layer in table_of("residual", tmp_path).layers] == [3, 7, 11, 28, 28]
+
+
+def test_a_receptive_field_is_not_told_after_what_cannot_be_followed() -> None:
+    resized = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Upsample(13), nn.Conv2d(2, 10, 3), nn.AdaptiveAvgPool2d(1))
+    assert [layer.receptive_field for layer in summarise(resized).layers] == [3, 0, 0]
 
 
 def test_a_layer_that_is_called_twice_has_its_parameters_once() -> None:

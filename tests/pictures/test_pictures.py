@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from under10k.errors import Under10kError
-from under10k.pictures.grey import WORKING_SIDE
+from under10k.pictures.grey import WORKING_SIDE, shrink
 from under10k.pictures.picture import FORMATS, open_picture
 
 PIXELS = np.full((60, 50), 255, dtype=np.uint8)
@@ -236,6 +236,35 @@ def test_a_large_picture_is_the_same_picture_small(kind: str) -> None:
     assert picture.grey.shape == (640, 533)
     assert np.abs(picture.grey - small).mean() < 0.01
     assert picture.scale == pytest.approx(3000 / 640)
+
+
+@pytest.mark.parametrize(
+    ("size", "decoded"),
+    [
+        ((4032, 3024), (1008, 756)),
+        ((3000, 4000), (750, 1000)),
+        ((3264, 2448), (816, 612)),
+        ((8000, 500), (1000, 63)),
+        ((2592, 1944), (1296, 972)),
+        ((1599, 1200), (1599, 1200)),
+        ((640, 480), (640, 480)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_at_the_smallest_fraction_of_its_size_that_keeps_it_sharp(
+    size: tuple[int, int], decoded: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    def shrink_and_note(image: Image.Image, *given: Any) -> Any:
+        sizes.append(image.size)
+        return shrink(image, *given)
+
+    monkeypatch.setattr("under10k.pictures.picture.shrink", shrink_and_note)
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize(size).save(file, "JPEG")
+    picture = open_picture(file)
+    assert sizes == [decoded]
+    assert picture.scale == max(size) / max(picture.grey.shape)
 
 
 @pytest.mark.parametrize("size", [(20_000, 20_000), (10_001, 1), (1, 2**31 - 1), (9_000, 19_000), (8_000, 6_251)])

@@ -17,6 +17,7 @@ from under10k.evaluation.corruptions import CORRUPTIONS
 from under10k.evaluation.metrics import CorruptionScore, Metrics
 from under10k.evaluation.statistics import wilson_interval
 from under10k.plots import (
+    Networks,
     Points,
     save_batches,
     save_class_sheet,
@@ -24,6 +25,7 @@ from under10k.plots import (
     save_corruption_examples,
     save_corruptions,
     save_curves,
+    save_frontier,
     save_misread,
     save_strip,
     save_tradeoff,
@@ -179,6 +181,20 @@ def test_studies_of_any_size_are_drawn(panels: dict[str, Points], tmp_path: Path
     save_tradeoff(panels, tmp_path / "tradeoff.png")
     assert is_picture(tmp_path / "strip.png")
     assert is_picture(tmp_path / "tradeoff.png")
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        {"one, fixed": (9720, 1_933_344, [0.9953])},
+        {"mine, held-out": (7000, None, [0.994, 0.995])},
+        {f"net $x_{n}$, fixed": (500 * n, 10**5 * n if n % 2 else None, [0.99, 0.99, 1.0]) for n in range(1, 9)},
+    ],
+    ids=["one", "own", "many"],
+)
+def test_networks_of_any_size_are_drawn_by_their_means(networks: Networks, tmp_path: Path) -> None:
+    save_frontier(networks, tmp_path / "frontier.png")
+    assert is_picture(tmp_path / "frontier.png")
 
 
 def test_equal_scores_lie_side_by_side() -> None:

@@ -43,6 +43,7 @@ from under10k.data.datasets import Dataset
 from under10k.data.identity import DataIdentity
 from under10k.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, UsageError
 from under10k.files import locked, sha256, write_atomically
+from under10k.models import create_model, summarise
 from under10k.recipes import Recipe, get_recipe
 from under10k.runs.folder import Run
 from under10k.runs.result import Result
@@ -51,7 +52,7 @@ from under10k.study import engines
 from under10k.study.engines import Job, Outcome, run_one
 from under10k.study.plan import Plan, expand, read_plan
 from under10k.study.report import StudyReport
-from under10k.study.results import Study, read_points
+from under10k.study.results import Study, read_networks, read_points
 from under10k.study.scores import compare_runs, score, summarise_runs
 from under10k.study.study import Execution, run_study
 from under10k.training.report import ConsoleReport, Report
@@ -765,6 +766,15 @@ def test_a_study_without_a_finished_run_is_not_drawn_and_it_is_said_so(
         (tmp_path / "study.json").write_text(json.dumps({"runs": [failed] if state == "all failed" else []}))
     with pytest.raises(ModelError, match=f"no run of {tmp_path} is finished. resume it: under10k study --out"):
         read_points([undisturbed.folder, tmp_path])
+
+
+def test_networks_of_a_study_are_read_with_their_size_and_the_score_of_each_run(undisturbed: Study) -> None:
+    networks = read_networks([undisturbed.folder])
+    assert len(networks) == len(undisturbed.rows)
+    for row in undisturbed.rows:
+        parameters, macs, scores = networks[f"{row.variant}, {row.protocol}"]
+        assert (parameters, macs) == (row.parameters, summarise(create_model(row.model)).macs)
+        assert statistics.fmean(scores) == pytest.approx(row.mean)
 
 
 def test_a_report_never_keeps_the_process_from_ending() -> None:

@@ -34,8 +34,22 @@ def test_weights_move_as_with_pytorch_to_the_last_bit(momentum: float, nesterov:
         ours.step()
         theirs.step()
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
-    ours.zero_grad()
-    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("momentum", "nesterov", "weight_decay"), KINDS)
+def test_a_rate_that_lies_on_the_device_moves_weights_as_a_number_does(
+    momentum: float, nesterov: bool, weight_decay: float
+) -> None:
+    moved = []
+    for rate in (0.1, torch.tensor(0.1)):
+        weight = torch.linspace(-1, 1, 6, requires_grad=True)
+        optimizer = SGD([weight], lr=0, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+        optimizer.param_groups[0]["lr"] = rate
+        for step in range(3):
+            weight.grad = torch.full_like(weight, step + 1)
+            optimizer.step()
+        moved.append(weight.detach())
+    torch.testing.assert_close(*moved)
 
 
 def test_a_saved_momentum_is_gone_on_from() -> None:

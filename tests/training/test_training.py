@@ -350,7 +350,7 @@ def test_a_finished_run_is_shown_though_its_data_are_gone(data_folder: Path, tmp
     shutil.rmtree(data_folder)
     assert train(small(epochs=1), run_dir=tmp_path / "run", resume=True, reports=[]) == result
     (tmp_path / "run" / "result.json").unlink()
-    with pytest.raises(DataError, match=r"the data of .* is gone: .*few digits\. give data=FOLDER"):
+    with pytest.raises(DataError, match=r"the data of .* is gone: .*few digits\. give data=PLACE"):
         train(small(epochs=1), run_dir=tmp_path / "run", resume=True, reports=[])
 
 

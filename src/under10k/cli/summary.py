@@ -34,9 +34,9 @@ def summary(
         markdown: Write the table as Markdown.
         json: Print as JSON.
     """
-    from under10k.models import COLUMNS, MODELS, create_model, is_own, summarise
+    from under10k.models import BY_HAND_COLUMNS, COLUMNS, MODELS, create_model, is_own, summarise
     from under10k.runs import load_model
-    from under10k.terminal import build_table
+    from under10k.terminal import build_table, literal
     from under10k.weights import list_weights
 
     own = is_own(model) and not _exists(Path(model))
@@ -54,6 +54,11 @@ def summary(
         print(found.to_markdown())
     else:
         show(build_table(f"{model}: {found.parameters:,} parameters, {found.macs:,} MACs", COLUMNS, found.rows()))
+        if found.counted_by_hand != found.parameters:
+            show(build_table("\ncounted by hand, as in a course's table", BY_HAND_COLUMNS, found.rows_by_hand()))
+        show("")
+        for remark in found.remarks:
+            show(literal(remark))
     if budget is not None and found.parameters > budget:
         most = ", ".join(
             f"{layer.name} {' to '.join(map(str, (layer.input[0], layer.output[0])))} ({layer.weights:,})"

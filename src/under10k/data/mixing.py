@@ -1,65 +1,86 @@
-"""Other digits that are trained on beside the data's own, so that what they have taught is not forgotten."""
+"""Images mixed into those to train on: digits as the world writes them, and what is no digit."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
+from torch import Generator, Tensor
 
-from under10k.data.datasets import load_digits
-from under10k.data.digits import Digits
-from under10k.data.synthetic import draw_digits
-from under10k.errors import Under10kError
+from under10k.data.digits import CLASSES, SIDE, Digits, to_unit
+from under10k.data.framing import frame
+from under10k.data.pen import Ways, write
+from under10k.data.world import LETTERS, WORLD
 from under10k.recipes import Mix
 
-
-@dataclass(frozen=True)
-class Others:
-    """Digits to be mixed in."""
-
-    digits: Digits | None = None
-    """None where there are none."""
-    source: str = ""
-    """How many there are of each kind, such as `20,000 of mnist, 5,000 synthetic`."""
-    note: str = ""
-    """A sentence for people, where they are not what they expect."""
+SCRIBBLES = 200
+"""Scribbles that are drawn at random; the pen writes each many times, never twice alike."""
 
 
-def find_others(mix: Mix, seed: int) -> Others:
-    """Return the digits that a recipe mixes in, drawn with this seed.
+STROKES, POINTS = 3, 4
+"""Most strokes of a scribble, and most control points of a stroke."""
 
-    Where MNIST can be neither found nor downloaded, digits drawn by strokes take its place, and the note says so.
+
+OVERLAP = 3
+"""Most columns by which the two digits of a pair overlap."""
+
+
+def mix(digits: Digits, amounts: Mix, seed: int) -> Digits:
+    """Return the digits followed by drawn ones and by images of no digit, as many as `amounts` says.
+
+    What shows no digit has a label at random: trained on all of them, a network answers with none for sure. A pure
+    function of its arguments on one machine.
     """
-    parts, note, strokes = {}, "", mix.synthetic
-    if mix.mnist:
-        try:
-            mnist = load_digits("mnist").train
-            chosen = torch.randperm(len(mnist), generator=torch.Generator().manual_seed(seed))[: mix.mnist]
-            parts["of mnist"] = mnist[chosen]
-        except Under10kError as error:
-            strokes += mix.mnist
-            reason = str(error).partition(". ")[0]
-            note = f"MNIST can be neither found nor downloaded, so digits drawn by strokes are mixed in: {reason}."
-    if strokes:
-        parts["synthetic"] = draw_digits(strokes, seed)
-    if not parts:
-        return Others()
-    source = ", ".join(f"{len(digits):,} {name}" for name, digits in parts.items())
-    return Others(_join(*parts.values()), source, note)
+    if not (amounts.drawn or amounts.no_digits):
+        return digits
+    generator = torch.Generator().manual_seed(seed)
+    images, labels = [digits.images.cpu()], [digits.labels.cpu()]
+    if count := round(amounts.drawn * len(digits)):
+        drawn = torch.randperm(count, generator=generator) % CLASSES
+        images.append(write(drawn, WORLD, generator))
+        labels.append(drawn)
+    if count := round(amounts.no_digits * len(digits)):
+        images.append(_draw_no_digits(count, images[0], generator))
+        labels.append(torch.randint(CLASSES, (count,), generator=generator))
+    return Digits(torch.cat(images), torch.cat(labels)).to(digits.images.device)
 
 
-def mix_in(own: Digits, others: Others, own_share: float) -> Digits:
-    """Return digits to train on: the data's own, repeated until they are `own_share` of all, a fraction, and others."""
-    if others.digits is None:
-        return own
-    return _join(*[own] * times_repeated(len(own), len(others.digits), own_share), others.digits.to(own.images.device))
+def mixed_count(amounts: Mix, images: int) -> int:
+    """Return how many images so many become."""
+    return images + round(amounts.drawn * images) + round(amounts.no_digits * images)
 
 
-def times_repeated(own: int, others: int, own_share: float) -> int:
-    """Return how often each of the data's own images comes up in an epoch."""
-    return max(1, math.ceil(own_share / (1 - own_share) * others / own))
+def _draw_no_digits(count: int, images: Tensor, generator: Generator) -> Tensor:
+    """Draw letters, scribbles and pairs of digits, about a third each: uint8 (count, 28, 28)."""
+    letters, scribbles = (count + 2) // 3, (count + 1) // 3
+    signs = torch.randint(len(LETTERS), (letters,), generator=generator)
+    ways = torch.randint(SCRIBBLES, (scribbles,), generator=generator)
+    pairs = torch.randint(len(images), (2, count // 3), generator=generator)
+    drawn = [write(signs, LETTERS, generator), write(ways, _scribble(generator), generator)]
+    return torch.cat([*drawn, _pair(images[pairs[0]], images[pairs[1]], generator)])
 
 
-def _join(*parts: Digits) -> Digits:
-    return Digits(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
+def _scribble(generator: Generator) -> Ways:
+    """Draw scribbles of two and more strokes: one alone would often be a digit."""
+
+    def number(low: int, high: int) -> int:
+        return int(torch.randint(low, high + 1, (), generator=generator))
+
+    def stroke() -> list[tuple[int, int]]:
+        points = torch.randint(101, (number(2, POINTS), 2), generator=generator)
+        return [(int(x), int(y)) for x, y in points]
+
+    return {number_of: [(1.0, [stroke() for _ in range(number(2, STROKES))])] for number_of in range(SCRIBBLES)}
+
+
+def _pair(left: Tensor, right: Tensor, generator: Generator) -> Tensor:
+    """Set digits side by side, touching, into one frame: uint8 (N, 28, 28) twice -> uint8 (N, 28, 28)."""
+    if not len(left):
+        return left
+    ends = SIDE - left.any(dim=1).flip(1).byte().argmax(dim=1)
+    starts = right.any(dim=1).byte().argmax(dim=1)
+    moves = ends - starts - torch.randint(OVERLAP + 1, (len(left),), generator=generator)
+    columns = torch.arange(2 * SIDE)[None, :] - moves[:, None]
+    seen = (columns >= 0) & (columns < SIDE)
+    places = columns.clamp(0, SIDE - 1)[:, None, :].expand(-1, SIDE, -1)
+    moved = right.gather(2, places) * seen[:, None, :]
+    both = torch.maximum(torch.nn.functional.pad(left, (0, SIDE)), moved)
+    return frame(to_unit(both)).mul_(255).round_().to(torch.uint8)

@@ -12,15 +12,21 @@ from under10k.models.registry import (
     network_of,
     require_network,
 )
-from under10k.models.summary import COLUMNS, Summary, summarise
+from under10k.models.remarks import Traits
+from under10k.models.summary import BY_HAND_COLUMNS, COLUMNS, Summary, summarise
+from under10k.models.tracing import Call, Trace, trace
 
 __all__ = [
+    "BY_HAND_COLUMNS",
     "COLUMNS",
+    "Call",
     "DrawingFrom",
     "GlobalAveragePool",
     "MODELS",
     "Residual",
     "Summary",
+    "Trace",
+    "Traits",
     "count_parameters",
     "create_model",
     "evaluating",
@@ -32,4 +38,5 @@ __all__ = [
     "require_network",
     "require_recorded",
     "summarise",
+    "trace",
 ]

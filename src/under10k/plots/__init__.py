@@ -6,6 +6,7 @@ if not logging.getLogger("matplotlib").level:  # that it cannot write to a home 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 from under10k.plots.curves import Points, save_batches, save_curves, save_strip, save_tradeoff
+from under10k.plots.frontier import Networks, save_frontier
 from under10k.plots.sheets import (
     save_class_sheet,
     save_confusion,
@@ -17,6 +18,7 @@ from under10k.plots.sheets import (
 )
 
 __all__ = [
+    "Networks",
     "Points",
     "save_batches",
     "save_class_sheet",
@@ -25,6 +27,7 @@ __all__ = [
     "save_corruptions",
     "save_curves",
     "save_explanation",
+    "save_frontier",
     "save_misread",
     "save_sheet",
     "save_strip",

@@ -45,7 +45,7 @@ def save_curves(folders: Sequence[Path], path: Path) -> None:
     _finish_axes(loss, "loss (cross-entropy, nats)")
     _log_scale(loss)
     _finish_axes(accuracy, "accuracy (%)")
-    _spread_towards_100(accuracy)
+    spread_towards_100(accuracy)
     if len(folders) == 1:
         figure.suptitle(_title(Run(folders[0])))
     save_figure(figure, path)
@@ -195,7 +195,7 @@ def _finish_axes(axes: Axes, quantity: str) -> None:
     axes.legend(fontsize=8)
 
 
-def _spread_towards_100(axes: Axes) -> None:
+def spread_towards_100(axes: Axes) -> None:
     """Scale an accuracy axis by the logarithm of the error, so that 99.0 and 99.5 are as far apart as 98 and 99."""
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
     if not len(values):

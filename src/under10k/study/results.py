@@ -16,6 +16,7 @@ from typing import Any
 
 from under10k.errors import ModelError
 from under10k.files import read_inside, write_atomically, write_json
+from under10k.models import MODELS, create_model, summarise
 from under10k.recipes import Protocol
 from under10k.runs import Result, Run, load_model
 from under10k.study.engines import Job, Outcome, set_aside
@@ -164,27 +165,51 @@ def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float
     Raises:
         ModelError: a folder holds no study, a damaged one, or one without a finished run.
     """
-    points: list[_Point] = []
+    return _gather_points(point for folder in studies for point in _read_runs(folder))
+
+
+def read_networks(studies: Sequence[Path]) -> dict[str, tuple[int, int | None, list[float]]]:
+    """Return of each variant of several studies its parameters, the multiply-accumulates of an image, and its scores.
+
+    A network that is none of ours has None for the second, since nothing that a folder names is run.
+
+    Raises:
+        ModelError: a folder holds no study, a damaged one, or one without a finished run.
+    """
+    found: dict[str, tuple[int, int | None, list[float]]] = {}
     for folder in studies:
-        found = _read_runs(folder)
-        if not any(point.is_finished for point in found):
-            raise ModelError(
-                f"no study to read: no run of {folder} is finished. "
-                f"resume it: under10k study --out {shlex.quote(str(folder))}"
-            )
-        points += found
-    return _gather_points(points)
+        for point in _read_runs(folder):
+            if point.score is not None:
+                label = f"{point.variant}, {point.protocol}"
+                if label not in found:
+                    found[label] = point.parameters, _macs_of(point.model, point.parameters), []
+                found[label][2].append(point.score)
+    return found
+
+
+def _macs_of(model: str, parameters: int) -> int | None:
+    """Return the multiply-accumulates of one of our networks in its plain form."""
+    if model not in MODELS:
+        return None
+    summary = summarise(create_model(model))
+    return summary.macs if summary.parameters == parameters else None
 
 
 def _read_runs(folder: Path) -> list[_Point]:
     path = folder / "study.json"
-    if not path.exists() and (folder / "plan.json").is_file():
-        return []  # it has just begun
-    try:
-        return [_to_point(run) for run in json.loads(read_inside(path))["runs"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = getattr(error, "strerror", error)
-        raise ModelError(f"no study to read: {path} ({reason}). give a study's folder") from None
+    found: list[_Point] = []
+    if path.exists() or not (folder / "plan.json").is_file():  # else it has just begun
+        try:
+            found = [_to_point(run) for run in json.loads(read_inside(path))["runs"]]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = getattr(error, "strerror", error)
+            raise ModelError(f"no study to read: {path} ({reason}). give a study's folder") from None
+    if not any(point.is_finished for point in found):
+        raise ModelError(
+            f"no study to read: no run of {folder} is finished. "
+            f"resume it: under10k study --out {shlex.quote(str(folder))}"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -195,6 +220,8 @@ class _Point(Typed):
     protocol: Protocol
     score: float | None
     seconds: float | None
+    model: str = ""
+    parameters: int = 0
 
     @property
     def is_finished(self) -> bool:
@@ -203,7 +230,8 @@ class _Point(Typed):
 
 
 def _to_point(run: Mapping[str, Any]) -> _Point:
-    return _Point(run["variant"], run["protocol"], run["score"], run["seconds"])
+    result: Mapping[str, Any] = {"model": "", "parameters": 0} if run["score"] is None else run["result"]
+    return _Point(run["variant"], run["protocol"], run["score"], run["seconds"], result["model"], result["parameters"])
 
 
 def _gather_points(points: Iterable[_Point]) -> dict[str, dict[str, list[tuple[float, float]]]]:

@@ -1,9 +1,10 @@
-"""How weights move: SGD as functions, and the running average of the weights."""
+"""How weights move: SGD as functions, the running average of the weights, and both as one update."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.optim.sgd import sgd
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from under10k.recipes import Recipe
+from under10k.training.recording import Recording
 
 
 class Average:
@@ -26,7 +28,8 @@ class Average:
         self.model = copy.deepcopy(model)
         pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
         floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+        others = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._averaged_counts, self._current_counts = map(list, zip(*others, strict=True)) if others else ([], [])
         self._averaged, self._current = map(list, zip(*floats, strict=True))
         self._blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
@@ -34,12 +37,11 @@ class Average:
     def update(self, *, first: bool) -> None:
         """Blend in the model's current weights; the first time, replace the untrained ones."""
         if first:
-            for averaged, current in zip(self._averaged, self._current, strict=True):
-                averaged.copy_(current)
+            torch._foreach_copy_(self._averaged, self._current)
         else:
             self._blend(self._averaged, self._current, None)
-        for averaged, current in self._counts:
-            averaged.copy_(current)
+        if self._current_counts:
+            torch._foreach_copy_(self._averaged_counts, self._current_counts)
 
 
 class SGD:
@@ -56,14 +58,9 @@ class SGD:
         self._momentum, self._nesterov, self._weight_decay = momentum, nesterov, weight_decay
         self._buffers: list[Tensor | None] = [None] * len(self.param_groups[0]["params"])
 
-    def zero_grad(self) -> None:
-        """Clear the gradients."""
-        for parameter in self.param_groups[0]["params"]:
-            parameter.grad = None
-
     @torch.no_grad()
     def step(self) -> None:
-        """Move the weights by their gradients; a parameter without one stays."""
+        """Move the weights by their gradients; a parameter without one stays. The rate may be a tensor on a GPU."""
         (group,) = self.param_groups
         moved = [number for number, parameter in enumerate(group["params"]) if parameter.grad is not None]
         buffers = [self._buffers[number] for number in moved]
@@ -71,7 +68,8 @@ class SGD:
             [group["params"][number] for number in moved],
             [group["params"][number].grad for number in moved],
             buffers,
-            foreach=True,
+            foreach=not isinstance(group["lr"], Tensor),
+            fused=isinstance(group["lr"], Tensor),
             lr=group["lr"],
             momentum=self._momentum,
             nesterov=self._nesterov,
@@ -92,6 +90,36 @@ class SGD:
         for number, state in state_dict["state"].items():
             buffer = torch.empty_like(self.param_groups[0]["params"][number])
             self._buffers[number] = buffer.copy_(state["momentum_buffer"])
+
+
+class Update:
+    """Moves weights by their gradients, and their running average after them."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer | SGD, average: Average | None, *, records: bool) -> None:
+        """Set up; `records`: on CUDA, and the gradients stay in the same memory, so that it can be recorded."""
+        self._optimizer, self._average = optimizer, average
+        device = optimizer.param_groups[0]["params"][0].device
+        self._rate = torch.zeros((), device=device) if records and isinstance(optimizer, SGD) else None
+        self._recording: Recording | None = None
+
+    def take(self, rate: float, *, first: bool) -> None:
+        """Take a step at a learning rate; `first`: of the whole training."""
+        if self._rate is not None:
+            self._rate.fill_(rate)
+        if self._recording:
+            self._recording.replay()
+            return
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate if self._rate is None else self._rate
+        self._move(first=first)
+        if self._rate is not None:
+            self._recording = Recording(partial(self._move, first=False))
+
+    def _move(self, *, first: bool) -> tuple[()]:
+        self._optimizer.step()
+        if self._average:
+            self._average.update(first=first)
+        return ()
 
 
 def create_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer | SGD:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from under10k.data import Dataset, DataSource, Others, as_dataset, find_others
+from under10k.data import Dataset, DataSource, Rehearsal, as_dataset, find_rehearsal
 from under10k.errors import DataError, Under10kError, UsageError
 from under10k.files import as_path, locked, sweep_temporaries
 from under10k.machine import keep_freed_memory, pick_device, require_float32
@@ -122,17 +122,17 @@ def _train(
         return _fit(recipe, *images, Run(folder, lock.require), False, device, reports, started)
 
 
-def _load(recipe: Recipe, data: DataSource) -> tuple[Dataset, Others]:
-    """Read the data, and what is mixed in; refuse too little of it."""
+def _load(recipe: Recipe, data: DataSource) -> tuple[Dataset, Rehearsal]:
+    """Read the data, and what is trained on beside it; refuse too little."""
     dataset = as_dataset(data)
     _check_enough(recipe, dataset)
-    return dataset, find_others(recipe.mix, mix_seed("mix", recipe.seed))
+    return dataset, find_rehearsal(recipe.mix, mix_seed("mix", recipe.seed))
 
 
 def _fit(
     recipe: Recipe,
     dataset: Dataset,
-    others: Others,
+    rehearsal: Rehearsal,
     run: Run,
     resume: bool,
     device: torch.device,
@@ -141,10 +141,11 @@ def _fit(
 ) -> Result:
     with StopSignals() as signals:
         try:
-            trainer = Trainer(recipe, dataset, device, run, reports, started, others)
-            trainer.begin(resume)
-            trainer.fit(signals)
-            return trainer.finish()
+            trainer = Trainer(recipe, dataset, device, run, reports, started, rehearsal)
+            with closing(trainer.shards):
+                trainer.begin(resume)
+                trainer.fit(signals)
+                return trainer.finish()
         except OSError as error:
             if not Run.is_run(run.folder):
                 raise
@@ -182,7 +183,18 @@ def _undisturbed(device: torch.device) -> Iterator[None]:
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
         nullcontext() if on_cpu else torch.device("cpu"),
+        _repeatable(device),
     ):
+        yield
+
+
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """Have CUDA use the device, and algorithms that give the same result each time."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield
 
 

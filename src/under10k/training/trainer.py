@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import NoReturn
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from under10k.data import DataIdentity, Dataset, Digits, Others, augment, mix_in, to_input, to_unit
+from under10k.data import DataIdentity, Dataset, Digits, Rehearsal, mix, rehearse
 from under10k.errors import DivergedError, StoppedError
-from under10k.evaluation import Metrics, evaluate
+from under10k.evaluation import Metrics
 from under10k.machine import describe_environment
-from under10k.models import DrawingFrom, count_parameters
+from under10k.models import count_parameters
 from under10k.recipes import Recipe
 from under10k.runs import Batch, Epoch, Result, Run, ScoredSet, restore_start, resume_command
 from under10k.training.checkpoint import require_equal, restore_checkpoint, save_checkpoint
+from under10k.training.optimizers import Update
 from under10k.training.report import Report
+from under10k.training.shards import Shards
 from under10k.training.signals import StopSignals
 from under10k.training.state import first_state
 from under10k.training.steps import count_steps, learning_rate, mix_seed, shuffle, skip_easy, steps_of, trained_count
@@ -39,48 +39,36 @@ class Trainer:
         run: Run,
         reports: Sequence[Report] = (),
         started: float | None = None,
-        others: Others = Others(),  # noqa: B008 (frozen)
+        rehearsal: Rehearsal | None = None,
     ) -> None:
         """Set everything to its first step.
 
-        `started` is when the clock of the run began, by `time.perf_counter`; `others` are trained on beside the data.
+        `started` is when the clock of the run began, by `time.perf_counter`; `rehearsal` is trained on beside the data.
         """
         self.recipe, self.data, self.device, self.run, self.reports = recipe, data, device, run, reports
-        self.others = others
+        self.rehearsal = rehearsal or Rehearsal()
         self.clock = time.perf_counter() if started is None else started
-        self.images, self.scored_set, self.scored_images = self._split()
+        images, self.scored_set, self.scored_images = self._split()
+        images = rehearse(images, self.rehearsal, recipe.mix.own_share)
+        self.images = mix(images, recipe.mix, mix_seed("mix", recipe.seed))
         self.steps = count_steps(recipe, len(self.images))
         self.state = first_state(recipe, len(self.images), device)
-        self.generator = torch.Generator(device)  # the augmentation's
-        self.drops = torch.Generator(device)  # dropout's
+        self.shards = Shards(recipe, self.state.model, device)
+        self.update = Update(self.state.optimizer, self.state.average, records=self.shards.records)
 
     def fit(self, signals: StopSignals | None = None) -> None:
         """Train until the last epoch, the target, or the end of patience."""
         recipe, state, at = self.recipe, self.state, self.state.at
-        may_draw = recipe.dropout or recipe.has_own_network
         while at.epoch < recipe.epochs and not self._enough():
             state.model.train()
             order = self._order()
             while at.step < steps_of(recipe, len(self.images), at.epoch):
-                self._seed_step()
                 batch = order[at.step * recipe.batch_size : (at.step + 1) * recipe.batch_size]
-                pixels = augment(to_unit(self.images.images[batch]), self.generator, recipe.augment)
-                labels = self.images.labels[batch]
                 rate = learning_rate(recipe, at.total_steps, self.steps)
-                for group in state.optimizer.param_groups:
-                    group["lr"] = rate
-
-                with DrawingFrom(self.drops) if may_draw else nullcontext():
-                    logits = state.model(to_input(pixels))
-                losses = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="none")
-                state.losses[batch] = losses.detach()
-                loss = losses.mean()
-                state.optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                recorded = self._record_step(loss, logits, labels, rate)
-                state.optimizer.step()
-                if state.average:
-                    state.average.update(first=at.total_steps == 1)
+                losses, right = self.shards.differentiate(self.images, batch, at.epoch, at.step)
+                state.losses[batch] = losses
+                recorded = self._record_step(losses.mean(), right, len(batch), rate)
+                self.update.take(rate, first=at.total_steps == 1)
 
                 self._book_time("train")
                 for report in self.reports:
@@ -95,9 +83,11 @@ class Trainer:
         environment = describe_environment(self.device)
         if resume:
             known, data = self.run.data(), self.data_identity
-            before = {**self.run.environment(), "data": known.sha256, "what is mixed in": known.mixed}
-            now = {key: environment[key] for key in ("under10k", "torch", "device", "threads")}
-            require_equal(self.run.folder, before, {**now, "data": data.sha256, "what is mixed in": data.mixed})
+            before = {**self.run.environment(), "data": known.sha256, "what is trained on beside it": known.beside}
+            threads = () if self.recipe.shards > 1 else ("threads",)  # then sums do not depend on them
+            now = {key: environment[key] for key in ("under10k", "torch", "device", *threads)}
+            now |= {"data": data.sha256, "what is trained on beside it": data.beside}
+            require_equal(self.run.folder, before, now)
             restore_checkpoint(self.state, self.recipe, self.data_identity, self.run)
         else:
             self.run.begin(self.recipe, self.data_identity, environment)
@@ -163,19 +153,18 @@ class Trainer:
 
     def _split(self) -> tuple[Digits, ScoredSet | None, Digits | None]:
         """Return the images to train on, and name and images of the set that is scored after each epoch."""
-        cut = trained_count(self.recipe, len(self.data.train))
-        train = mix_in(self.data.train[:cut].to(self.device), self.others, self.recipe.mix.own_share)
         if self.recipe.protocol == "fixed":
-            return train, None, None
+            return self.data.train.to(self.device), None, None
         if self.recipe.protocol == "watched":
-            return train, "test", self.data.test.to(self.device)
-        return train, "validation", self.data.train[cut:].to(self.device)
+            return self.data.train.to(self.device), "test", self.data.test.to(self.device)
+        cut = trained_count(self.recipe, len(self.data.train))
+        return self.data.train[:cut].to(self.device), "validation", self.data.train[cut:].to(self.device)
 
     def _identify_data(self) -> DataIdentity:
-        """Return what the run's records say of the data, and of what is mixed in."""
+        """Return what the run's records say of the data, and of what is trained on beside it."""
         identity = self.data.identity()
-        note = " ".join(filter(None, (identity.note, self.others.note)))
-        return replace(identity, note=note, mixed=self.others.source)
+        note = " ".join(filter(None, (identity.note, self.rehearsal.note)))
+        return replace(identity, note=note, beside=self.rehearsal.source)
 
     def _enough(self) -> bool:
         """Tell whether the target is reached or patience has run out."""
@@ -196,26 +185,19 @@ class Trainer:
         order = shuffle(len(self.images), self.recipe.seed, epoch).to(self.device)
         return skip_easy(order, self.state.losses_before, self.recipe.skip_easy) if epoch > 0 else order
 
-    def _seed_step(self) -> None:
-        """Make all random numbers of a step a pure function of seed, epoch and step."""
-        chance = mix_seed("step", self.recipe.seed, self.state.at.epoch, self.state.at.step)
-        self.generator.manual_seed(chance)
-        self.drops.manual_seed(chance)
-
-    def _record_step(self, loss: Tensor, logits: Tensor, labels: Tensor, rate: float) -> Batch:
+    def _record_step(self, loss: Tensor, right: Tensor, count: int, rate: float) -> Batch:
         """Add a step to the epoch's sums; stop, before the update, where loss or gradient is not finite."""
         gradient = nn.utils.get_total_norm([p.grad for p in self.state.model.parameters() if p.grad is not None])
-        right = (logits.detach().argmax(dim=1) == labels).sum()
-        loss_value, norm, correct = torch.stack((loss.detach(), gradient, right.float())).tolist()  # one wait for CUDA
+        loss_value, norm, correct = torch.stack((loss, gradient, right.float())).tolist()  # one wait for CUDA
         at, batches = self.state.at, self.state.batches
         if not (math.isfinite(loss_value) and math.isfinite(norm)):
             self._diverge(f"loss {loss_value}, gradient norm {norm}", at.step + 1)
         at.loss_sum += loss_value
         at.correct += int(correct)
-        at.seen += len(labels)
+        at.seen += count
         at.step += 1
         at.total_steps += 1
-        batches.append(Batch(at.epoch + 1, at.step, loss_value, correct / len(labels), rate))
+        batches.append(Batch(at.epoch + 1, at.step, loss_value, correct / count, rate))
         return batches[-1]
 
     def _book_time(self, what: str) -> None:
@@ -258,7 +240,7 @@ class Trainer:
 
     def _score(self, digits: Digits) -> Metrics:
         """Score the current weights; stop if the last update, which no later loss has judged, broke them."""
-        metrics = evaluate(self.state.scored, digits)
+        metrics = self.shards.evaluate(self.state.scored, digits)
         if not math.isfinite(metrics.loss):
             self._diverge(f"loss {metrics.loss} on the images it is scored on", self.state.at.step)
         self._book_time("evaluate")

@@ -1,0 +1,174 @@
+"""Forward and backward of a step: the batch is cut into shards, each on one thread, which meet once a step."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from under10k.data import Digits, augment, to_input, to_unit
+from under10k.evaluation import Metrics, evaluate
+from under10k.models import DrawingFrom
+from under10k.recipes import Recipe
+from under10k.training.recording import Recording
+from under10k.training.steps import mix_seed
+
+T = TypeVar("T")
+
+
+class Shards:
+    """A network's replicas, one a shard, and the threads that compute them.
+
+    What is computed depends on the recipe's number of shards, never on the number of threads: on a thread torch
+    computes alone, and all sums over shards are taken in their order. A recipe of one shard is computed by the caller's
+    thread, with as many threads inside each operation as torch has.
+    """
+
+    def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, *, records: bool = True) -> None:
+        """Replicate `model`, which is the first shard's itself, and start the threads.
+
+        On CUDA each shard's work is recorded once and then replayed, unless the network is the user's own or `records`
+        is false. It is recorded for the images of the first batch, and later batches must be of the same ones.
+        """
+        self.records = records and device.type == "cuda" and not recipe.has_own_network  # which may wait for the GPU
+        """Whether the gradients stay in the same memory from step to step, as recordings leave them."""
+        models = [model, *(_replicate(model) for _ in range(recipe.shards - 1))]
+        self._recipe = recipe
+        self._shards = [_Shard(recipe, replica, device, records=self.records) for replica in models]
+        self._parameters = list(zip(*(replica.parameters() for replica in models), strict=True))
+        self._buffers = list(zip(*(replica.buffers() for replica in models), strict=True))
+        on_cpu = device.type == "cpu"  # a GPU computes one shard after the other, for the caller's thread
+        self._pool = (
+            _start_threads(min(recipe.shards, torch.get_num_threads())) if recipe.shards > 1 and on_cpu else None
+        )
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool:
+            self._pool.shutdown()
+
+    def differentiate(self, images: Digits, batch: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Leave the gradient of a batch's mean loss in the model; return each image's loss (B) and how many are right.
+
+        `batch` is int64 (B), indices of `images`. A shard has two images at least, as batch norm needs.
+        """
+        parts = batch.tensor_split(max(1, min(len(self._shards), len(batch) // 2)))
+        self._spread_buffers(len(parts))
+
+        def run(number: int) -> tuple[Tensor, Tensor]:
+            chance = mix_seed("step", self._recipe.seed, epoch, step * len(self._shards) + number)
+            return self._shards[number].run(images, parts[number], chance, len(parts[number]) / len(batch))
+
+        losses, right = zip(*self._map(run, range(len(parts))), strict=True)
+        self._add_gradients(len(parts))
+        self._average_statistics(len(parts))
+        return torch.cat(losses), torch.stack(right).sum()
+
+    def evaluate(self, model: nn.Module, digits: Digits) -> Metrics:
+        """Score a model on digits, cut into as many parts as a batch."""
+        model.eval()  # once, before threads share it
+        parts = torch.arange(len(digits)).tensor_split(min(len(self._shards), len(digits)))
+        found = self._map(lambda part: evaluate(model, digits[int(part[0]) : int(part[-1]) + 1]), parts)
+        return Metrics(torch.cat([each.logits for each in found]), torch.cat([each.labels for each in found]))
+
+    def _map(self, work: Callable[..., T], parts: Iterable[object]) -> list[T]:
+        """Do the work on each part, in any order; return the results in theirs, or raise the first error."""
+        return list(self._pool.map(work, parts) if self._pool else map(work, parts))
+
+    def _spread_buffers(self, count: int) -> None:
+        for first, *others in self._buffers:
+            for other in others[: count - 1]:
+                other.copy_(first)
+
+    @torch.no_grad()
+    def _average_statistics(self, count: int) -> None:
+        for first, *others in self._buffers if count > 1 else ():
+            if first.is_floating_point():
+                difference = sum((other - first for other in others[1 : count - 1]), others[0] - first)
+                first.add_(difference / count)  # so that a constant stays exactly what it is
+
+    def _add_gradients(self, count: int) -> None:
+        for same in self._parameters:
+            first, *others = [weight.grad for weight in same[:count] if weight.grad is not None] or [None]
+            for other in others:
+                first.add_(other)
+            same[0].grad = first
+
+
+class _Shard:
+    """One shard's replica and its random numbers."""
+
+    def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, *, records: bool) -> None:
+        self._recipe, self._model = recipe, model
+        self._may_draw = recipe.dropout or recipe.has_own_network
+        self._generator = torch.Generator(device)  # the augmentation's
+        self._drops = torch.Generator(device)  # dropout's
+        self._records = records
+        self._recordings: dict[tuple[int, float], Recording] = {}
+        """By the size of the part and its share of the batch."""
+
+    def run(self, images: Digits, part: Tensor, chance: int, share: float) -> tuple[Tensor, Tensor]:
+        """Go forward and backward; `share` is the part's share of the batch, a fraction."""
+        generators = self._generator, self._drops
+        for generator in generators:
+            generator.manual_seed(chance)
+        if not self._records:
+            return self._differentiate(self._model, images, part, share)
+        size = len(part), share
+        if size not in self._recordings:
+            spare = copy.deepcopy(self._model)
+            self._recordings[size] = Recording(
+                lambda part: self._differentiate(self._model, images, part, share),
+                part,
+                rehearse=lambda part: self._differentiate(spare, images, part, share),
+                generators=generators,
+            )
+            return self.run(images, part, chance, share)
+        losses, right = self._recordings[size].replay(part)
+        return losses, right
+
+    def _differentiate(self, model: nn.Module, images: Digits, part: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        pixels = augment(to_unit(images.images[part]), self._generator, self._recipe.augment)
+        labels = images.labels[part]
+        with DrawingFrom(self._drops) if self._may_draw else nullcontext():
+            logits = model(to_input(pixels))
+        losses = F.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing, reduction="none")
+        model.zero_grad()
+        (losses.mean() * share).backward()  # type: ignore[no-untyped-call]
+        return losses.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+
+
+def _replicate(model: nn.Module) -> nn.Module:
+    """Return a network with the same weights, in the same memory, and gradients and statistics of its own."""
+    replica = copy.deepcopy(model)
+    for mine, weight in zip(replica.parameters(), model.parameters(), strict=True):
+        mine.data = weight.data
+    return replica.train()
+
+
+def _start_threads(count: int) -> ThreadPoolExecutor:
+    """Start threads in each of which torch computes alone; for the caller's, and for others', nothing changes."""
+    before = torch.get_num_threads()
+    all_submitted = threading.Event()
+
+    def begin() -> None:
+        torch.get_num_threads()  # or torch would ask for a number at its first operation, and forget ours
+        torch.set_num_threads(1)
+        all_submitted.wait()  # so that each takes a thread of its own
+
+    pool = ThreadPoolExecutor(count, "shard")
+    try:
+        begun = [pool.submit(begin) for _ in range(count)]
+    finally:
+        all_submitted.set()
+    for each in begun:
+        each.result()
+    torch.set_num_threads(before)  # new threads take the number that was last set in any
+    return pool
