@@ -48,7 +48,8 @@ def rehearse(own: Digits, rehearsal: Rehearsal, own_share: float) -> Digits:
     if rehearsal.digits is None:
         return own
     others = rehearsal.digits.to(own.images.device)
-    times = max(1, math.ceil(own_share / (1 - own_share) * len(others) / len(own)))
+    wanted = own_share / (1 - own_share) * len(others) / len(own)
+    times = max(1, math.ceil(round(wanted, 9)))  # but for rounding
     return Digits(
         torch.cat([own.images.repeat(times, 1, 1), others.images]), torch.cat([own.labels.repeat(times), others.labels])
     )

@@ -68,7 +68,7 @@ class Trainer:
                 losses, right = self.shards.differentiate(self.images, batch, at.epoch, at.step)
                 state.losses[batch] = losses
                 recorded = self._record_step(losses.mean(), right, len(batch), rate)
-                self.update.take(rate, first=at.total_steps == 1)
+                self.update.take(rate, first=at.total_steps == 1 and recipe.start is None)
 
                 self._book_time("train")
                 for report in self.reports:
@@ -93,7 +93,8 @@ class Trainer:
             self.run.begin(self.recipe, self.data_identity, environment)
         state = self.state
         if not state.at.total_steps:
-            restore_start(self.recipe, state.model)
+            for network in (state.model, *([state.average.model] if state.average else [])):
+                restore_start(self.recipe, network)
         self.run.write_history(state.at.history)
         self.run.write_batches(state.at.total_steps - len(state.batches), state.batches)
         state.batches = []
