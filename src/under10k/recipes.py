@@ -309,8 +309,8 @@ def personal() -> Recipe:
         start="robust",
         epochs=1,
         optimizer=Optimizer("sgd", lr=0.03, momentum=0.9, nesterov=True),
-        mix=replace(robust().mix, mnist=12_000, own_share=0.2),
-        averaging=0.995,  # half of what is kept are the weights that it began from, so that little is forgotten
+        mix=replace(robust().mix, mnist=12_000, own_share=0.3),
+        averaging=0.992,  # a third of what is kept are the weights that it began from, so that little is forgotten
     )
 
 

@@ -109,8 +109,8 @@ def test_a_run_begun_with_mnist_is_not_resumed_without_it(
         train(short(epochs=2), MINE, tmp_path / "killed", resume=True, reports=[])
 
 
-def test_the_average_of_personal_keeps_about_half_of_the_weights_it_began_from() -> None:
+def test_the_average_of_personal_keeps_about_a_third_of_the_weights_it_began_from() -> None:
     recipe = personal()
     images = recipe.mix.mnist / (1 - recipe.mix.own_share)
     assert recipe.start == "robust"
-    assert 0.3 < recipe.averaging ** (recipe.epochs * images / recipe.batch_size) < 0.7
+    assert 0.28 < recipe.averaging ** (recipe.epochs * images / recipe.batch_size) < 0.38

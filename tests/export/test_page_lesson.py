@@ -218,7 +218,20 @@ def test_a_network_trained_on_the_download_reads_a_way_of_writing_that_it_got_wr
 
     monkeypatch.setattr(rehearsal, "load_digits", none)
     run = tmp_path / "mine"
-    main(["train", "personal", "--data", str(tmp_path / "my-digits.zip"), "--mix.mnist", "3000", "--out", str(run)])
+    main(
+        [
+            "train",
+            "personal",
+            "--data",
+            str(tmp_path / "my-digits.zip"),
+            "--mix.mnist",
+            "3000",
+            "--averaging",
+            "0.97",
+            "--out",
+            str(run),
+        ]
+    )
     assert int(predict_logits(load_model(run), frame).argmax()) == 1
     page = open_page(run)
     draw(page, TRIANGLE)
