@@ -15,7 +15,7 @@ from under10k.data import rehearsal
 from under10k.data.datasets import Dataset
 from under10k.data.rehearsal import Rehearsal, find_rehearsal, rehearse
 from under10k.data.synthetic import draw_digits
-from under10k.errors import DataError, ModelError
+from under10k.errors import DataError, ModelError, UsageError
 from under10k.recipes import Mix, Recipe, personal, robust
 from under10k.runs.folder import Run
 from under10k.training.trainer import Trainer
@@ -77,6 +77,13 @@ def test_without_mnist_digits_drawn_by_strokes_stand_in_and_it_is_said(no_mnist:
     assert result.data.beside == "160 synthetic"
     assert result.data.note.startswith("MNIST can be neither found nor downloaded")
     assert "no mirror answers: mnist" in result.data.note
+
+
+@pytest.mark.parametrize("data", ["auto", "mnist"])
+def test_a_recipe_for_ones_own_data_asks_for_it_before_anything_is_written(data: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no data of your own: recipe personal"):
+        train("personal", data, tmp_path / "run", reports=[])
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_held_out_is_never_trained_on(mnist: None, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class ConsoleReport(Report):
             f"{environment['device_name']}, {environment['threads']} threads"
         )
         if data.beside:
-            self._say(f"beside it {data.beside}, so that they are not forgotten")
+            self._say(f"beside it: {data.beside}, so that nothing is forgotten")
         if position.epoch or position.step:
             step = f", step {position.step}" if position.step else ""
             self._say(f"resumed after epoch {position.epoch}{step}")

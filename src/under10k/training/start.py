@@ -124,6 +124,8 @@ def _train(
 
 def _load(recipe: Recipe, data: DataSource) -> tuple[Dataset, Rehearsal]:
     """Read the data, and what is trained on beside it; refuse too little."""
+    if recipe.mix.mnist and isinstance(data, str) and data in ("auto", "mnist"):
+        raise UsageError(f"no data of your own: recipe {recipe.name} has MNIST beside it. give data=FOLDER, or a zip")
     dataset = as_dataset(data)
     _check_enough(recipe, dataset)
     return dataset, find_rehearsal(recipe.mix, mix_seed("mix", recipe.seed))
