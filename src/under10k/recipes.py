@@ -88,7 +88,7 @@ class Augment(Typed):
 
 @dataclass(frozen=True)
 class Mix(Typed):
-    """What is mixed into the images to train on, as shares of their number."""
+    """What is mixed into the images to train on; all but `mnist` as shares."""
 
     prefix: ClassVar[str] = "mix."
 
@@ -96,6 +96,11 @@ class Mix(Typed):
     """Digits drawn by strokes, as people write them in other countries, too: 0.2 adds one for each five images."""
     no_digits: Annotated[float, Between(0, 10)] = 0.0
     """Letters, scribbles and pairs of digits, labelled at random: a network learns not to be sure of them."""
+    mnist: Annotated[int, Between(0, 60_000)] = 0
+    """Images of MNIST trained on beside the data, so that it is not forgotten; without MNIST, digits drawn by strokes;
+    a number."""
+    own_share: Annotated[float, Between(0, 0.99)] = 0.0
+    """Least share of the data's own beside MNIST's: each image is repeated as often as that takes; a fraction."""
 
 
 @dataclass(frozen=True)
@@ -338,6 +343,24 @@ def _longer(name: str, augment: Augment, optimizer: Optimizer | None = None, lab
         augment=augment,
         averaging=0.998,
         label_smoothing=label_smoothing,
+        shards=1,
+    )
+
+
+def personal() -> Recipe:
+    """A network that learns your hand: `robust`, trained on with your own digits among MNIST's.
+
+    From five of each digit, a drawn hand is read at 99.48 % instead of 95.47 %, and MNIST changes by -0.01 points
+    (-0.05 to 0.03; n = 12 hands), in 9 s on one CPU core. docs/your-hand.md has the command.
+    """
+    return replace(
+        robust(),
+        name="personal",
+        start="robust",
+        epochs=1,
+        optimizer=Optimizer("sgd", lr=0.03, momentum=0.9, nesterov=True),
+        mix=replace(robust().mix, mnist=12_000, own_share=0.3),
+        averaging=0.992,  # a third of what is kept are the weights that it began from, so that little is forgotten
     )
 
 
@@ -349,6 +372,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "documented-gap": documented_gap,
     "documented-transition": documented_transition,
     "fast": fast,
+    "personal": personal,
     "robust": robust,
 }
 

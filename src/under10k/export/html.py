@@ -44,6 +44,8 @@ SCRIPTS = (
     "crop.js",
     "paper.js",
     "views.js",
+    "files.js",
+    "lesson.js",
 )
 """The page's program, in the order in which its parts build on each other."""
 

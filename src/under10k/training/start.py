@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from under10k.data import Dataset, DataSource, as_dataset
+from under10k.data import Dataset, DataSource, Rehearsal, as_dataset, find_rehearsal
 from under10k.errors import DataError, Under10kError, UsageError
 from under10k.files import as_path, locked, sweep_temporaries
 from under10k.machine import keep_freed_memory, pick_device, require_float32
@@ -30,7 +30,7 @@ from under10k.runs import (
 from under10k.training.checkpoint import require_equal
 from under10k.training.report import ConsoleReport, Report
 from under10k.training.signals import StopSignals
-from under10k.training.steps import images_of, trained_count
+from under10k.training.steps import images_of, mix_seed, trained_count
 from under10k.training.trainer import Trainer, draw_curves
 
 
@@ -111,27 +111,30 @@ def _train(
                 report.finish(finished)
             return finished
         with locked(folder) as lock:  # before the data are read, which takes time
-            dataset = _load(recipe, recorded_data(folder) if data == "auto" else data)
-            return _fit(recipe, dataset, Run(folder, lock.require), True, device, reports, started)
+            images = _load(recipe, recorded_data(folder) if data == "auto" else data)
+            return _fit(recipe, *images, Run(folder, lock.require), True, device, reports, started)
     if asked and not (asked / ".lock").exists():  # else another training may be at work there, as the lock will tell
         check_unused(asked)
-    dataset = _load(recipe, data)
+    images = _load(recipe, data)
     folder = create_run_folder(recipe, asked)
     with locked(folder) as lock:
         check_unused(folder)
-        return _fit(recipe, dataset, Run(folder, lock.require), False, device, reports, started)
+        return _fit(recipe, *images, Run(folder, lock.require), False, device, reports, started)
 
 
-def _load(recipe: Recipe, data: DataSource) -> Dataset:
-    """Read the data, and refuse too little of it."""
+def _load(recipe: Recipe, data: DataSource) -> tuple[Dataset, Rehearsal]:
+    """Read the data, and what is trained on beside it; refuse too little."""
+    if recipe.mix.mnist and isinstance(data, str) and data in ("auto", "mnist"):
+        raise UsageError(f"no data of your own: recipe {recipe.name} has MNIST beside it. give data=FOLDER, or a zip")
     dataset = as_dataset(data)
     _check_enough(recipe, dataset)
-    return dataset
+    return dataset, find_rehearsal(recipe.mix, mix_seed("mix", recipe.seed))
 
 
 def _fit(
     recipe: Recipe,
     dataset: Dataset,
+    rehearsal: Rehearsal,
     run: Run,
     resume: bool,
     device: torch.device,
@@ -140,7 +143,7 @@ def _fit(
 ) -> Result:
     with StopSignals() as signals:
         try:
-            trainer = Trainer(recipe, dataset, device, run, reports, started)
+            trainer = Trainer(recipe, dataset, device, run, reports, started, rehearsal)
             with closing(trainer.shards):
                 trainer.begin(resume)
                 trainer.fit(signals)
