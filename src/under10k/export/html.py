@@ -36,6 +36,7 @@ SCRIPTS = (
     "network.js",
     "pixels.js",
     "picture.js",
+    "lines.js",
     "ink.js",
     "parts.js",
     "frame.js",

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from under10k.pictures.lines import EIGHT, Mask, find_printed
 from under10k.pictures.pixels import Grey
-
-Mask = NDArray[np.bool_]
-
 
 Box = tuple[int, int, int, int]
 """Top, left, bottom, right, in pixels; the last two lie just outside."""
@@ -94,8 +92,8 @@ DEPTHS = 4.0
 """Width of a stroke as a multiple of the mean distance of its points from its edge."""
 
 
-EIGHT = np.ones((3, 3), dtype=bool)
-"""Pixels are connected along edges and across corners."""
+PRINTED = -1
+"""Label of printed lines, which are neither ink nor paper."""
 
 
 TINY = 1e-12
@@ -198,8 +196,13 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
     darkest = _darkest(smooth, labels, count)
     darkest[darkest < SURELY_INK * faintest] = np.inf
     share = OF_DARKEST_EVEN if even else OF_DARKEST
-    labels, count = ndimage.label(smooth > share * darkest[labels], EIGHT) if count else (labels, 0)
-    return Scan(darkness, smooth, labels, _parts(smooth, labels, count))
+    ink = smooth > share * darkest[labels]
+    printed = find_printed(ink) if count else None
+    labels, count = ndimage.label(ink if printed is None else ink & ~printed, EIGHT)
+    parts = _parts(smooth, labels, count)
+    if printed is not None:
+        labels[printed] = PRINTED
+    return Scan(darkness, smooth, labels, parts)
 
 
 def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:

@@ -70,10 +70,11 @@ function pickDigit({ scan, even }) {
 /** @param {{scan: Scan, even: boolean}} scanned @returns {Found[]} */
 function pickDigits({ scan, even }) {
   if (!scan.parts.length) return [];
-  const main = mainPart(scan, even);
-  const digits = joinParts(scan.parts.filter((part) => belongs(part, main, even)));
-  const least = Math.max(LEAST_BESIDE * Math.max(...digits.map((parts) => size(hull(parts)))), SMALLEST_DIGIT);
-  return inReadingOrder(digits.filter((parts) => size(hull(parts)) >= least)).map((parts) => {
+  const typical = scan.parts[usual(scan.parts.map((part) => part.outline))];
+  const digits = joinParts(scan.parts.filter((part) => belongs(part, typical, even)));
+  const sizes = digits.map((parts) => size(hull(parts)));
+  const least = Math.max(LEAST_BESIDE * sizes[usual(sizes)], SMALLEST_DIGIT);
+  return inReadingOrder(digits.filter((_, index) => sizes[index] >= least)).map((parts) => {
     return { ink: cut(scan, parts), box: hull(parts), alone: true };
   });
 }
@@ -202,7 +203,12 @@ function findStrokes(smooth, paper, faintest, share) {
     if (part) darkest[part] = Math.max(darkest[part], dark[index]);
   }
   const limits = darkest.map((value) => (value < SURELY_INK * faintest ? Infinity : share * value));
-  return label(makeMask(smooth, (index) => dark[index] > limits[labels.values[index]]), true);
+  const ink = makeMask(smooth, (index) => dark[index] > limits[labels.values[index]]);
+  const printed = count ? findPrinted(ink) : null;
+  if (!printed) return label(ink, true);
+  const strokes = label(makeMask(ink, (index) => ink.values[index] && !printed.values[index]), true);
+  printed.values.forEach((isPrinted, index) => isPrinted && (strokes.labels.values[index] = PRINTED));
+  return strokes;
 }
 
 /** @param {Pixels} smooth @param {Pixels} labels @param {number} count @returns {Part[]} those with the most outline */
@@ -214,7 +220,7 @@ function measureParts(smooth, labels, count) {
   });
   for (let y = 0, index = 0; y < height; y++) {
     for (let x = 0; x < width; x++, index++) {
-      if (!values[index]) continue;
+      if (values[index] <= 0) continue;
       const part = parts[values[index] - 1];
       part.outline += steepness(smooth, y, x);
       part.darkest = Math.max(part.darkest, smooth.values[index]);
