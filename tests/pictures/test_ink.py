@@ -155,13 +155,13 @@ def test_several_digits_are_found_in_reading_order(dataset: Dataset) -> None:
 def test_the_width_of_a_stroke_is_measured(width: int) -> None:
     shape = np.zeros((60, 200), dtype=bool)
     shape[20 : 20 + width, 5:195] = True
-    assert stroke_width(shape) == pytest.approx(width, rel=0.15)
+    assert stroke_width(ndimage.distance_transform_edt(shape)) == pytest.approx(width, rel=0.15)
 
 
 def measured(ink: Grey) -> float:
     """Width of strokes for a digit of 20 pixels."""
     rows, columns = np.nonzero(ink > 0.5)
-    return stroke_width(np.pad(ink > 0.5, 1)) * 20 / (max(np.ptp(rows), np.ptp(columns)) + 1)
+    return stroke_width(ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))) * 20 / (max(np.ptp(rows), np.ptp(columns)) + 1)
 
 
 @pytest.mark.parametrize("pen", [2, 4, 40])

@@ -40,6 +40,7 @@ SCRIPTS = (
     "ink.js",
     "parts.js",
     "frame.js",
+    "touching.js",
     "judge.js",
     "crop.js",
     "paper.js",

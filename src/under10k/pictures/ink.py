@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from under10k.pictures.lines import EIGHT, Mask, find_printed
+from under10k.pictures.lines import EIGHT, find_printed
 from under10k.pictures.pixels import Grey
 
 Box = tuple[int, int, int, int]
@@ -235,7 +235,7 @@ def _box_mean(grey: Grey, side: int) -> Grey:
     return np.asarray(ndimage.uniform_filter(grey, side, mode="nearest"))
 
 
-def stroke_width(shape: Mask) -> float:
-    """Return the mean width of a drawing's strokes, in pixels; the shape must not touch the picture's edge."""
-    depth = ndimage.distance_transform_edt(shape)[shape] - 0.5
+def stroke_width(inside: NDArray[np.float64]) -> float:
+    """Return the mean width of a drawing's strokes, in pixels, of the distances of its points from what is outside."""
+    depth = inside[inside > 0] - 0.5
     return max(1.0, DEPTHS * float(np.mean(depth))) if depth.size else 0.0

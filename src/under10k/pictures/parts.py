@@ -284,7 +284,7 @@ def _darkest_width(scan: Scan, group: Sequence[Part]) -> float:
     kept = np.isin(scan.labels, [part.label for part in group])
     dark = kept & (scan.smooth > DARKEST_STROKES * max(part.darkest for part in group))
     top, left, bottom, right = _hull(group)
-    return stroke_width(np.pad(dark[top:bottom, left:right], 1))
+    return stroke_width(ndimage.distance_transform_edt(np.pad(dark[top:bottom, left:right], 1)))
 
 
 def _hull(parts: Sequence[Part]) -> Box:

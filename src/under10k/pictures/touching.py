@@ -16,7 +16,7 @@ from under10k.pictures.parts import HALO, TALLEST, Found, usual
 from under10k.pictures.pixels import Grey
 from under10k.pictures.strokes import HALF
 
-WIDE, TOO_WIDE = 0.5, 1.3
+WIDE, TOO_WIDE = 0.75, 1.3
 """Width from which ink that is not read for sure may be several digits, as a share of its height; and the width from
 which any ink is, as a multiple of the usual digit's height."""
 

@@ -74,7 +74,7 @@ function pickDigits({ scan, even }) {
   const digits = joinParts(scan.parts.filter((part) => belongs(part, typical, even)));
   const sizes = digits.map((parts) => size(hull(parts)));
   const least = Math.max(LEAST_BESIDE * sizes[usual(sizes)], SMALLEST_DIGIT);
-  return inReadingOrder(digits.filter((_, index) => sizes[index] >= least)).map((parts) => {
+  return inReadingOrder(digits.filter((_, index) => sizes[index] >= least), hull).map((parts) => {
     return { ink: cut(scan, parts), box: hull(parts), alone: true };
   });
 }

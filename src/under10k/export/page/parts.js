@@ -94,21 +94,24 @@ function heightOf({ top, bottom }) {
   return bottom - top;
 }
 
-/** @param {Part[][]} digits @returns {Part[][]} row by row, top to bottom, each from left to right */
-function inReadingOrder(digits) {
-  /** @type {Part[][][]} */
+/**
+ * Sort digits row by row, top to bottom, each from left to right.
+ * @template T @param {T[]} digits @param {(digit: T) => Box} boxOf @returns {T[]}
+ */
+function inReadingOrder(digits, boxOf) {
+  /** @type {T[][]} */
   const rows = [];
-  for (const digit of sortBy(digits, (parts) => hull(parts).top)) {
-    const { top, bottom } = hull(digit);
+  for (const digit of sortBy(digits, (each) => boxOf(each).top)) {
+    const { top, bottom } = boxOf(digit);
     const row = rows.find((others) => {
-      const all = hull(others.flat());
+      const all = hull(others.map((other) => ({ box: boxOf(other) })));
       const shared = Math.min(bottom, all.bottom) - Math.max(top, all.top);
       return shared > 0.5 * Math.min(bottom - top, all.bottom - all.top);
     });
     if (row) row.push(digit);
     else rows.push([digit]);
   }
-  return rows.flatMap((row) => sortBy(row, (parts) => hull(parts).left));
+  return rows.flatMap((row) => sortBy(row, (each) => boxOf(each).left));
 }
 
 /**
