@@ -161,7 +161,8 @@ def test_the_width_of_a_stroke_is_measured(width: int) -> None:
 def measured(ink: Grey) -> float:
     """Width of strokes for a digit of 20 pixels."""
     rows, columns = np.nonzero(ink > 0.5)
-    return stroke_width(ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))) * 20 / (max(np.ptp(rows), np.ptp(columns)) + 1)
+    inside = ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))
+    return stroke_width(inside) * 20 / (max(np.ptp(rows), np.ptp(columns)) + 1)
 
 
 @pytest.mark.parametrize("pen", [2, 4, 40])

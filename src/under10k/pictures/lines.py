@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -202,22 +203,23 @@ def _fit(sums: NDArray[np.float64], length: int) -> tuple[float, float, float] |
 
 def _paint(ink: Mask, thin: Sequence[Mask], lines: Sequence[Line]) -> Mask:
     """Return the ink of lines: what is thin along one, and where two meet."""
-    printed = np.zeros(ink.shape, dtype=bool)
-    bands = [np.zeros(ink.shape, dtype=bool) for _ in range(2)]
+    flat, steep = (_bands(ink, [line for line in lines if line.upright == upright]) for upright in (False, True))
+    return np.asarray(ink & ((flat & thin[0]) | (steep & thin[1]) | (flat & steep)))
+
+
+def _bands(ink: Mask, lines: Sequence[Line]) -> Mask:
+    """Return the stretch around each of some lines that go the same way."""
+    upright = bool(lines) and lines[0].upright
+    height, width = ink.shape[::-1] if upright else ink.shape
+    bands = np.zeros((height, width), dtype=bool)
+    rows = np.arange(height)[:, None]
     for line in lines:
-        band = bands[line.upright].T if line.upright else bands[0]
         half = line.width / 2 + NEAR_LINE
-        first, last = max(0, line.first - CORNER), min(band.shape[1], line.last + CORNER)
-        along = np.arange(first, last)
-        centre = line.slope * along + line.offset
-        low = np.clip(np.ceil(centre - half).astype(int), 0, band.shape[0])
-        high = np.clip(np.floor(centre + half).astype(int) + 1, 0, band.shape[0])
-        rows = np.arange(band.shape[0])[:, None]
-        top, bottom = int(low.min(initial=band.shape[0])), int(high.max(initial=0))
-        band[top:bottom, first:last] |= (rows[top:bottom] >= low) & (rows[top:bottom] < high)
-    printed |= bands[0] & thin[0]
-    printed |= bands[1] & thin[1]
-    return np.asarray(ink & (printed | (bands[0] & bands[1])))
+        first, last = max(0, line.first - CORNER), min(width, line.last + CORNER)
+        centre = line.slope * np.arange(first, last) + line.offset
+        top, bottom = max(0, math.floor(centre.min() - half)), math.ceil(centre.max() + half) + 1
+        bands[top:bottom, first:last] |= np.abs(rows[top:bottom] - centre) <= half
+    return bands.T if upright else bands
 
 
 # --- across the picture --------------------------------------------------------------------------------------------
@@ -254,18 +256,15 @@ def _frames(lines: Sequence[Line], shape: tuple[int, ...]) -> list[list[Line]]:
     """Group the lines whose ends meet others: closed boxes, tables, and boxes open on one side."""
     ends = [[_meets(line, at, lines, shape) for at in (line.first, line.last)] for line in lines]
     firm = [all(met for met, _ in both) for both in ends]
-    half = [sum(met for met, _ in both) == 1 and any(corner for _, corner in both) for both in ends]
+    half = [any(corner for _, corner in both) for both in ends]
+    tied = [line for line, one, other in zip(lines, firm, half, strict=True) if one or other]
     sides = [
-        index
-        for index, line in enumerate(lines)
-        if firm[index]
-        or (
-            half[index]
-            and any(half[other] and _alike(line, lines[other]) for other in range(len(lines)) if other != index)
-        )
+        line
+        for line, is_firm in zip(lines, firm, strict=True)
+        if is_firm or (line in tied and any(_alike(line, other) for other in tied))
     ]
     groups: list[list[Line]] = []
-    for line in (lines[index] for index in sides):
+    for line in sides:
         own = [group for group in groups if any(_touch(line, other) for other in group)]
         groups = [group for group in groups if group not in own] + [
             [line, *(other for group in own for other in group)]
@@ -295,13 +294,15 @@ def _reach(first: Line, second: Line) -> float:
 
 
 def _at_edge(line: Line, at: int, shape: tuple[int, ...]) -> bool:
+    """Tell whether a line's end lies at the picture's edge: it runs up to it, or slants out of the picture."""
     height, width = shape[::-1] if line.upright else shape
-    reach = line.width + CORNER
-    return not (reach < at < width - reach and reach < line.across(at) < height - reach)
+    reach, side = line.width + CORNER, line.width / 2 + 1
+    return not (reach < at < width - reach and side < line.across(at) < height - side)
 
 
 def _alike(first: Line, second: Line) -> bool:
-    if first.upright != second.upright:
+    """Tell whether two lines go the same way, over about the same stretch."""
+    if first is second or first.upright != second.upright:
         return False
     shared = min(first.last, second.last) - max(first.first, second.first)
     return shared >= ALIKE * max(first.last - first.first, second.last - second.first)

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from under10k.data import BOX
-from under10k.pictures.ink import EIGHT, Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
+from under10k.pictures.ink import Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
+from under10k.pictures.lines import EIGHT
 from under10k.pictures.pixels import LEAST_RANGE, Grey
 
 PAPER_WINDOW = 0.2
@@ -60,12 +61,13 @@ FRAGMENT = 0.6
 """Height, as a share of the usual part's, below which a part among several digits is a piece of one."""
 
 
-TALLEST = 1.6
-"""Height of a digit among several, as a multiple of the usual part's, up to which pieces are joined."""
+JOINED = 2.0
+"""Most height of joined pieces, as a multiple of the usual part's, which may be half a digit."""
 
 
-SLENDER_BAR = 0.25
-"""Width of what is taller than that, as a share of its height, up to which it is a bar or a bracket."""
+TALLEST, SLENDER_BAR = 1.6, 0.25
+"""Height, as a multiple of the usual digit's, of what is no digit; and the share of its height up to which its
+width makes it a bar or a bracket."""
 
 
 BESIDE = 2
@@ -203,31 +205,32 @@ def _join(parts: Sequence[Part]) -> list[list[Part]]:
     typical = heights[usual(heights)]
     digits = {number: [part] for number, part in enumerate(parts)}
     owner = list(range(len(parts)))
-    for _, piece, other in _pairs(parts, FRAGMENT * typical, REACH * typical):
+    for _, piece, other in _pairs(parts, typical):
         first, second = owner[piece], owner[other]
         if first == second:
             continue
         hulls = _hull(digits[first]), _hull(digits[second])
         joined = [*digits[first], *digits[second]]
-        if min(map(_height, hulls)) < FRAGMENT * typical and _height(_hull(joined)) <= TALLEST * typical:
+        if min(map(_height, hulls)) < FRAGMENT * typical and _height(_hull(joined)) <= JOINED * typical:
             digits[first] = joined
             for part in digits.pop(second):
                 owner[parts.index(part)] = first
     return [joined for joined in digits.values() if not _is_bar(_hull(joined), typical)]
 
 
-def _pairs(parts: Sequence[Part], low: float, reach: float) -> list[tuple[float, int, int]]:
+def _pairs(parts: Sequence[Part], typical: float) -> list[tuple[float, int, int]]:
     """Return how far low parts are from others near them, the nearest first: distance, low part, other part.
 
     What lies beside counts twice what lies above: digits are written side by side.
     """
     boxes = np.array([part.box for part in parts])
-    pieces = np.nonzero(boxes[:, 2] - boxes[:, 0] < low)[0]
+    pieces = np.nonzero(boxes[:, 2] - boxes[:, 0] < FRAGMENT * typical)[0]
+    reach = REACH * np.maximum([_size(parts[piece].box) for piece in pieces.tolist()], typical)
     top, left, bottom, right = boxes.T
     down = np.maximum(top[pieces, None], top) - np.minimum(bottom[pieces, None], bottom)
     across = np.maximum(left[pieces, None], left) - np.minimum(right[pieces, None], right)
-    away = BESIDE * np.maximum(across, 0) + np.maximum(down, 0)
-    near = np.nonzero(away <= reach)
+    away = np.maximum(np.maximum(BESIDE * across, down), 0)
+    near = np.nonzero(away <= reach[:, None])
     pairs = zip(away[near].tolist(), pieces[near[0]].tolist(), near[1].tolist(), strict=True)
     return sorted(pair for pair in pairs if pair[1] != pair[2])
 

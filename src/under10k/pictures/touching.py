@@ -16,12 +16,12 @@ from under10k.pictures.parts import HALO, TALLEST, Found, usual
 from under10k.pictures.pixels import Grey
 from under10k.pictures.strokes import HALF
 
-WIDE, TOO_WIDE = 0.75, 1.3
+WIDE, TOO_WIDE = 1.0, 1.3
 """Width from which ink that is not read for sure may be several digits, as a share of its height; and the width from
 which any ink is, as a multiple of the usual digit's height."""
 
 
-MOST_CUTS = 6
+MOST_CUTS = 4
 """Most places at which ink is cut: those with the least of it."""
 
 
@@ -38,7 +38,11 @@ SLIVER = 0.1
 ink, up to which what joins two rows is left out."""
 
 
-SURE_PIECE, LIKELY_PIECE = 0.8, 0.5
+UNSURE_WHOLE = 0.6
+"""Probability below which ink is not read for sure."""
+
+
+SURE_PIECE, LIKELY_PIECE = 0.9, 0.5
 """Least probability of each piece; the second for pieces of what is too large to be a digit."""
 
 
@@ -87,7 +91,7 @@ def _cut(number: int, found: Found, sure: float, typical: int) -> _Cuts | None:
         return _cut_along(number, found, typical, LIKELY_PIECE, upright=True)
     if width > TOO_WIDE * typical:
         return _cut_along(number, found, height, LIKELY_PIECE, upright=False)
-    if sure < SURE_PIECE and width > WIDE * height:
+    if sure < UNSURE_WHOLE and width > WIDE * height:
         return _cut_along(number, found, height, SURE_PIECE, upright=False)
     return None
 

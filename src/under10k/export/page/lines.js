@@ -210,11 +210,9 @@ function goesOn(line, rest) {
  */
 function findFrames(lines, shape) {
   const ends = lines.map((line) => [line.first, line.last].map((at) => meets(line, at, lines, shape)));
-  const firm = ends.map((both) => both.every(({ met }) => met));
-  const half = ends.map((both) => both.some(({ met }) => !met) && both.some(({ corner }) => corner));
-  const sides = lines.filter((line, index) => {
-    return firm[index] || (half[index] && lines.some((other, place) => place !== index && half[place] && areAlike(line, other)));
-  });
+  const firm = lines.filter((_, index) => ends[index].every(({ met }) => met));
+  const tied = lines.filter((line, index) => firm.includes(line) || ends[index].some(({ corner }) => corner));
+  const sides = tied.filter((line) => firm.includes(line) || tied.some((other) => areAlike(line, other)));
   /** @type {Line[][]} */
   let groups = [];
   for (const line of sides) {
@@ -247,17 +245,20 @@ function reachOf(a, b) {
   return (a.width + b.width) / 2 + CORNER;
 }
 
-/** @param {Line} line @param {number} at @param {Pixels} shape @returns {boolean} */
+/**
+ * Tell whether a line's end lies at the picture's edge: it runs up to it, or slants out of the picture.
+ * @param {Line} line @param {number} at @param {Pixels} shape @returns {boolean}
+ */
 function isAtEdge(line, at, shape) {
   const [length, breadth] = line.upright ? [shape.height, shape.width] : [shape.width, shape.height];
-  const reach = line.width + CORNER;
+  const [reach, side] = [line.width + CORNER, line.width / 2 + 1];
   const across = courseOf(line, at);
-  return at <= reach || at >= length - reach || across <= reach || across >= breadth - reach;
+  return at <= reach || at >= length - reach || across <= side || across >= breadth - side;
 }
 
 /** @param {Line} a @param {Line} b @returns {boolean} whether both go the same way, over about the same stretch */
 function areAlike(a, b) {
-  if (a.upright !== b.upright) return false;
+  if (a === b || a.upright !== b.upright) return false;
   const shared = Math.min(a.last, b.last) - Math.max(a.first, b.first);
   return shared >= ALIKE * Math.max(a.last - a.first, b.last - b.first);
 }

@@ -42,12 +42,12 @@ function joinParts(parts) {
   const typical = heights[usual(heights)];
   const digits = new Map(parts.map((part) => [part, [part]]));
   const owner = new Map(parts.map((part) => [part, part]));
-  for (const { piece, other } of pairUp(parts, FRAGMENT * typical, REACH * typical)) {
+  for (const { piece, other } of pairUp(parts, typical)) {
     const [first, second] = [piece, other].map((part) => /** @type {Part} */ (owner.get(part)));
     if (first === second) continue;
     const [one, two] = [first, second].map((part) => /** @type {Part[]} */ (digits.get(part)));
     const lower = Math.min(heightOf(hull(one)), heightOf(hull(two)));
-    if (lower >= FRAGMENT * typical || heightOf(hull([...one, ...two])) > TALLEST * typical) continue;
+    if (lower >= FRAGMENT * typical || heightOf(hull([...one, ...two])) > JOINED * typical) continue;
     digits.set(first, [...one, ...two]);
     digits.delete(second);
     for (const part of two) owner.set(part, first);
@@ -58,17 +58,18 @@ function joinParts(parts) {
 /**
  * Pair low parts with others near them, the nearest first. What lies beside counts twice what lies above: digits are
  * written side by side.
- * @param {Part[]} parts @param {number} low @param {number} reach @returns {{away: number, piece: Part, other: Part}[]}
+ * @param {Part[]} parts @param {number} typical height @returns {{away: number, piece: Part, other: Part}[]}
  */
-function pairUp(parts, low, reach) {
+function pairUp(parts, typical) {
   const pairs = [];
   for (const piece of parts) {
-    if (heightOf(piece.box) >= low) continue;
+    if (heightOf(piece.box) >= FRAGMENT * typical) continue;
+    const reach = REACH * Math.max(size(piece.box), typical);
     for (const other of parts) {
       if (other === piece) continue;
       const down = Math.max(piece.box.top, other.box.top) - Math.min(piece.box.bottom, other.box.bottom);
       const across = Math.max(piece.box.left, other.box.left) - Math.min(piece.box.right, other.box.right);
-      const away = BESIDE * Math.max(across, 0) + Math.max(down, 0);
+      const away = Math.max(BESIDE * across, down, 0);
       if (away <= reach) pairs.push({ away, piece, other });
     }
   }

@@ -30,7 +30,7 @@ function cutDigit(found, sure, typical) {
   const [height, width] = [heightOf(box), box.right - box.left];
   if (height > TALLEST * typical && height > width) return cutAlong(found, typical, LIKELY_PIECE, true);
   if (width > TOO_WIDE * typical) return cutAlong(found, height, LIKELY_PIECE, false);
-  if (sure < SURE_PIECE && width > WIDE * height) return cutAlong(found, height, SURE_PIECE, false);
+  if (sure < UNSURE_WHOLE && width > WIDE * height) return cutAlong(found, height, SURE_PIECE, false);
   return null;
 }
 
