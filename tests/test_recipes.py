@@ -266,6 +266,7 @@ recipes = st.builds(
     head=st.sampled_from(["pool", "linear"]),
     epochs=st.integers(1, 100_000),
     batch_size=st.integers(2, 4096),
+    shards=st.integers(1, 64),
     optimizer=st.builds(
         Optimizer,
         name=st.sampled_from(["sgd", "adam", "adamw"]),

@@ -27,9 +27,10 @@ from under10k.export.c.folder import CFolder, build_c, check_c, export_c, name_i
 from under10k.export.c.layout import Maps, find_distance, lay_out
 from under10k.export.c.native import NativeModel, find_compiler
 from under10k.export.int8 import LOGIT_BITS, quantise, run_int8
-from under10k.export.plain import flatten, run_plain
+from under10k.export.plain import run_plain
 from under10k.export.proof import Kind
 from under10k.export.stages import group
+from under10k.export.translation import flatten
 from under10k.models.registry import list_models
 from under10k.recipes import default
 from under10k.runs.weights import load_weights
@@ -519,13 +520,9 @@ def test_what_a_weights_file_says_of_itself_cannot_become_code() -> None:
     assert line.endswith("; recipe ?? int main?void???include ?x.h? ?? ?, float.")
 
 
-def test_int8_without_images_and_a_network_without_an_end_are_refused() -> None:
+def test_int8_without_images_is_refused() -> None:
     with pytest.raises(UsageError, match="no calibration"):
         build_c(network("early", False, "pool"), Facts("early"), "int8")
-    with pytest.raises(UsageError, match="does not end in"):
-        group(flatten(nn.Sequential(nn.Conv2d(1, 10, 27), nn.MaxPool2d(2), nn.MaxPool2d(1))))
-    with pytest.raises(UsageError, match="no stage begins with"):
-        group(flatten(nn.Sequential(nn.MaxPool2d(28), nn.BatchNorm2d(1), nn.BatchNorm2d(1)).eval()))
 
 
 @needs_compiler

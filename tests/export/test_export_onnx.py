@@ -18,7 +18,8 @@ from under10k.data.synthetic import draw_digits
 from under10k.errors import ModelError, UsageError, missing_library
 from under10k.evaluation.metrics import predict_logits
 from under10k.export.onnx import OnnxModel, build_onnx, export_onnx, quantise_onnx
-from under10k.export.plain import flatten, run_plain
+from under10k.export.plain import run_plain
+from under10k.export.translation import flatten
 from under10k.weights.bundled import Facts
 
 onnx = pytest.importorskip("onnx")

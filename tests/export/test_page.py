@@ -22,7 +22,7 @@ from under10k.data.synthetic import draw_digits
 from under10k.errors import UsageError
 from under10k.evaluation.metrics import predict_logits
 from under10k.export.html import build_page, export_html, read_network
-from under10k.export.plain import flatten
+from under10k.export.translation import flatten
 from under10k.models.registry import list_models
 from under10k.pictures.prediction import LIKELY_PROBABILITY, predict_all, split_rows
 from under10k.weights.bundled import Facts

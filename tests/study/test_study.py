@@ -461,6 +461,14 @@ def test_a_study_says_which_it_is_before_the_data_are_read(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_seeds_out_of_range_are_refused_before_the_data_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("under10k.data.own.load_digits", lambda _: pytest.fail("read"))
+    with pytest.raises(UsageError, match="seeds out of range: 0"):
+        run_study([quick()], 0, "mnist", tmp_path / "s", report=quiet())
+
+
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1

@@ -612,7 +612,7 @@ def test_a_killed_run_is_not_written_over(stopped_run: Path, dataset: Dataset) -
     assert {path: path.read_bytes() for path in before} == before
 
 
-@pytest.mark.parametrize("edit", ['{"seed": 0, "name": "small"}', '"lr": 0.2'])
+@pytest.mark.parametrize("edit", ['{"model": "early", "name": "small"}', '"lr": 0.2'])
 def test_a_recipe_edited_after_the_run_began_is_not_resumed(edit: str, stopped_run: Path, dataset: Dataset) -> None:
     path = stopped_run / "recipe.json"
     path.write_text(edit if edit.startswith("{") else re.sub('"lr": [0-9.]+', edit, path.read_text()))
@@ -781,7 +781,7 @@ def test_an_unknown_model_is_refused_before_anything_is_written(dataset: Dataset
 
 
 def test_a_diverging_run_stops_before_the_update_and_says_where(dataset: Dataset, tmp_path: Path) -> None:
-    recipe = small(optimizer=Optimizer("sgd", lr=1e12), epochs=3, averaging=0.0)
+    recipe = small(model="gap", optimizer=Optimizer("sgd", lr=1e12), epochs=3, averaging=0.0)
     with pytest.raises(DivergedError, match=r"epoch \d+, step \d+: loss .* learning rate"):
         train(recipe, dataset, tmp_path / "run", reports=[])
     assert not (tmp_path / "run" / "model.safetensors").exists()

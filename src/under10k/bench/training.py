@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -248,8 +249,9 @@ def _ours(recipe: Recipe, digits: Digits, device: torch.device) -> Way:
     def run() -> list[float]:
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(one_epoch, data, device, Run(Path(folder)))
-            trainer.begin(resume=False)
-            trainer.fit()
+            with closing(trainer.shards):
+                trainer.begin(resume=False)
+                trainer.fit()
             return [trainer.state.at.seconds["train"] / len(few)]
 
     return run

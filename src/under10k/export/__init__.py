@@ -4,8 +4,8 @@ from under10k.export.c.folder import build_c, export_c, name_in_c, require_c
 from under10k.export.c.native import find_compiler
 from under10k.export.html import Page, build_page, export_html, require_html
 from under10k.export.onnx import OnnxModel, build_onnx, export_onnx, find_missing, require_onnx
-from under10k.export.plain import flatten
 from under10k.export.proof import Exported
+from under10k.export.translation import flatten
 
 __all__ = [
     "Exported",

@@ -23,8 +23,9 @@ from under10k.data import SIDE, Dataset, to_unit
 from under10k.errors import UsageError
 from under10k.evaluation import predict_logits
 from under10k.export.node import replay
-from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, flatten, run_plain
+from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, run_plain
 from under10k.export.proof import Exported, Kind, compare, require_agreement, undisturbed
+from under10k.export.translation import flatten, without_log_softmax
 from under10k.files import require_file, write_atomically
 from under10k.models import count_parameters
 from under10k.pictures import reading_constants
@@ -135,7 +136,7 @@ def export_html(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: 
         Under10kError: the check failed; nothing is written.
     """
     require_html(out, kind)
-    text = build_page(model, facts).text
+    text, model = build_page(model, facts).text, without_log_softmax(model)
     with torch.inference_mode():
         logits = torch.cat(
             [run_plain(read_network(text), to_unit(part)) for part in torch.split(dataset.test.images, 500)]

@@ -26,6 +26,9 @@ from under10k.plots.figure import COLOURS, as_it_is, save_figure
 
 MOST_MISREAD_SHOWN = 100
 
+_CELL, _GAP = 0.95, 0.08
+"""A digit's place in a row of a sheet, and the room between two of them, in inches."""
+
 
 def save_confusion(metrics: Metrics, path: Path) -> None:
     """Draw the confusion matrix: true digits down, read digits across, mistakes shaded, with counts."""
@@ -73,14 +76,32 @@ def save_sheet(images: Tensor, titles: Sequence[str], path: Path, heading: str, 
     """Draw digit images, uint8 (N, 28, 28), in rows, each under its title; an empty title takes no room."""
     rows = max(1, -(-len(images) // columns))
     height = 1.25 if any(titles) else 0.9
-    figure = Figure(figsize=(columns * 0.95, rows * height + 0.5), layout="constrained")
-    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        axes.set_axis_off()
-        if index < len(images):
-            axes.imshow(images[index].cpu().numpy(), cmap="gray", vmin=0, vmax=255)
-            axes.set_title(titles[index] if titles else "", fontsize=7)
-    figure.suptitle(as_it_is(heading), fontsize=11)
+    figure, axes = _page(columns * _CELL, rows * height + 0.3, heading)
+    for index, image in enumerate(images):
+        left, bottom = index % columns * _CELL + _GAP / 2, 0.26 + (index // columns + 1) * height
+        _put(axes, image, left, bottom, _CELL - _GAP)
+        if any(titles):
+            middle, above = left + (_CELL - _GAP) / 2, bottom - (_CELL - _GAP) - 0.06
+            axes.text(middle, above, titles[index], ha="center", va="bottom", fontsize=7)
     save_figure(figure, path)
+
+
+def _page(width: float, height: float, heading: str) -> tuple[Figure, Axes]:
+    """Return a figure under a heading and its only axes, in inches from the upper left corner.
+
+    Axes for each of a hundred images, and a layout of them, would take seconds.
+    """
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    axes.text(width / 2, 0.06, as_it_is(heading), ha="center", va="top", fontsize=11)
+    return figure, axes
+
+
+def _put(axes: Axes, image: Tensor, left: float, bottom: float, side: float) -> None:
+    """Draw a grey image, uint8, into a square of a page."""
+    place = (left, left + side, bottom, bottom - side)
+    axes.imshow(image.cpu().numpy(), cmap="gray", vmin=0, vmax=255, extent=place, aspect="auto")
 
 
 def save_corruptions(clean: Interval, scores: Sequence[CorruptionScore], path: Path) -> None:
@@ -103,25 +124,19 @@ def save_corruptions(clean: Interval, scores: Sequence[CorruptionScore], path: P
 
 def save_corruption_examples(image: Tensor, path: Path, seed: int = 0) -> None:
     """Draw one digit, uint8 (28, 28), under each corruption at each of its strengths."""
-    across, strengths = 2, 5
+    across = 2
     rows = -(-len(CORRUPTIONS) // across)
-    figure = Figure(figsize=(11, 1.05 * rows + 0.5), layout="constrained")
-    cells = figure.subplots(
-        rows, across * (1 + strengths), squeeze=False, width_ratios=across * [1.35, *strengths * [1.0]]
-    )
-    for axes in cells.flat:
-        axes.set_axis_off()
-    for corruption, (name, *shown) in zip(
-        CORRUPTIONS.values(), cells.reshape(rows * across, 1 + strengths), strict=False
-    ):
-        name.text(0.08, 0.6, corruption.name, va="center", weight="bold", fontsize=10)
-        name.text(0.08, 0.4, corruption.unit, va="center", fontsize=8)
-        for axes, strength in zip(shown, corruption.strengths, strict=True):
+    figure, axes = _page(11, 1.09 * rows + 0.3, "one digit under each corruption, each image below its strength")
+    for number, corruption in enumerate(CORRUPTIONS.values()):
+        start, bottom = number % across * 5.5, 0.21 + (number // across + 1) * 1.09
+        axes.text(start + 0.12, bottom - 0.45, corruption.name, va="bottom", weight="bold", fontsize=10)
+        axes.text(start + 0.12, bottom - 0.35, corruption.unit, va="top", fontsize=8)
+        for place, strength in enumerate(corruption.strengths):
             generator = torch.Generator(image.device).manual_seed(seed)
             worse = corrupt(image.unsqueeze(0), corruption.name, strength, generator).squeeze(0)
-            axes.imshow(worse.cpu().numpy(), cmap="gray", vmin=0, vmax=255)
-            axes.set_title(f"{strength:g}", fontsize=8, pad=2)
-    figure.suptitle("one digit under each corruption, each image below its strength", fontsize=11)
+            left = start + 1.18 + place * 0.87
+            _put(axes, worse, left, bottom, 0.79)
+            axes.text(left + 0.395, bottom - 0.82, f"{strength:g}", ha="center", va="bottom", fontsize=8)
     save_figure(figure, path)
 
 

@@ -43,10 +43,11 @@ class Shards:
         self._recipe = recipe
         self._shards = [_Shard(recipe, replica, device, records=self.records) for replica in models]
         self._parameters = list(zip(*(replica.parameters() for replica in models), strict=True))
-        buffers = zip(*(replica.buffers() for replica in models), strict=True)
-        self._statistics = [same for same in buffers if same[0].is_floating_point()]
-        threads = min(recipe.shards, torch.get_num_threads()) if device.type == "cpu" else 1
-        self._pool = _start_threads(threads) if recipe.shards > 1 else None
+        self._buffers = list(zip(*(replica.buffers() for replica in models), strict=True))
+        on_cpu = device.type == "cpu"  # a GPU computes one shard after the other, for the caller's thread
+        self._pool = (
+            _start_threads(min(recipe.shards, torch.get_num_threads())) if recipe.shards > 1 and on_cpu else None
+        )
 
     def close(self) -> None:
         """End the threads."""
@@ -59,7 +60,7 @@ class Shards:
         `batch` is int64 (B), indices of `images`. A shard has two images at least, as batch norm needs.
         """
         parts = batch.tensor_split(max(1, min(len(self._shards), len(batch) // 2)))
-        self._spread_statistics(len(parts))
+        self._spread_buffers(len(parts))
 
         def run(number: int) -> tuple[Tensor, Tensor]:
             chance = mix_seed("step", self._recipe.seed, epoch, step * len(self._shards) + number)
@@ -81,17 +82,17 @@ class Shards:
         """Do the work on each part, in any order; return the results in theirs, or raise the first error."""
         return list(self._pool.map(work, parts) if self._pool else map(work, parts))
 
-    def _spread_statistics(self, count: int) -> None:
-        for first, *others in self._statistics:
+    def _spread_buffers(self, count: int) -> None:
+        for first, *others in self._buffers:
             for other in others[: count - 1]:
                 other.copy_(first)
 
     @torch.no_grad()
     def _average_statistics(self, count: int) -> None:
-        for first, *others in self._statistics if count > 1 else ():
-            for other in others[: count - 1]:
-                first.add_(other)
-            first.div_(count)
+        for first, *others in self._buffers if count > 1 else ():
+            if first.is_floating_point():
+                difference = sum((other - first for other in others[1 : count - 1]), others[0] - first)
+                first.add_(difference / count)  # so that a constant stays exactly what it is
 
     def _add_gradients(self, count: int) -> None:
         for same in self._parameters:
