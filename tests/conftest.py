@@ -107,7 +107,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Their pictures are what tests of plots and of the command line look at.
     """
-    for name in ("save_curves", "save_strip", "save_tradeoff"):
+    for name in ("plot_curves", "plot_strip", "plot_tradeoff", "save_figure"):
         monkeypatch.setattr(f"under10k.plots.{name}", lambda *_: None)
 
 

@@ -32,6 +32,7 @@ ROOMS = [
     "evaluation",
     "runs",
     "pictures",
+    "insight",
     "export",
     "plots",
     "assessment",
@@ -260,7 +261,7 @@ def test_importing_the_package_imports_no_library() -> None:
 
 def test_public_names_are_sorted_and_all_there_are() -> None:
     assert under10k.__all__ == sorted(set(under10k.__all__))
-    assert set(under10k.__all__) == under10k._HOMES.keys() | {"recipes"}
+    assert set(under10k.__all__) == under10k._HOMES.keys() | {"plots", "recipes"}
     assert set(under10k.__all__) <= set(dir(under10k))
 
 
@@ -281,7 +282,7 @@ def test_a_type_checker_sees_each_public_name_where_it_comes_from(name: str) -> 
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert visible[name] == ("under10k" if name == "recipes" else f"under10k.{under10k._HOMES[name]}")
+    assert visible[name] == ("under10k" if name in ("plots", "recipes") else f"under10k.{under10k._HOMES[name]}")
 
 
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:

@@ -15,13 +15,15 @@ from under10k.data import use_framer
 from under10k.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from under10k import recipes
+    from under10k import plots, recipes
     from under10k.assessment import Evaluation, evaluate, evaluate_corruptions, evaluate_run
     from under10k.data import Dataset, Digits, load_digits, normalise
     from under10k.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, Under10kError, UsageError
     from under10k.evaluation import Metrics, corruptions
+    from under10k.insight import Saliency, activations, filters, saliency
     from under10k.models import create_model, list_models, summarise
     from under10k.pictures import Prediction, predict, predict_all
+    from under10k.plots import plot_curves, show
     from under10k.recipes import Recipe
     from under10k.runs import Result, load_model, save_model
     from under10k.study import Study, run_study
@@ -40,25 +42,32 @@ __all__ = [
     "Prediction",
     "Recipe",
     "Result",
+    "Saliency",
     "StoppedError",
     "Study",
     "Under10kError",
     "UsageError",
+    "activations",
     "corruptions",
     "create_model",
     "evaluate",
     "evaluate_corruptions",
     "evaluate_run",
+    "filters",
     "list_models",
     "list_weights",
     "load_digits",
     "load_model",
     "normalise",
+    "plot_curves",
+    "plots",
     "predict",
     "predict_all",
     "recipes",
     "run_study",
+    "saliency",
     "save_model",
+    "show",
     "summarise",
     "train",
 ]
@@ -75,24 +84,30 @@ _HOMES = {
     "Prediction": "pictures",
     "Recipe": "recipes",
     "Result": "runs",
+    "Saliency": "insight",
     "StoppedError": "errors",
     "Study": "study",
     "Under10kError": "errors",
     "UsageError": "errors",
+    "activations": "insight",
     "corruptions": "evaluation",
     "create_model": "models",
     "evaluate": "assessment",
     "evaluate_corruptions": "assessment",
     "evaluate_run": "assessment",
+    "filters": "insight",
     "list_models": "models",
     "list_weights": "weights",
     "load_digits": "data",
     "load_model": "runs",
     "normalise": "data",
+    "plot_curves": "plots",
     "predict": "pictures",
     "predict_all": "pictures",
     "run_study": "study",
+    "saliency": "insight",
     "save_model": "runs",
+    "show": "plots",
     "summarise": "models",
     "train": "training",
 }
@@ -104,8 +119,8 @@ use_framer(lambda: importlib.import_module("under10k.pictures").frame_picture)  
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `under10k --help` need not wait for torch."""
-    if name == "recipes":
-        return importlib.import_module("under10k.recipes")
+    if name in ("plots", "recipes"):
+        return importlib.import_module(f"under10k.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'under10k' has no attribute {name!r}")
     return getattr(importlib.import_module(f"under10k.{_HOMES[name]}"), name)

@@ -333,6 +333,8 @@ def as_recipe(recipe: str | Recipe) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, str):
+        if ":" in recipe:
+            raise UsageError(f"a network, not a recipe: {recipe:.200}. write: default --model {recipe:.200}")
         return get_recipe(recipe)
     raise wrong_type("recipe", recipe, f"a Recipe, or a name: {', '.join(list_recipes())}")
 

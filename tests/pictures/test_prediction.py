@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -100,6 +103,17 @@ def test_a_picture_without_ink_has_no_digit_and_a_warning(blank: Any, network: n
     assert "no digit" in (found.warning or "")
     assert [one.digit for one in under10k.predict_all(blank, network)] == [None]
     assert found.to_dict()["probability"] is None
+
+
+def test_a_notebook_shows_picture_frame_and_a_bar_for_each_digit(dataset: Dataset, network: nn.Module) -> None:
+    for source in dataset.test.images[0], np.full((500, 20), 255, dtype=np.uint8):
+        found = under10k.predict(source, network)
+        page = found._repr_html_()
+        encoded = re.findall(r"base64,([^\"]+)", page)
+        pictures = [Image.open(BytesIO(base64.b64decode(one))) for one in encoded]
+        assert [max(picture.size) for picture in pictures] == [140, 140]
+        assert page.count(f"{found.probabilities[3]:.1%}") >= 1
+        assert page.count("height:8px") == 10
 
 
 def test_an_answer_that_is_not_finite_is_the_weights_fault(dataset: Dataset) -> None:

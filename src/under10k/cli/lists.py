@@ -53,9 +53,9 @@ def datasets(
         require_file(sheet)
     loaded = load_digits(name, strict=strict)
     if sheet:
-        from under10k.plots import save_class_sheet
+        from under10k.plots import plot_class_sheet, save_figure
 
-        save_class_sheet(loaded.train, sheet, f"{loaded.name}: training images")
+        save_figure(plot_class_sheet(loaded.train, f"{loaded.name}: training images"), sheet)
     facts = {
         "name": loaded.name,
         "training": len(loaded.train),

@@ -41,18 +41,19 @@ def plot(
         raise UsageError(f"not a study: {folders[0]}. give studies' folders with --frontier")
 
     from under10k.files import require_file
-    from under10k.plots import save_batches, save_curves, save_frontier, save_tradeoff
+    from under10k.plots import plot_batches, plot_curves, plot_frontier, plot_tradeoff, save_figure
     from under10k.study import read_networks, read_points
     from under10k.terminal import literal
 
     target = out or DEFAULT
     require_file(target)
     if frontier:
-        save_frontier(read_networks(studies), target)
+        figure = plot_frontier(read_networks(studies))
     elif studies:
-        save_tradeoff(read_points(studies), target)
+        figure = plot_tradeoff(read_points(studies))
     else:
-        (save_batches if batches else save_curves)(folders, target)
+        figure = (plot_batches if batches else plot_curves)(folders)
+    save_figure(figure, target)
     kind = "study" if studies else "run"
     kinds = kind if len(folders) == 1 else {"study": "studies", "run": "runs"}[kind]
     show(f"{len(folders)} {kinds} drawn: {literal(str(target))}")

@@ -98,6 +98,17 @@ def build_page(model: nn.Module, facts: Facts) -> Page:
     return Page(Template(_read_source("page.html")).substitute(words), policy)
 
 
+def build_upload_page(model: nn.Module, facts: Facts) -> Page:
+    """Build a page that sends a picture to the server: for a network that the page's program cannot express."""
+    policy = "default-src 'none'; base-uri 'none'; form-action 'self'"
+    words = {
+        "origin": html.escape(_origin(facts)),
+        "parameters": f"{count_parameters(model):,}",
+        "policy": html.escape(policy),
+    }
+    return Page(Template(_read_source("upload.html")).substitute(words), policy)
+
+
 def _write_program() -> str:
     """Write the part of a page's script that needs no browser: Python's constants, and the scripts that use them."""
     scripts = "\n".join(map(_read_source, SCRIPTS))

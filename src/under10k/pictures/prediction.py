@@ -18,6 +18,7 @@ from torch import nn
 from under10k.data import CLASSES, SIDE, frame
 from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.evaluation import like, predict_logits
+from under10k.pictures.html import describe_in_html
 from under10k.pictures.parts import Found, find_digit, find_digits, reading_order
 from under10k.pictures.picture import Picture, open_picture
 from under10k.pictures.pixels import Grey
@@ -25,7 +26,6 @@ from under10k.pictures.sources import box_of, frames_of, split
 from under10k.pictures.strokes import adjust_strokes
 from under10k.pictures.touching import split_touching
 from under10k.runs import load_model
-from under10k.text import to_html
 
 DEFAULT_MODEL = "robust"
 """The weights used unless others are named: trained on digits as people write and photograph them."""
@@ -92,8 +92,9 @@ class Prediction:
         return f"Prediction({self.digit}, {self.probability:.1%}{unsure})"
 
     def _repr_html_(self) -> str:
-        """Return the probabilities as a table, for notebooks."""
-        return to_html(repr(self), map(str, range(CLASSES)), [[f"{share:.1%}" for share in self.probabilities]])
+        """Return the picture, the frame and the probabilities, for notebooks."""
+        box = self.box and tuple(edge / self.picture.scale for edge in self.box)
+        return describe_in_html(repr(self), self.picture.grey, box, self.frame, self.probabilities)
 
     @property
     def probability(self) -> float:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
 from under10k.evaluation import mean_interval
 from under10k.plots.curves import spread_towards_100
-from under10k.plots.figure import COLOURS, MARKERS, as_it_is, save_figure
+from under10k.plots.figure import COLOURS, MARKERS, Drawing, as_it_is
 
 Networks = Mapping[str, tuple[int, int | None, Sequence[float]]]
 """Parameters, multiply-accumulates of an image (None where unknown) and scores (fractions) of the runs, by label."""
@@ -42,13 +40,13 @@ CLAIMS = (
 _TICKS = (90, 95, 97, 98, 98.5, 99, 99.2, 99.3, 99.4, 99.5, 99.6, 99.7, 99.8)
 
 
-def save_frontier(networks: Networks, path: Path) -> None:
+def plot_frontier(networks: Networks) -> Drawing:
     """Draw accuracy against parameters, and against multiply-accumulates where they are known, on logarithmic axes.
 
     Ours are means with 95 % intervals; claims of others, hollow, are drawn beside them by parameters.
     """
     counted = {label: (macs, scores) for label, (_, macs, scores) in networks.items() if macs is not None}
-    figure = Figure(figsize=(9, 5.2 if not counted else 9.6), layout="constrained")
+    figure = Drawing(figsize=(9, 5.2 if not counted else 9.6), layout="constrained")
     rows: list[Axes] = list(figure.subplots(2 if counted else 1, 1, squeeze=False).flat)
     for number, claim in enumerate(CLAIMS):
         style: dict[str, Any] = {"color": "#666666", "marker": MARKERS[number], "linestyle": "none", "zorder": 2}
@@ -69,7 +67,7 @@ def save_frontier(networks: Networks, path: Path) -> None:
         axes.grid(visible=True, alpha=0.3)
         axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
     figure.suptitle("filled: means over seeds with 95 % intervals; hollow: single public figures", fontsize=10)
-    save_figure(figure, path)
+    return figure
 
 
 def _draw(axes: Axes, points: Mapping[str, tuple[int, Sequence[float]]]) -> None:

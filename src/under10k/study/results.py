@@ -18,10 +18,11 @@ from under10k.errors import ModelError
 from under10k.files import read_inside, write_atomically, write_json
 from under10k.models import MODELS, create_model, summarise
 from under10k.recipes import Protocol
-from under10k.runs import Result, Run, load_model
+from under10k.runs import Epoch, Result, Run, load_model
 from under10k.study.engines import Job, Outcome, set_aside
 from under10k.study.plan import Plan, parameters_of
 from under10k.study.scores import Comparison, Row, compare_runs, score, summarise_runs
+from under10k.study.verdict import Rules, Verdict, judge
 from under10k.text import to_html
 from under10k.typed import Typed
 from under10k.version import __version__
@@ -80,10 +81,32 @@ class Study:
         reference, *others = self.plan.variants
         return [compare_runs(reference, self.results(reference), other, self.results(other)) for other in others]
 
+    @property
+    def points(self) -> dict[str, dict[str, list[tuple[float, float]]]]:
+        """Seconds and score (a fraction) of each finished run: by kind of score, then by variant; for `plots`."""
+        return _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
+
     def results(self, variant: str) -> dict[int, Result]:
         """Return the finished runs of a variant by their seeds."""
         found = ((seed, self.outcomes.get((variant, seed))) for seed in range(self.plan.seeds))
         return {seed: outcome.result for seed, outcome in found if outcome and outcome.result}
+
+    def histories(self, variant: str) -> dict[int, list[Epoch]]:
+        """Return the epochs of the finished runs of a variant by their seeds."""
+        return {seed: Run(self.outcomes[variant, seed].job.folder).history() for seed in self.results(variant)}
+
+    def judge(
+        self, *, target: float | None = None, within: int | None = None, budget: int | None = None
+    ) -> list[Verdict]:
+        """Say of each network which rules hold, and compare it with the one before it.
+
+        `target` is an accuracy, a fraction, to be reached by epoch `within` and held in the last five epochs; `budget`
+        is the most parameters.
+
+        Raises:
+            UsageError: a rule is out of range.
+        """
+        return judge(self, Rules(target, within, budget))
 
     def jobs(self, device: str = "auto") -> list[Job]:
         """Return every run, seed after seed, so that an unfinished table compares like with like."""
@@ -143,15 +166,11 @@ class Study:
             described = _describe(self.outcomes[key])
             table.writerow({**(described["result"] or {}), **described})
         write_atomically(self.folder / "study.csv", text.getvalue(), follow=False)
-        panels = _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
-        if panels:
-            from under10k.plots import (
-                save_strip,
-                save_tradeoff,
-            )  # imported here: half a second that no run need wait for
+        if self.points:
+            from under10k.plots import plot_strip, plot_tradeoff, save_figure  # half a second that no run need wait for
 
-            save_strip(panels, self.folder / "study.png")
-            save_tradeoff(panels, self.folder / "tradeoff.png")
+            save_figure(plot_strip(self.points), self.folder / "study.png")
+            save_figure(plot_tradeoff(self.points), self.folder / "tradeoff.png")
 
     def _ended(self) -> Iterator[tuple[str, int]]:
         """Yield variant and seed of the runs that have ended, in the order of the table."""

@@ -258,6 +258,6 @@ class Trainer:
 
 def draw_curves(run: Run) -> None:
     """Draw the run's `curves.png`."""
-    from under10k.plots import save_curves  # imported here: half a second that a training need not wait for
+    from under10k.plots import plot_curves, save_figure  # imported here: half a second that no training need wait for
 
-    save_curves([run.folder], run.curves_file)
+    save_figure(plot_curves(run.folder), run.curves_file)
