@@ -225,3 +225,13 @@ def test_a_blot_amid_faint_specks_is_not_enlarged_with_all_of_them() -> None:
     ink[::62, 304:308] = 0.3  # of which, twelve times as large, four gigabytes were made
     ink[300:310, 300:310] = 1
     assert max(adjust_strokes(ink).shape) < 1000
+
+
+def test_a_stroke_that_fades_in_a_photo_is_found_whole() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:360, 0:480]
+    ink = ((np.abs(x - 240) < 5) & (y > 60) & (y < 300)) * np.clip(1 - (y - 60) / 370, 0.35, 1)
+    found = find_digit(open_picture(photograph(ink, rng, noise=2)).grey)
+    assert found is not None
+    assert found.box[0] < 70
+    assert found.box[2] > 290

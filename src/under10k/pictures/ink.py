@@ -79,9 +79,10 @@ SURELY_INK = 1.5
 
 
 OF_DARKEST, OF_DARKEST_EVEN = 0.45, 0.34
-"""Least darkness of ink, as a share of the darkest ink connected with it. In a photo, shadows and printed lines have
-less. In a drawing, `_smooth` leaves a line one pixel wide a third of full ink, but two thirds where it bends: the line
-has half of its darkest. A pixel just beside a thick stroke has a third of it, and is paper."""
+"""Least darkness of ink, as a share of the darkest ink connected with it; in a photo, of that within a window three
+strokes wide, as pressure fades along a stroke. There, shadows and printed lines have less. In a drawing, `_smooth` leaves a
+line one pixel wide a third of full ink, but two thirds where it bends: the line has half of its darkest. A pixel just
+beside a thick stroke has a third of it, and is paper."""
 
 
 MOST_PARTS = 1000
@@ -196,7 +197,11 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
     darkest = _darkest(smooth, labels, count)
     darkest[darkest < SURELY_INK * faintest] = np.inf
     share = OF_DARKEST_EVEN if even else OF_DARKEST
-    ink = smooth > share * darkest[labels]
+    limits = darkest[labels]
+    if not even:  # pressure fades along a stroke, so the darkest ink near by counts
+        near = ndimage.maximum_filter(smooth, side, mode="nearest")
+        limits = np.where(limits < np.inf, np.minimum(limits, near), limits)
+    ink = smooth > share * limits
     printed = find_printed(ink) if count else None
     labels, count = ndimage.label(ink if printed is None else ink & ~printed, EIGHT)
     parts = _parts(smooth, labels, count)
