@@ -80,9 +80,9 @@ SURELY_INK = 1.5
 
 OF_DARKEST, OF_DARKEST_EVEN = 0.45, 0.34
 """Least darkness of ink, as a share of the darkest ink connected with it; in a photo, of that within a window three
-strokes wide, as pressure fades along a stroke. There, shadows and printed lines have less. In a drawing, `_smooth` leaves a
-line one pixel wide a third of full ink, but two thirds where it bends: the line has half of its darkest. A pixel just
-beside a thick stroke has a third of it, and is paper."""
+strokes wide, as pressure fades along a stroke. There, shadows and printed lines have less. In a drawing, `_smooth`
+leaves a line one pixel wide a third of full ink, but two thirds where it bends: the line has half of its darkest. A
+pixel just beside a thick stroke has a third of it, and is paper."""
 
 
 MOST_PARTS = 1000
