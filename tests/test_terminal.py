@@ -83,7 +83,8 @@ def test_every_value_has_a_proper_name(verb: str, capsys: pytest.CaptureFixture[
 
 FLAGS = {
     "--tensorboard", "--quiet", "--batches", "--json", "--corruptions", "--multi", "--invert", "--markdown", "--int8",
-    "--no-open", "--strict", "--frame", "--residual", "--no-residual", "--optimizer.no-nesterov",
+    "--no-open", "--watch", "--frontier", "--strict", "--frame", "--residual", "--no-residual",
+    "--optimizer.no-nesterov",
 }  # fmt: skip
 
 
