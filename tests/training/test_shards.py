@@ -23,6 +23,7 @@ from under10k.data.datasets import Dataset
 from under10k.errors import ModelError, StoppedError, UsageError
 from under10k.recipes import Augment, Recipe
 from under10k.training.shards import Shards
+from under10k.training.signals import StopSignals
 from under10k.training.start import train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -87,6 +88,7 @@ def test_a_run_in_shards_resumes_with_another_number_of_threads(dataset: Dataset
 
 def test_a_run_without_shards_resumes_with_the_same_number_of_threads_only(dataset: Dataset, tmp_path: Path) -> None:
     recipe = small(shards=1)
+    torch.set_num_threads(1)
     with suppress(KilledError):
         train(recipe, dataset, tmp_path / "run", reports=[StopAt(1, 2, kill)])
     with pytest.raises(ModelError, match="threads was 1, is now 2"):
@@ -203,11 +205,20 @@ def test_one_ctrl_c_ends_the_step_of_all_shards_and_saves(dataset: Dataset, tmp_
 def test_a_second_ctrl_c_within_a_step_exits_and_leaves_no_thread(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    noticed, first, receive = threading.Event(), threading.Lock(), StopSignals._receive
+
+    def receive_and_tell(*given: Any) -> None:
+        receive(*given)
+        noticed.set()
+
     def interrupt(*arguments: Any) -> Tensor:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        if first.acquire(blocking=False):
+            os.kill(os.getpid(), signal.SIGINT)
+            noticed.wait(60)  # two signals of which none was noticed yet are one
+            os.kill(os.getpid(), signal.SIGINT)
         return augment(*arguments)
 
+    monkeypatch.setattr(StopSignals, "_receive", receive_and_tell)
     monkeypatch.setattr("under10k.training.shards.augment", interrupt)
     torch.set_num_threads(2)
     with pytest.raises(KeyboardInterrupt):
