@@ -614,7 +614,7 @@ def test_a_run_that_a_worker_of_a_killed_study_begins_at_the_same_moment_goes_on
     assert weights(tmp_path / "run") == weights(broken_off / "whole")
 
 
-@pytest.mark.parametrize("spoilt", ["checkpoint", "start", "threads"])
+@pytest.mark.parametrize("spoilt", ["checkpoint", "start", "torch"])
 def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(
     spoilt: str, broken_off: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -626,7 +626,7 @@ def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(
         (folder / "recipe.json").unlink()  # written last when a run begins
     else:
         environment = json.loads((folder / "environment.json").read_text())
-        (folder / "environment.json").write_text(json.dumps({**environment, "threads": 99}))
+        (folder / "environment.json").write_text(json.dumps({**environment, "torch": "1.0"}))
     outcome = run_one(Job("quick", BROKEN_OFF, folder), dataset)
     assert outcome.result
     assert weights(folder) == weights(broken_off / "whole")

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that everything happens in: the weights of `early` as a file, and as another program saves them."""
+    """The folder that everything happens in: with the weights of `early`, as ours and as another program saves them."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(find_weights("early"), tmp_path / "saved.safetensors")
     safetensors.torch.save_file(load_model("early").state_dict(), tmp_path / "plain.safetensors")

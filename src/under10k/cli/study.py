@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from under10k.cli import names
 from under10k.cli.fields import fields_as_options, read_fields
 from under10k.cli.output import show_json
-from under10k.cli.parsing import Count, DataName, Device, Flag, Quiet, shown
+from under10k.cli.parsing import Count, DataName, Device, Flag, Quiet, load_strictly, shown
 from under10k.errors import Under10kError
 from under10k.files import write_atomically
 from under10k.terminal import literal
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 else:
     from pathlib import Path
 
-    Fields = fields_as_options(without=("name", "seed", "model_sha256", "start_sha256"))
+    Fields = fields_as_options(
+        without=("name", "seed", "model_sha256", "start_sha256", "own_augment", "own_augment_sha256")
+    )
 
 
 def study(
     *recipes: Annotated[str, shown("RECIPE", complete=names.recipes)],
     seeds: Count = None,
     data: DataName = None,
+    strict: Flag = False,
     device: Device = "auto",
     out: Annotated[Path | None, shown("STUDY", complete=names.studies)] = None,
     engine: Literal["processes", "serial", "ray"] = "processes",
@@ -52,6 +55,7 @@ def study(
         recipes: Recipes to train; the others are compared with the first. By default those of the study in --out.
         seeds: Number of seeds, from 0 on; by default that of the study in --out, else 20.
         data: A known name, or a folder or file of your own; by default that of the study in --out, else auto.
+        strict: Refuse the data if one of its files cannot be read, rather than skip it.
         device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
         out: Study folder to create or resume; by default studies/RECIPES.
         engine: Where runs are trained: in worker processes, in this process, or on a Ray cluster.
@@ -74,7 +78,7 @@ def study(
     done = run_study(
         recipes,
         seeds,
-        data,
+        load_strictly(data) if strict else data,
         out,
         overrides=overrides,
         device=device,

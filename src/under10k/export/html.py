@@ -37,13 +37,17 @@ SCRIPTS = (
     "network.js",
     "pixels.js",
     "picture.js",
+    "lines.js",
     "ink.js",
     "parts.js",
     "frame.js",
+    "touching.js",
     "judge.js",
     "crop.js",
     "paper.js",
     "views.js",
+    "files.js",
+    "lesson.js",
 )
 """The page's program, in the order in which its parts build on each other."""
 

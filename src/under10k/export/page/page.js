@@ -22,6 +22,7 @@ const bars = new Bars(byId("bars"));
 const frameView = new Frame(byId("frame"));
 const layerView = new Layers(byId("layers"), layers);
 const paper = new Paper(byId("paper"), paperChanged, speak);
+const lesson = new Lesson(byId("sheet"));
 const raster = contextOf(makeCanvas(RASTER, RASTER), { willReadFrequently: true });
 
 /** Counts the paper's changes: a picture that is decoded after the next change is dropped. */
@@ -76,7 +77,7 @@ function timeTaken(content, milliseconds) {
 
 /** @param {Stroke[] | Picture} content @returns {Framed[]} */
 function digitsOf(content) {
-  return Array.isArray(content) ? findOneOrMore(greyOf(content)).map(frameInk) : content.digits;
+  return Array.isArray(content) ? frameDigits(findOneOrMore(greyOf(content)), layers) : content.digits;
 }
 
 /** @param {Stroke[]} strokes @returns {Pixels} */
@@ -110,7 +111,8 @@ function show() {
   byId("pen").hidden = isPicture;
   paper.boxes = isPicture || several ? answers.map(({ box }, index) => ({ box: onPaper(box, content), chosen: several && index === chosen })) : [];
   paper.show();
-  speak(several ? spoken(rows) : answer ? `${answer.likely ? `Read as ${answer.digit}` : "Not read"}, ${answer.words}.` : "Nothing to read.", SPEAK_AFTER);
+  showLesson();
+  speak(several ? spoken(rows) : answer ? `${answer.likely ? `Read as ${answer.digit}` : "Not read"}, ${answer.words}.` : byId("lesson").open ? lesson.task : "Nothing to read.", SPEAK_AFTER);
 }
 
 /** @param {Answer[]} row @returns {HTMLElement} a button for each digit, which shows what is known of it */
@@ -208,7 +210,7 @@ async function openFiles(files) {
 /** @param {HTMLCanvasElement} image @param {number} start when its making began */
 function addPicture(image, start) {
   const pixels = contextOf(image).getImageData(0, 0, image.width, image.height);
-  const digits = findOneOrMore(toGrey(pixels)).map(frameInk);
+  const digits = frameDigits(findOneOrMore(toGrey(pixels)), layers);
   paper.add({ kind: "picture", image, digits, milliseconds: performance.now() - start });
 }
 
@@ -260,6 +262,42 @@ function cutPicture(box) {
   addPicture(part, start);
 }
 
+// --- the lesson ---
+
+/** Show what is asked for, and what can be pressed. */
+function showLesson() {
+  const teaching = byId("lesson").open;
+  byId("task").textContent = lesson.task;
+  byId("wanted").textContent = lesson.finished ? "All are there" : `Write ${lesson.wanted}`;
+  byId("wanted").hidden = !teaching;
+  byId("free").hidden = teaching;
+  byId("keep").disabled = !teaching || lesson.finished || paper.content() === null;
+  byId("back").disabled = !lesson.kept.length;
+  byId("download").disabled = lesson.kept.length < ENOUGH;
+}
+
+/** Keep the digit on the paper as the one that was asked for, and ask for the next. */
+function keepDigit() {
+  if (scheduled) readPaper();
+  if (answers.length !== 1) return tell(`Write one digit: ${lesson.wanted}.`);
+  lesson.keep(answers[0].levels);
+  paper.clear();
+}
+
+function takeBack() {
+  lesson.takeBack();
+  showLesson();
+  speak(lesson.task);
+}
+
+function downloadDigits() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (lesson.zip())], { type: "application/zip" }));
+  link.download = "my-digits.zip";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // once the browser has saved it
+}
+
 // --- controls ---
 
 function setPen() {
@@ -300,6 +338,13 @@ byId("file").addEventListener("change", () => {
   byId("file").value = ""; // so that the same file can be chosen again
 });
 byId("width").addEventListener("input", setPen);
+byId("lesson").addEventListener("toggle", showLesson);
+byId("keep").addEventListener("click", keepDigit);
+byId("back").addEventListener("click", takeBack);
+byId("download").addEventListener("click", downloadDigits);
+byId("paper").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+  if (event.key === "Enter" && !event.defaultPrevented && !byId("keep").disabled) keepDigit();
+});
 document.addEventListener("keydown", shortcut);
 document.addEventListener("paste", (event) => openFiles(event.clipboardData?.files));
 for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, /** @type {EventListener} */ (drag));
