@@ -43,6 +43,7 @@ SCRIPTS = (
     "crop.js",
     "paper.js",
     "views.js",
+    "why.js",
 )
 """The page's program, in the order in which its parts build on each other."""
 

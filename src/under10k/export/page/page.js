@@ -21,6 +21,7 @@ const layers = readLayers(JSON.parse(byId("network").textContent));
 const bars = new Bars(byId("bars"));
 const frameView = new Frame(byId("frame"));
 const layerView = new Layers(byId("layers"), layers);
+const why = new Why(byId("why"), layers, showWhy);
 const paper = new Paper(byId("paper"), paperChanged, speak);
 const raster = contextOf(makeCanvas(RASTER, RASTER), { willReadFrequently: true });
 
@@ -96,6 +97,7 @@ function show() {
   frameView.show(answer && answer.levels);
   layerView.show(answer && answer.outputs);
   bars.show(answer && answer.probabilities);
+  why.explain(answer);
   const rows = splitRows(answers);
   if (several) byId("digit").replaceChildren(...rows.map(writeRow));
   else byId("digit").textContent = answer ? written(answer) : "\u2013";
@@ -109,8 +111,27 @@ function show() {
   byId("crop").hidden = byId("turn").hidden = !isPicture;
   byId("pen").hidden = isPicture;
   paper.boxes = isPicture || several ? answers.map(({ box }, index) => ({ box: onPaper(box, content), chosen: several && index === chosen })) : [];
-  paper.show();
+  showWhy();
   speak(several ? spoken(rows) : answer ? `${answer.likely ? `Read as ${answer.digit}` : "Not read"}, ${answer.words}.` : "Nothing to read.", SPEAK_AFTER);
+}
+
+/** Tint the drawing by what speaks for its answer, if that is wanted, and draw the paper anew. */
+function showWhy() {
+  const wanted = byId("why-tint").getAttribute("aria-pressed") === "true";
+  const content = paper.content();
+  const found = wanted ? why.overlay(Array.isArray(content)) : null;
+  paper.tint = found && { image: found.image, box: frameOnPaper(found.ink, onPaper(answers[chosen].box, content)) };
+  paper.show();
+}
+
+/**
+ * @param {Box} ink in a frame, in pixels @param {Box} box of the same ink, in shares of the paper's side
+ * @returns {Box} of the whole frame, in these shares
+ */
+function frameOnPaper(ink, box) {
+  const [down, across] = [(box.bottom - box.top) / (ink.bottom - ink.top), (box.right - box.left) / (ink.right - ink.left)];
+  const [top, left] = [box.top - down * ink.top, box.left - across * ink.left];
+  return { top, left, bottom: top + down * SIDE, right: left + across * SIDE };
 }
 
 /** @param {Answer[]} row @returns {HTMLElement} a button for each digit, which shows what is known of it */
@@ -294,6 +315,11 @@ byId("crop").addEventListener("click", (/** @type {MouseEvent} */ event) => {
   else setCropping(true, !event.detail); // a key clicks no number of times
 });
 byId("clear").addEventListener("click", () => paper.clear());
+byId("why-tint").addEventListener("click", () => {
+  const tint = byId("why-tint");
+  tint.setAttribute("aria-pressed", `${tint.getAttribute("aria-pressed") !== "true"}`);
+  showWhy();
+});
 byId("open").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", () => {
   openFiles(byId("file").files);
@@ -304,7 +330,8 @@ document.addEventListener("keydown", shortcut);
 document.addEventListener("paste", (event) => openFiles(event.clipboardData?.files));
 for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, /** @type {EventListener} */ (drag));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  paper.show();
+  why.repaint();
+  showWhy();
   layerView.repaint();
 });
 setPen();
