@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
@@ -83,10 +84,15 @@ def dataset() -> Dataset:
     return Dataset("few", draw_digits(384, seed=0), draw_digits(96, seed=1))
 
 
+@pytest.fixture(scope="session")
+def _digits_once(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_digits(tmp_path_factory.mktemp("digits") / "few digits", dataset)
+
+
 @pytest.fixture
-def data_folder(tmp_path: Path, dataset: Dataset) -> Path:
+def data_folder(tmp_path: Path, _digits_once: Path) -> Path:
     """The same digits as a folder of four IDX files, for the command line; its path has a space."""
-    return write_digits(tmp_path / "few digits", dataset)
+    return Path(shutil.copytree(_digits_once, tmp_path / "few digits"))
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +107,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Their pictures are what tests of plots and of the command line look at.
     """
-    for name in ("save_curves", "save_strip", "save_tradeoff"):
+    for name in ("plot_curves", "plot_strip", "plot_tradeoff", "save_figure"):
         monkeypatch.setattr(f"under10k.plots.{name}", lambda *_: None)
 
 

@@ -37,13 +37,13 @@ from under10k.errors import DataError, DivergedError, ModelError, Under10kError,
 from under10k.pictures.grey import WORKING_SIDE
 from under10k.pictures.picture import open_picture
 from under10k.pictures.prediction import predict, predict_all
-from under10k.plots import save_curves
+from under10k.plots import plot_curves, save_figure
 from under10k.recipes import Recipe
 from under10k.runs.folder import Run
 from under10k.runs.weights import load_model
 from under10k.study.engines import Outcome
 from under10k.study.plan import Plan, read_plan
-from under10k.study.results import Study, read_points
+from under10k.study.results import Study, read_networks, read_points
 from under10k.training.start import train
 
 MEBIBYTE = 2**20
@@ -286,11 +286,11 @@ def load_finished_runs(folder: Path) -> Target:
     def draw() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a loss of 1e308 may be drawn as it can
-            save_curves([job.folder], folder / "curves.png")
+            save_figure(plot_curves(job.folder), folder / "curves.png")
 
     def read(path: Path) -> None:
         questions = [run.recipe, run.environment, run.data, run.history, run.result, run.load_checkpoint]
-        questions += [predict_with_it, lambda: read_points([folder]), take_finished]
+        questions += [predict_with_it, lambda: read_points([folder]), lambda: read_networks([folder]), take_finished]
         questions += [draw] if path.suffix == ".jsonl" else []
         refused = None
         for ask in questions:

@@ -16,8 +16,8 @@ from under10k.weights.sealed import load_tensors
 
 
 def small(**changes: Any) -> Recipe:
-    """Our own recipe, shortened: 2 epochs of 6 steps on the few digits."""
-    return replace(default(), **{"epochs": 2, "batch_size": 64, "name": "small", **changes})
+    """Our own recipe, shortened, for the network that trains fastest: 2 epochs of 6 steps on the few digits."""
+    return replace(default(), **{"model": "early", "epochs": 2, "batch_size": 64, "name": "small", **changes})
 
 
 def weights(run: Path) -> bytes:

@@ -14,6 +14,9 @@ import pytest
 
 import under10k
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from run_on_cpus import NUMERIC, TESTS
+
 SOURCE = Path(under10k.__file__).parent
 
 ROOMS = [
@@ -32,6 +35,7 @@ ROOMS = [
     "evaluation",
     "runs",
     "pictures",
+    "insight",
     "export",
     "plots",
     "assessment",
@@ -260,7 +264,7 @@ def test_importing_the_package_imports_no_library() -> None:
 
 def test_public_names_are_sorted_and_all_there_are() -> None:
     assert under10k.__all__ == sorted(set(under10k.__all__))
-    assert set(under10k.__all__) == under10k._HOMES.keys() | {"recipes"}
+    assert set(under10k.__all__) == under10k._HOMES.keys() | {"plots", "recipes"}
     assert set(under10k.__all__) <= set(dir(under10k))
 
 
@@ -281,7 +285,7 @@ def test_a_type_checker_sees_each_public_name_where_it_comes_from(name: str) -> 
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert visible[name] == ("under10k" if name == "recipes" else f"under10k.{under10k._HOMES[name]}")
+    assert visible[name] == ("under10k" if name in ("plots", "recipes") else f"under10k.{under10k._HOMES[name]}")
 
 
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
@@ -297,3 +301,10 @@ def test_every_module_says_what_it_is_for(name: str) -> None:
 def test_the_package_says_that_it_is_typed() -> None:
     assert (SOURCE / "py.typed").is_file()
     assert importlib.import_module("under10k").__version__ == under10k.__version__
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_each_test_that_other_processors_are_tried_with_is_there(name: str) -> None:
+    file, _, test = name.partition("::")
+    assert (TESTS / file).exists()
+    assert not test or f"def {test}(" in (TESTS / file).read_text(encoding="utf-8")

@@ -23,6 +23,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "dropout": (0, 0.99),
     "epochs": (1, 100_000),
     "batch_size": (2, 1_000_000),
+    "shards": (1, 64),
     "skip_easy": (0, 0.5),
     "optimizer.lr": (5e-324, 1e12),
     "optimizer.momentum": (0, 0.9999),
@@ -36,6 +37,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "augment.stroke_pixels": (0, 2),
     "augment.cut_pixels": (0, 28),
     "augment.noise": (0, 1),
+    "mix.drawn": (0, 10),
+    "mix.no_digits": (0, 10),
+    "mix.mnist": (0, 60_000),
+    "mix.own_share": (0, 0.99),
     "averaging": (0, 0.999999),
     "label_smoothing": (0, 0.99),
     "target_accuracy": (0, 1),
@@ -44,7 +49,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """The numbers of a recipe, each with the least and the most it may be."""
 
-WHOLE = {"epochs", "batch_size", "patience_epochs", "seed"}
+WHOLE = {"epochs", "batch_size", "mix.mnist", "shards", "patience_epochs", "seed"}
 
 of_each_number = pytest.mark.parametrize("path", RANGES)
 
@@ -179,6 +184,8 @@ def test_every_number_of_a_recipe_has_its_range_here() -> None:
         "model_sha256",
         "start",
         "start_sha256",
+        "own_augment",
+        "own_augment_sha256",
         "residual",
         "head",
         "protocol",
@@ -263,6 +270,7 @@ recipes = st.builds(
     head=st.sampled_from(["pool", "linear"]),
     epochs=st.integers(1, 100_000),
     batch_size=st.integers(2, 4096),
+    shards=st.integers(1, 64),
     optimizer=st.builds(
         Optimizer,
         name=st.sampled_from(["sgd", "adam", "adamw"]),

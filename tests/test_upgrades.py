@@ -18,7 +18,7 @@ import under10k.cli
 from short_runs import KilledError, StopAt, kill, small, weights
 from under10k.data.datasets import Dataset
 from under10k.errors import ModelError
-from under10k.plots import save_curves
+from under10k.plots import plot_curves, save_figure
 from under10k.runs.folder import Run
 from under10k.runs.weights import load_model
 from under10k.study.plan import read_plan
@@ -69,7 +69,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def without_newer_fields(recipe: dict[str, Any]) -> None:
     """Take out of a recipe what it has only had since 0.1.0."""
-    del recipe["skip_easy"]
+    del recipe["skip_easy"], recipe["mix"]
     for name in "stroke_pixels", "cut_pixels", "noise":
         del recipe["augment"][name]
 
@@ -99,7 +99,7 @@ def test_a_finished_run_of_another_version_is_read_whole(
     assert Run(finished).history() == history
     assert len(history) == 2
     assert not load_model(finished).training
-    save_curves([finished], finished.parent / "curves.png")
+    save_figure(plot_curves(finished), finished.parent / "curves.png")
     assert train(RECIPE, dataset, finished, resume=True, reports=[]) == Run(finished).result()
 
 

@@ -91,6 +91,6 @@ def export(to: str, weights: Path, out: Path, data: Path) -> None:
 
 def plot(run: Path, out: Path) -> None:
     """Draw the curves of a run."""
-    from under10k.plots import save_curves
+    from under10k.plots import plot_curves, save_figure
 
-    save_curves([run], out)
+    save_figure(plot_curves(run), out)

@@ -110,18 +110,20 @@ class Evaluation:
             OSError: the folder cannot be made or written to.
             UsageError: the default folder is a link, which may come from a stranger.
         """
-        from under10k.plots import save_confusion, save_corruption_examples, save_corruptions, save_misread
+        from under10k import plots
 
         if folder is None:
             _refuse_link(self.folder)
         place = self.folder if folder is None else Path(folder)
         with writing_together(place, stale=PICTURES) as scratch:
             write_json(scratch / "metrics.json", self.to_dict())
-            save_confusion(self.metrics, scratch / "confusion.png")
-            save_misread(self.metrics, self.data.test, scratch / "misread.png")
+            plots.save_figure(plots.plot_confusion(self.metrics), scratch / "confusion.png")
+            plots.save_figure(plots.plot_misread(self.metrics, self.data.test), scratch / "misread.png")
             if self.corruptions:
-                save_corruptions(self.metrics.interval, self.corruptions, scratch / "corruptions.png")
-                save_corruption_examples(self.data.test.images[0], scratch / "corruptions-examples.png")
+                scores = plots.plot_corruptions(self.metrics.interval, self.corruptions)
+                plots.save_figure(scores, scratch / "corruptions.png")
+                examples = plots.plot_corruption_examples(self.data.test.images[0])
+                plots.save_figure(examples, scratch / "corruptions-examples.png")
         return place
 
 

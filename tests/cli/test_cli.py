@@ -342,7 +342,7 @@ def test_running_out_of_device_memory_names_the_remedy(
     def exhausted(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("under10k.training.trainer.augment", exhausted)
+    monkeypatch.setattr("under10k.training.shards.augment", exhausted)
     with pytest.raises(SystemExit) as ended:
         main(["train", "--data", str(data_folder), "--out", str(tmp_path / "run")])
     assert ended.value.code == 1
@@ -354,7 +354,7 @@ def test_missing_mnist_falls_back_to_synthetic_digits_and_says_so_first_and_last
 ) -> None:
     noted = replace(dataset, name="synthetic", note="MNIST is not there, so synthetic digits serve.")
     monkeypatch.setattr("under10k.data.own.load_digits", lambda name: noted)
-    main(["train", "--epochs", "1", "--out", str(tmp_path / "run")])
+    main(["train", "fast", "--epochs", "1", "--out", str(tmp_path / "run")])
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0] == lines[-1] == noted.note
     assert Run(tmp_path / "run").environment()["data"]["note"] == noted.note
@@ -363,7 +363,7 @@ def test_missing_mnist_falls_back_to_synthetic_digits_and_says_so_first_and_last
 def test_ctrl_c_in_a_terminal_saves_and_tells_how_to_resume(data_folder: Path, tmp_path: Path) -> None:
     """A person at a terminal sees a live bar, presses Ctrl-C, and is told the command that goes on."""
     master, slave = pty.openpty()
-    arguments = ["train", "--epochs", "500", "--data", str(data_folder), "--out", str(tmp_path / "run")]
+    arguments = ["train", "fast", "--epochs", "500", "--data", str(data_folder), "--out", str(tmp_path / "run")]
     process = subprocess.Popen(
         [sys.executable, "-m", "under10k", *arguments], stdout=slave, stderr=slave, stdin=slave, start_new_session=True
     )
@@ -407,12 +407,12 @@ def test_a_quiet_training_says_nothing_but_warnings(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    main(["train", "--epochs", "1", f"--data={data_folder}", "--out", str(tmp_path / "run"), *shown])
+    main(["train", "fast", "--epochs", "1", f"--data={data_folder}", "--out", str(tmp_path / "run"), *shown])
     printed = capsys.readouterr()
     assert printed.err == ""
     assert bool(printed.out) == ("--json" in shown)
     monkeypatch.setattr("under10k.data.own.load_digits", lambda _: replace(dataset, note="not what you think"))
-    main(["train", "--epochs", "1", "--out", str(tmp_path / "noted"), *shown])
+    main(["train", "fast", "--epochs", "1", "--out", str(tmp_path / "noted"), *shown])
     assert capsys.readouterr().err == "warning: not what you think\n"
 
 
@@ -443,7 +443,7 @@ def test_resuming_within_an_epoch_says_after_which_step(capsys: pytest.CaptureFi
 def test_a_terminal_that_is_closed_ends_the_training_saved(data_folder: Path, tmp_path: Path) -> None:
     """The kernel sends SIGHUP, and all that is written from then on fails."""
     master, slave = pty.openpty()
-    arguments = ["train", "--epochs", "5000", "--data", str(data_folder), "--out", str(tmp_path / "run")]
+    arguments = ["train", "fast", "--epochs", "5000", "--data", str(data_folder), "--out", str(tmp_path / "run")]
     not_as_under_nohup = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
     process = subprocess.Popen(
         [sys.executable, "-c", f"{not_as_under_nohup}; from under10k.__main__ import main; main()", *arguments],
@@ -467,7 +467,7 @@ def test_a_terminal_that_is_closed_ends_the_training_saved(data_folder: Path, tm
 def test_tensorboard_writes_event_files(data_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     main(
-        ["train", "--epochs", "1", "--tensorboard", "--data", str(data_folder), "--out", str(tmp_path / "run")],
+        ["train", "fast", "--epochs", "1", "--tensorboard", "--data", str(data_folder), "--out", str(tmp_path / "run")],
     )
     assert list((tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*"))
 
@@ -671,18 +671,6 @@ def test_a_disk_that_is_full_is_an_error_though_nobody_reads_what_is_printed(
     assert not (tmp_path / "e").exists()
 
 
-@pytest.mark.parametrize(("given", "used"), [(None, "100000"), ("500", "500")])
-def test_threads_soon_sleep_while_they_wait_unless_told_otherwise(
-    given: str | None, used: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    if given:
-        monkeypatch.setenv("GOMP_SPINCOUNT", given)
-    main(["recipes"])
-    assert os.environ["GOMP_SPINCOUNT"] == used
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-
-
 def test_plot_lays_runs_over_each_other(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["plot", str(finished_run), str(finished_run), "--out", str(tmp_path / "both.png")])
     assert "2 runs" in capsys.readouterr().out
@@ -707,6 +695,10 @@ def test_plot_lays_studies_side_by_side(
     main(["plot", str(finished_study), str(finished_study), "--out", str(tmp_path / "studies.png")])
     assert "2 studies drawn" in capsys.readouterr().out
     assert (tmp_path / "studies.png").read_bytes()[1:4] == b"PNG"
+    main(["plot", "--frontier", str(finished_study), "--out", str(tmp_path / "frontier.png")])
+    assert (tmp_path / "frontier.png").read_bytes()[1:4] == b"PNG"
+    refused = fails(capsys, 2, "plot", "--frontier", str(finished_run), "--out", str(tmp_path / "none.png"))
+    assert "give studies' folders with --frontier" in refused
     mixed = ["plot", str(finished_study), str(finished_run), "--out", str(tmp_path / "mixed.png")]
     assert "runs and studies together" in fails(capsys, 2, *mixed)
     (tmp_path / "plan.json").write_text("{}")
@@ -729,7 +721,7 @@ def test_plot_of_a_folder_that_is_no_run_fails(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "x.png").exists()
 
 
-STUDY = ["study", "default", "--engine", "serial", "--epochs", "1", "--batch-size", "192"]
+STUDY = ["study", "fast", "--engine", "serial", "--epochs", "1", "--batch-size", "192"]
 
 
 def test_study_prints_tables_for_people_and_json_for_programs(
@@ -744,7 +736,7 @@ def test_study_prints_tables_for_people_and_json_for_programs(
         "test accuracy, %, protocol fixed",
         "95 % interval",
         "std dev",
-        "9,720",
+        "8,880",
         "seconds a run",
         "paired by seed",
         "the test set read once",
@@ -758,16 +750,14 @@ def test_study_prints_tables_for_people_and_json_for_programs(
     assert printed.err == "", "only warnings and errors"
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("columns", ["80", "120"])
-def test_the_tables_of_a_study_fit_the_terminal(columns: str, finished_study: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "under10k", "study", "--out", str(finished_study), "--engine", "serial"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": columns},
-    )
-    tables, _, remarks = done.stdout.partition("watched: ")
+def test_the_tables_of_a_study_fit_the_terminal(
+    columns: str, finished_study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    main(["study", "--out", str(finished_study), "--engine", "serial"])
+    tables, _, remarks = capsys.readouterr().out.partition("watched: ")
     assert max(map(len, tables.splitlines()[3:])) <= int(columns)
     figures = ("std dev", "95 % interval", "best", "worst", "median epoch", "0 of 2", "difference")
     assert all(figure in tables for figure in figures), tables
@@ -828,7 +818,7 @@ def test_a_study_with_failed_runs_shows_its_table_and_ends_with_1(
         main([*STUDY, *wild, "--seeds", "1", "--data", str(data_folder), "--out", str(tmp_path / "s")])
     printed = capsys.readouterr()
     assert ended.value.code == 1
-    assert "failed: default averaging=0 batch_size=192 epochs=1 optimizer.lr=1000000000000 seed 0" in printed.out
+    assert "failed: fast averaging=0 batch_size=192 epochs=1 optimizer.lr=1000000000000 seed 0" in printed.out
     assert "lower optimizer.lr" in printed.out
     assert printed.err.startswith("error: 1 of 2 runs failed: ")
     assert printed.err.count("\n") == 1

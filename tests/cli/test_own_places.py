@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
+
+from under10k.data.synthetic import draw_digits
+
 VERBS = """
 import contextlib, io, json, os, sys
 from pathlib import Path
@@ -21,7 +25,7 @@ for line in (
     "plot run --out curves.png",
     "export run --to c --data",
     "export run --to html --data",
-    "predict run/evaluation/misread.png --model run --explain why.png",
+    "predict seven.png --model run --explain why.png",
     "datasets --sheet sheet.png",
     "study fast --epochs 1 --seeds 1 --engine serial --out study --data",
 ):
@@ -39,6 +43,7 @@ def test_no_verb_writes_anything_outside_its_own_places(data_folder: Path, tmp_p
     places = {"HOME": tmp_path / "home", "XDG_CACHE_HOME": tmp_path / "cache", "TMPDIR": tmp_path / "tmp"}
     for place in (*places.values(), tmp_path / "here"):
         place.mkdir()
+    Image.fromarray(draw_digits(1, seed=0).images[0].numpy()).save(tmp_path / "here" / "seven.png")
     before = {path: path.read_bytes() for path in data_folder.iterdir()}
     done = subprocess.run(
         [sys.executable, "-c", VERBS, str(data_folder), *map(str, places.values())],
@@ -55,6 +60,7 @@ def test_no_verb_writes_anything_outside_its_own_places(data_folder: Path, tmp_p
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
         "curves.png",
         "run",
+        "seven.png",
         "sheet.png",
         "study",
         "why.png",

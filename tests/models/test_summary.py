@@ -289,3 +289,11 @@ def test_over_the_budget_the_costliest_layers_are_named_and_the_exit_code_is_1(
     assert ended.value.code == 1
     assert "over the budget: 9,720 of 9,719 parameters. make smaller: convolution 16 to 16 (2,304)" in printed.err
     assert printed.err.count("\n") == 1
+
+
+def test_a_summary_is_one_line_and_in_a_notebook_its_table() -> None:
+    found = summarise("gap")
+    assert repr(found) == f"Summary(gap: {len(found.layers)} layers, 9,720 parameters, {found.macs:,} MACs)"
+    page = found._repr_html_()
+    assert page.count("<tr>") == len(found.layers) + 2, "a head and a line of totals"
+    assert "<td>1,933,344</td>" in page

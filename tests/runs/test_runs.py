@@ -140,14 +140,14 @@ def test_an_unfinished_run_says_how_to_finish_it(dataset: Dataset, tmp_path: Pat
 
 
 def test_a_checkpoint_of_another_model_is_refused_on_resuming(dataset: Dataset, tmp_path: Path) -> None:
-    for name, model in (("a", "gap"), ("b", "transition")):
+    for name, model in (("a", "early"), ("b", "transition")):
         with pytest.raises(KilledError):
             train(small(model=model), dataset, tmp_path / name, reports=[StopAt(1, 1, kill)])
     for old in (tmp_path / "a" / "checkpoint").iterdir():
         old.unlink()
     for other in (tmp_path / "b" / "checkpoint").iterdir():
         other.rename(tmp_path / "a" / "checkpoint" / other.name)
-    with pytest.raises(ModelError, match="model was transition, is now gap"):
+    with pytest.raises(ModelError, match="model was transition, is now early"):
         train(small(), dataset, tmp_path / "a", resume=True, reports=[])
 
 

@@ -43,6 +43,7 @@ from under10k.data.datasets import Dataset
 from under10k.data.identity import DataIdentity
 from under10k.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, UsageError
 from under10k.files import locked, sha256, write_atomically
+from under10k.models import create_model, summarise
 from under10k.recipes import Recipe, get_recipe
 from under10k.runs.folder import Run
 from under10k.runs.result import Result
@@ -51,7 +52,7 @@ from under10k.study import engines
 from under10k.study.engines import Job, Outcome, run_one
 from under10k.study.plan import Plan, expand, read_plan
 from under10k.study.report import StudyReport
-from under10k.study.results import Study, read_points
+from under10k.study.results import Study, read_networks, read_points
 from under10k.study.scores import compare_runs, score, summarise_runs
 from under10k.study.study import Execution, run_study
 from under10k.training.report import ConsoleReport, Report
@@ -460,6 +461,14 @@ def test_a_study_says_which_it_is_before_the_data_are_read(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_seeds_out_of_range_are_refused_before_the_data_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("under10k.data.own.load_digits", lambda _: pytest.fail("read"))
+    with pytest.raises(UsageError, match="seeds out of range: 0"):
+        run_study([quick()], 0, "mnist", tmp_path / "s", report=quiet())
+
+
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -605,7 +614,7 @@ def test_a_run_that_a_worker_of_a_killed_study_begins_at_the_same_moment_goes_on
     assert weights(tmp_path / "run") == weights(broken_off / "whole")
 
 
-@pytest.mark.parametrize("spoilt", ["checkpoint", "start", "threads"])
+@pytest.mark.parametrize("spoilt", ["checkpoint", "start", "torch"])
 def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(
     spoilt: str, broken_off: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -617,7 +626,7 @@ def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(
         (folder / "recipe.json").unlink()  # written last when a run begins
     else:
         environment = json.loads((folder / "environment.json").read_text())
-        (folder / "environment.json").write_text(json.dumps({**environment, "threads": 99}))
+        (folder / "environment.json").write_text(json.dumps({**environment, "torch": "1.0"}))
     outcome = run_one(Job("quick", BROKEN_OFF, folder), dataset)
     assert outcome.result
     assert weights(folder) == weights(broken_off / "whole")
@@ -767,6 +776,15 @@ def test_a_study_without_a_finished_run_is_not_drawn_and_it_is_said_so(
         read_points([undisturbed.folder, tmp_path])
 
 
+def test_networks_of_a_study_are_read_with_their_size_and_the_score_of_each_run(undisturbed: Study) -> None:
+    networks = read_networks([undisturbed.folder])
+    assert len(networks) == len(undisturbed.rows)
+    for row in undisturbed.rows:
+        parameters, macs, scores = networks[f"{row.variant}, {row.protocol}"]
+        assert (parameters, macs) == (row.parameters, summarise(create_model(row.model)).macs)
+        assert statistics.fmean(scores) == pytest.approx(row.mean)
+
+
 def test_a_report_never_keeps_the_process_from_ending() -> None:
     class Ending(io.StringIO):
         def write(self, _: str) -> int:
@@ -782,15 +800,15 @@ def test_a_report_never_keeps_the_process_from_ending() -> None:
 
 # --- killed, stopped, gone on with ---------------------------------------------------------------------------------
 
-LONGER = {"epochs": [8], "batch_size": [64]}
-NAME = "default-batch_size=64-epochs=8"
+LONGER = {"epochs": [16], "batch_size": [64]}
+NAME = "fast-batch_size=64-epochs=16"
 
 
 @pytest.fixture(scope="module")
 def longer(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Trainings long enough to be caught in the middle, when nothing disturbs them."""
     folder = tmp_path_factory.mktemp("longer") / "study"
-    return run_study(["default"], 2, dataset, folder, overrides=LONGER, engine="serial", threads=1, report=quiet())
+    return run_study(["fast"], 2, dataset, folder, overrides=LONGER, engine="serial", threads=1, report=quiet())
 
 
 def start(
@@ -803,7 +821,7 @@ def start(
     """Give the same study to the command line, or one with changes, in a process that a test may kill."""
     fields = {**{name: value for name, (value,) in LONGER.items()}, **changes}
     given = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
-    command = ["study", "default", *given, "--seeds", "2", *options]
+    command = ["study", "fast", *given, "--seeds", "2", *options]
     return subprocess.Popen(
         [sys.executable, "-m", "under10k", *command, "--data", str(data), "--out", str(folder)],
         stdout=subprocess.PIPE,
@@ -862,7 +880,7 @@ def test_a_killed_worker_leaves_the_table_as_it_would_be(longer: Study, dataset:
 
     murderer = threading.Thread(target=murder)
     murderer.start()
-    run_study(["default"], 2, dataset, tmp_path / "s", overrides=LONGER, workers=1, report=quiet())
+    run_study(["fast"], 2, dataset, tmp_path / "s", overrides=LONGER, workers=1, report=quiet())
     murderer.join()
     check_equals(tmp_path / "s", longer)
     worker, begun = killed
@@ -909,7 +927,8 @@ def test_a_stopped_study_saves_what_is_under_way_and_tells_how_to_go_on(
 
 
 def test_ctrl_c_while_workers_come_up_is_one_line(data_folder: Path, tmp_path: Path) -> None:
-    driver = start(tmp_path / "s", data_folder, changes={"epochs": 1000})  # it cannot end before it is told to
+    endless = {"epochs": 1000}  # until it is told to end
+    driver = start(tmp_path / "s", data_folder, "--workers", "1", changes=endless)
     assert driver.stdout
     while "at a time" not in driver.stdout.readline():  # said last before the workers are started
         assert driver.poll() is None

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 
 from under10k.bench.plain import train_plainly
 from under10k.bench.timing import Findings, Spread, Timing, Track, Way, quietly, time_in_turn
-from under10k.data import Dataset, Digits, load_digits
+from under10k.data import Dataset, Digits, load_digits, mixed_count
 from under10k.errors import DataError, Under10kError
 from under10k.machine import describe_environment, keep_freed_memory, pick_device
 from under10k.models import Summary, network_of, summarise
@@ -229,7 +230,7 @@ def _plan(recipe: Recipe, data: Dataset) -> Plan:
         raise DataError(
             f"too few images to time a step of {recipe.name}: {len(data.train)}. give at least {recipe.batch_size}"
         )
-    images = trained_count(recipe, len(data.train))
+    images = mixed_count(recipe.mix, trained_count(recipe, len(data.train)))
     summary = summarise(network_of(recipe))
     return Plan(recipe, count_steps(recipe, images) * batch_size_of(recipe, images, 0), training_operations(summary))
 
@@ -248,8 +249,9 @@ def _ours(recipe: Recipe, digits: Digits, device: torch.device) -> Way:
     def run() -> list[float]:
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(one_epoch, data, device, Run(Path(folder)))
-            trainer.begin(resume=False)
-            trainer.fit()
+            with closing(trainer.shards):
+                trainer.begin(resume=False)
+                trainer.fit()
             return [trainer.state.at.seconds["train"] / len(few)]
 
     return run

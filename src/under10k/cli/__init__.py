@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from under10k.cli.bench import bench
 from under10k.cli.completion import ASK, complete, completion
 from under10k.cli.evaluate import evaluate
+from under10k.cli.explain import explain
 from under10k.cli.export import export
 from under10k.cli.fields import spell_out_flags
 from under10k.cli.help import describe_all, describe_verb
 from under10k.cli.lists import datasets, models, recipes
-from under10k.cli.output import complain, explain, prepare_output
+from under10k.cli.output import complain, describe_error, prepare_output
 from under10k.cli.parsing import Verb, parse
 from under10k.cli.plot import plot
 from under10k.cli.predict import predict, write_out_dashes
@@ -29,6 +30,7 @@ VERBS: dict[str, Verb] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "explain": explain,
     "summary": summary,
     "plot": plot,
     "export": export,
@@ -55,7 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     prepare_output()
-    _prepare_threads()
     try:
         _run([word for word in options if word != "--debug"] + given[len(options) :])
         sys.stdout.flush()
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in options:
             traceback.print_exc()
-        kind, message, code = explain(error)
+        kind, message, code = describe_error(error)
         complain(message, kind)
         _drop_output()
         sys.exit(code)
@@ -77,16 +78,6 @@ def _drop_output() -> None:
             stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _prepare_threads() -> None:
-    """Let torch's threads wait for each other in a loop for a shorter while before they sleep, unless told otherwise.
-
-    With libgomp's own 300,000 turns, where any other program takes a core, a training takes some fifteen times as long
-    instead of four; on a machine with nothing else to do, the shorter while costs a twentieth. libgomp reads this as
-    torch is imported, which has not happened yet.
-    """
-    os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 
 def _run(arguments: list[str]) -> None:

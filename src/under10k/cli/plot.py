@@ -17,15 +17,17 @@ def plot(
     *folders: Annotated[Path, shown("FOLDER", complete=names.runs_and_studies, required=True)],
     out: Annotated[Path | None, shown("PICTURE", "-o", complete=names.files)] = None,
     batches: Flag = False,
+    frontier: Flag = False,
 ) -> None:
     """Plot the curves of runs in one picture, or compare studies.
 
-    Studies are plotted as accuracy against seconds a run.
+    Studies are plotted as accuracy against seconds a run, or, with --frontier, against the size of the network.
 
     Args:
         folders: Run folders or study folders.
         out: Picture to write, replacing an existing one; by default curves.png, which must not exist yet.
         batches: Plot the loss of every batch and the learning rate instead of epochs; for runs only.
+        frontier: Plot accuracy against parameters, and against multiply-accumulates; for studies only.
     """
     if out is None and DEFAULT.exists():
         raise UsageError(f"already there: {DEFAULT}. name the picture to write with: -o PICTURE")
@@ -35,17 +37,23 @@ def plot(
     if studies and batches:
         raise UsageError(f"a study has no batches: {studies[0]}. give runs, such as those in {studies[0] / 'runs'}")
 
+    if frontier and not studies:
+        raise UsageError(f"not a study: {folders[0]}. give studies' folders with --frontier")
+
     from under10k.files import require_file
-    from under10k.plots import save_batches, save_curves, save_tradeoff
-    from under10k.study import read_points
+    from under10k.plots import plot_batches, plot_curves, plot_frontier, plot_tradeoff, save_figure
+    from under10k.study import read_networks, read_points
     from under10k.terminal import literal
 
     target = out or DEFAULT
     require_file(target)
-    if studies:
-        save_tradeoff(read_points(studies), target)
+    if frontier:
+        figure = plot_frontier(read_networks(studies))
+    elif studies:
+        figure = plot_tradeoff(read_points(studies))
     else:
-        (save_batches if batches else save_curves)(folders, target)
+        figure = (plot_batches if batches else plot_curves)(folders)
+    save_figure(figure, target)
     kind = "study" if studies else "run"
     kinds = kind if len(folders) == 1 else {"study": "studies", "run": "runs"}[kind]
     show(f"{len(folders)} {kinds} drawn: {literal(str(target))}")

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from under10k.cli import names
 from under10k.cli.fields import fields_as_options, read_one_of_each
 from under10k.cli.output import show_json
-from under10k.cli.parsing import DataName, Device, Flag, Folder, Quiet, shown
+from under10k.cli.parsing import DataName, Device, Flag, Folder, Quiet, load_strictly, shown
 from under10k.errors import UsageError
 from under10k.recipes import Recipe, get_recipe, override
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from under10k.data import Dataset
-
     Fields = dict[str, Any]
 else:
     from pathlib import Path
 
-    Fields = fields_as_options(without=("model_sha256", "start_sha256"))
+    Fields = fields_as_options(without=("model_sha256", "start_sha256", "own_augment", "own_augment_sha256"))
 
 
 def train(
@@ -33,6 +31,7 @@ def train(
     out: Folder = None,
     resume: Annotated[Path | None, shown("RUN", complete=names.runs)] = None,
     tensorboard: Flag = False,
+    watch: Flag = False,
     quiet: Quiet = False,
     json: Flag = False,
     fields: Fields = None,  # type: ignore[assignment]
@@ -47,31 +46,29 @@ def train(
         out: Run folder to create; by default runs/RECIPE-sSEED.
         resume: Run folder to resume.
         tensorboard: Also write TensorBoard event files.
+        watch: Draw curves above the bar, and name what is misread after each epoch; in a terminal of 100 columns.
         quiet: Print nothing but warnings and errors.
         json: Print the result as JSON; besides that, only warnings and errors.
     """
     if resume and (out or recipe):
         raise _two_at_once(resume, out, recipe)
+    if watch and (quiet or json):
+        raise UsageError(
+            f"--watch and --{'json' if json else 'quiet'} together: one draws, the other is silent. leave one out"
+        )
     chosen = _choose(recipe, resume, fields)
 
-    from under10k.training import ConsoleReport, Report, TensorBoardReport, WarningReport
+    from under10k.training import ConsoleReport, Report, TensorBoardReport, WarningReport, WatchReport
     from under10k.training import train as run_training
 
-    reports: list[Report] = [WarningReport() if quiet or json else ConsoleReport()]
+    console = WatchReport if watch else ConsoleReport
+    reports: list[Report] = [WarningReport() if quiet or json else console()]
     if tensorboard:
         reports.append(TensorBoardReport())
-    digits = _load_strictly(data) if strict else data or "auto"
+    digits = load_strictly(data) if strict else data or "auto"
     result = run_training(chosen, digits, resume or out, resume is not None, device=device, reports=reports)
     if json:
         show_json(result.to_dict())
-
-
-def _load_strictly(data: str | None) -> Dataset:
-    if data is None:
-        raise UsageError("--strict without --data: it is about your own files. name them with --data")
-    from under10k.data import load_digits
-
-    return load_digits(data, strict=True)
 
 
 def _two_at_once(resume: Path, out: Path | None, recipe: str | None) -> UsageError:

@@ -23,8 +23,9 @@ from under10k.data import SIDE, Dataset, to_unit
 from under10k.errors import UsageError
 from under10k.evaluation import predict_logits
 from under10k.export.node import replay
-from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, flatten, run_plain
+from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, run_plain
 from under10k.export.proof import Exported, Kind, compare, require_agreement, undisturbed
+from under10k.export.translation import flatten, without_log_softmax
 from under10k.files import require_file, write_atomically
 from under10k.models import count_parameters
 from under10k.pictures import reading_constants
@@ -36,14 +37,18 @@ SCRIPTS = (
     "network.js",
     "pixels.js",
     "picture.js",
+    "lines.js",
     "ink.js",
     "parts.js",
     "frame.js",
+    "touching.js",
     "judge.js",
     "crop.js",
     "paper.js",
     "views.js",
     "why.js",
+    "files.js",
+    "lesson.js",
 )
 """The page's program, in the order in which its parts build on each other."""
 
@@ -96,6 +101,17 @@ def build_page(model: nn.Module, facts: Facts) -> Page:
     return Page(Template(_read_source("page.html")).substitute(words), policy)
 
 
+def build_upload_page(model: nn.Module, facts: Facts) -> Page:
+    """Build a page that sends a picture to the server: for a network that the page's program cannot express."""
+    policy = "default-src 'none'; base-uri 'none'; form-action 'self'"
+    words = {
+        "origin": html.escape(_origin(facts)),
+        "parameters": f"{count_parameters(model):,}",
+        "policy": html.escape(policy),
+    }
+    return Page(Template(_read_source("upload.html")).substitute(words), policy)
+
+
 def _write_program() -> str:
     """Write the part of a page's script that needs no browser: Python's constants, and the scripts that use them."""
     scripts = "\n".join(map(_read_source, SCRIPTS))
@@ -134,7 +150,7 @@ def export_html(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: 
         Under10kError: the check failed; nothing is written.
     """
     require_html(out, kind)
-    text = build_page(model, facts).text
+    text, model = build_page(model, facts).text, without_log_softmax(model)
     with torch.inference_mode():
         logits = torch.cat(
             [run_plain(read_network(text), to_unit(part)) for part in torch.split(dataset.test.images, 500)]

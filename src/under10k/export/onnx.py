@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from under10k.data import CLASSES, MEAN, SIDE, STD, Dataset, to_unit
-from under10k.errors import ModelError, missing_library
+from under10k.errors import ModelError, UsageError, missing_library
 from under10k.evaluation import predict_logits
 from under10k.export.plain import (
     INPUT,
@@ -28,10 +28,11 @@ from under10k.export.plain import (
     MaxPool,
     Shape,
     Skip,
-    flatten,
     shape_after,
 )
 from under10k.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement, undisturbed
+from under10k.export.torch_onnx import write_onnx
+from under10k.export.translation import flatten, without_log_softmax
 from under10k.files import naming, require_file, write_atomically
 from under10k.text import printable
 from under10k.weights import Facts
@@ -71,6 +72,35 @@ def build_onnx(layers: Sequence[Layer], facts: Mapping[str, Any]) -> bytes:
     model = onnx.helper.make_model(
         made, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=8, producer_name="under10k"
     )
+    return _describe(model, facts)
+
+
+def build_any_onnx(model: nn.Module, facts: Mapping[str, Any]) -> bytes:
+    """Build an ONNX model of any network, with the same input, output and metadata as `build_onnx` gives it.
+
+    Raises:
+        UsageError: onnx is not installed, or PyTorch's exporter cannot express the network.
+    """
+    onnx = _require("onnx")
+    return _describe(onnx.load_from_string(write_onnx(model, INPUT_NAME, OUTPUT_NAME)), facts)
+
+
+def convert_to_onnx(model: nn.Module, facts: Mapping[str, Any]) -> tuple[bytes, nn.Module]:
+    """Build an ONNX model of plain layers, or else with PyTorch's exporter; and return what it is to answer as.
+
+    Raises:
+        UsageError: onnx is not installed, or neither can express the network.
+    """
+    try:
+        layers = flatten(model)
+    except UsageError:
+        return build_any_onnx(model, facts), model
+    return build_onnx(layers, facts), without_log_softmax(model)
+
+
+def _describe(model: Any, facts: Mapping[str, Any]) -> bytes:
+    """Write facts into a model's metadata, and return its bytes."""
+    onnx = _require("onnx")
     onnx.helper.set_model_props(model, {name: str(value) for name, value in {**facts, "input": PREPROCESSING}.items()})
     content: bytes = model.SerializeToString()
     _check(content)
@@ -123,6 +153,7 @@ class OnnxModel:
         runtime = _require("onnxruntime")
         _check(content)
         options = runtime.SessionOptions()
+        options.log_severity_level = 4  # what fails is raised, too
         options.intra_op_num_threads = threads or torch.get_num_threads()
         self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
@@ -131,8 +162,16 @@ class OnnxModel:
         return torch.cat([self.run_pixels(to_unit(part).unsqueeze(1)) for part in torch.split(images, batch_size)])
 
     def run_pixels(self, pixels: Tensor) -> Tensor:
-        """Run images in one go: float32 (N, 1, 28, 28) in [0, 1] -> logits float32 (N, 10)."""
-        return torch.from_numpy(self._session.run([OUTPUT_NAME], {INPUT_NAME: pixels.numpy()})[0])
+        """Run images in one go: float32 (N, 1, 28, 28) in [0, 1] -> logits float32 (N, 10).
+
+        Raises:
+            UsageError: ONNX Runtime has no such operation.
+        """
+        try:
+            return torch.from_numpy(self._session.run([OUTPUT_NAME], {INPUT_NAME: pixels.numpy()})[0])
+        except Exception as error:  # of ONNX Runtime's own kinds
+            reason = str(error).strip().partition("\n")[0]
+            raise UsageError(f"ONNX Runtime cannot run it: {reason:.200}. change the layer that it names") from None
 
 
 class _Graph:
@@ -246,7 +285,8 @@ def export_onnx(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: 
     """
     require_onnx(out)
     known = {name: printable(str(value)) for name, value in asdict(facts).items() if value is not None}
-    content = build_onnx(flatten(model), known)
+    content, model = convert_to_onnx(model, known)
+    opset = _require("onnx").load_from_string(content).opset_import[0].version
     if kind == "int8":
         content = quantise_onnx(content, dataset.train.images[:CALIBRATION])
     logits = OnnxModel(content).run(dataset.test.images)
@@ -255,4 +295,4 @@ def export_onnx(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: 
         require_agreement(agreement)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, content)
-    return Exported(out, {out.name: len(content)}, {"type": kind, "opset": OPSET}, agreement)
+    return Exported(out, {out.name: len(content)}, {"type": kind, "opset": opset}, agreement)

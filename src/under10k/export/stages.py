@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from under10k.errors import UsageError
 from under10k.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, shape_after
 
@@ -59,26 +61,36 @@ def group(layers: Sequence[Layer]) -> Network:
     stages: list[Stage] = []
     while rest:
         stages.append(_take_stage(rest, len(stages) + 1, stages[-1].output if stages else INPUT))
-    if not stages or stages[-1].convolution is None or stages[-1].affine:
-        raise UsageError("cannot export to C: the network does not end in a convolution or a fully connected layer")
+    end = stages[-1].output if stages else INPUT
+    if not stages or stages[-1].convolution is None or stages[-1].affine:  # C ends in a convolution
+        nothing = Affine(np.ones(end[0]), np.zeros(end[0]))
+        stages.append(_take_stage([nothing], len(stages) + 1, end))
     return Network(scale / 255, offset, tuple(stages))
 
 
 def _take_stage(rest: list[Layer], number: int, shape: Shape) -> Stage:
     """Take the layers of one stage from the front of `rest`."""
+    if isinstance(rest[0], Affine):
+        rest[0] = _as_convolution(rest[0])
     first = rest[0]
     source = list(first.layers) if isinstance(first, Skip) else rest
     convolution = _take(source, Convolution)
     pool = _take(source, MaxPool) or _take(source, AveragePool)
     affine = _take(source, Affine) if convolution else None
     layers: tuple[Layer, ...] = tuple(part for part in (convolution, pool, affine) if part)
-    fits = bool(convolution or pool)
     if isinstance(first, Skip):
-        fits = convolution is not None and pool is None and not source
         layers = (rest.pop(0),)
-    if not fits:
-        raise UsageError(f"cannot export to C: no stage begins with {first}. write one in under10k/export/stages.py")
+    if isinstance(first, Skip) and (convolution is None or pool or source):
+        raise UsageError(
+            f"cannot export to C: a sum with an earlier layer goes past {len(first.layers)} layers. "
+            "add the input of a single convolution, or take ONNX: --to onnx"
+        )
     return Stage(number, layers, shape, shape_after(layers, shape), convolution, pool, affine, isinstance(first, Skip))
+
+
+def _as_convolution(affine: Affine) -> Convolution:
+    """Write an affine layer that belongs to no stage as a convolution of 1x1, which C knows."""
+    return Convolution(np.diag(affine.scale)[:, :, None, None], affine.offset, relu=affine.relu)
 
 
 _Kind = TypeVar("_Kind")

@@ -13,9 +13,10 @@ from under10k.models.registry import create_model, list_models
 from under10k.models.remarks import Traits, find_traits
 from under10k.models.tracing import trace
 from under10k.terminal import format_cell
+from under10k.text import to_html
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """A network's layers and their totals."""
 
@@ -23,6 +24,14 @@ class Summary:
     layers: list[Layer]
     traits: Traits
     """Which of the usual parts it has, and what is odd."""
+
+    def __repr__(self) -> str:
+        name = f"{self.model}: " if self.model else ""
+        return f"Summary({name}{len(self.layers)} layers, {self.parameters:,} parameters, {self.macs:,} MACs)"
+
+    def _repr_html_(self) -> str:
+        """Return the table, for notebooks."""
+        return to_html(repr(self), COLUMNS, [map(format_cell, row) for row in self.rows()])
 
     @property
     def parameters(self) -> int:

@@ -42,6 +42,8 @@ class Call:
     inputs: tuple[Tensor, ...]
     """The tensors among them, those in lists too."""
     output: Tensor
+    values: Tensor
+    """A copy of the output, taken at once: a layer that works in place may overwrite it."""
     part: str
     """Dotted name of the innermost module that made the call; empty for the network itself."""
     module: nn.Module
@@ -65,10 +67,15 @@ class Trace:
     output: Any = None
 
 
-def trace(model: nn.Module) -> Trace:
-    """Run two blank images through a network in evaluation mode, on its own device, and return what it called."""
-    like = next(model.parameters(), torch.empty(0))
-    traced = Trace(torch.zeros(2, 1, SIDE, SIDE, device=like.device, dtype=like.dtype))
+def trace(model: nn.Module, images: Tensor | None = None) -> Trace:
+    """Run images through a network in evaluation mode, and return what it called.
+
+    `images` is normalised (B, 1, 28, 28), in the network's precision and on its device; by default two blank ones.
+    """
+    if images is None:
+        like = next(model.parameters(), torch.empty(0))
+        images = torch.zeros(2, 1, SIDE, SIDE, device=like.device, dtype=like.dtype)
+    traced = Trace(images)
     names = {part: name for name, part in reversed(list(model.named_modules()))}
     inside: list[nn.Module] = [model]
 
@@ -108,7 +115,9 @@ class _Watch(TorchFunctionMode):
         given.update(kwargs or {})
         inputs, part = tuple(_tensors(list(given.values()))), self._inside[-1]
         for tensor in _tensors(output):
-            self._traced.calls.append(Call(name, given, inputs, tensor, self._names.get(part, ""), part))
+            self._traced.calls.append(
+                Call(name, given, inputs, tensor, tensor.detach().clone(), self._names.get(part, ""), part)
+            )
         return output
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
+from under10k.errors import UsageError
 from under10k.evaluation import mean_interval
-from under10k.plots.figure import COLOURS, MARKERS, as_it_is, save_figure
-from under10k.runs import Run
+from under10k.plots.figure import COLOURS, MARKERS, Drawing, as_it_is
+from under10k.runs import Result, Run
 
 _ACCURACY_TICKS = (50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95)
 
@@ -36,28 +36,41 @@ Points = Mapping[str, Sequence[tuple[float, float]]]
 """Seconds and score (a fraction) of each run, by the label of what was trained."""
 
 
-def save_curves(folders: Sequence[Path], path: Path) -> None:
-    """Draw loss and accuracy of both sets over the epochs, of one run or of several on the same axes."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+Runs = Result | str | Path | Sequence[Result | str | Path]
+"""A run, by its result or its folder, or several."""
+
+
+def plot_curves(runs: Runs) -> Drawing:
+    """Draw loss and accuracy of both sets over the epochs, of one run or of several on the same axes.
+
+    `runs` is a result or a run folder, or a list of them. The figure has two axes, of the loss and of the accuracy:
+    `figure.axes[0].set_title("mine")` changes it, and `figure.savefig("curves.pdf")` saves it.
+
+    Raises:
+        ModelError: a folder holds no run, or a damaged one.
+    """
+    folders = _folders(runs)
+    figure = Drawing(figsize=(11, 4.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     for number, folder in enumerate(folders):
         _draw_run(loss, accuracy, Run(folder), number, alone=len(folders) == 1)
     _finish_axes(loss, "loss (cross-entropy, nats)")
     _log_scale(loss)
     _finish_axes(accuracy, "accuracy (%)")
-    _spread_towards_100(accuracy)
+    spread_towards_100(accuracy)
     if len(folders) == 1:
         figure.suptitle(_title(Run(folders[0])))
-    save_figure(figure, path)
+    return figure
 
 
-def save_batches(folders: Sequence[Path], path: Path) -> None:
+def plot_batches(runs: Runs) -> Drawing:
     """Draw the loss of every batch (faint) and its running mean above the learning rate, of one run or several."""
-    figure = Figure(figsize=(11, 6.2), layout="constrained")
+    folders = _folders(runs)
+    figure = Drawing(figsize=(11, 6.2), layout="constrained")
     loss, rate = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    runs = [Run(folder).batches() for folder in folders]
-    window = max(1, *(len(batches) // _SMOOTHED_PARTS for batches in runs))
-    for number, (folder, batches) in enumerate(zip(folders, runs, strict=True)):
+    recorded = [Run(folder).batches() for folder in folders]
+    window = max(1, *(len(batches) // _SMOOTHED_PARTS for batches in recorded))
+    for number, (folder, batches) in enumerate(zip(folders, recorded, strict=True)):
         name = "" if len(folders) == 1 else f"{as_it_is(folder.name)}: "
         colour, steps = COLOURS[number % len(COLOURS)], np.arange(1, len(batches) + 1)
         losses = np.clip([batch.loss for batch in batches], _LEAST_LOSS, _MOST)
@@ -73,13 +86,13 @@ def save_batches(folders: Sequence[Path], path: Path) -> None:
     rate.grid(visible=True, alpha=0.3)
     if len(folders) == 1:
         figure.suptitle(_title(Run(folders[0])))
-    save_figure(figure, path)
+    return figure
 
 
-def save_strip(panels: Mapping[str, Points], path: Path) -> None:
+def plot_strip(panels: Mapping[str, Points]) -> Drawing:
     """Draw every run's score as a point, one strip per label, with mean and 95 % interval, one panel per score."""
     heights = [len(points) + 1 for points in panels.values()]
-    figure = Figure(figsize=(9, 0.6 * sum(heights) + 0.6 * len(panels)), layout="constrained")
+    figure = Drawing(figsize=(9, 0.6 * sum(heights) + 0.6 * len(panels)), layout="constrained")
     rows = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
     for axes, (quantity, points) in zip(rows.flat, panels.items(), strict=True):
         for row, runs in enumerate(points.values()):
@@ -93,12 +106,12 @@ def save_strip(panels: Mapping[str, Points], path: Path) -> None:
         axes.xaxis.set_major_formatter(FormatStrFormatter("%.6g"))
         axes.grid(visible=True, axis="x", alpha=0.3)
     figure.suptitle("each point a run; black: mean with its 95 % interval", fontsize=10)
-    save_figure(figure, path)
+    return figure
 
 
-def save_tradeoff(panels: Mapping[str, Points], path: Path) -> None:
+def plot_tradeoff(panels: Mapping[str, Points]) -> Drawing:
     """Draw accuracy against seconds per run, on shared scales; one panel per kind of score."""
-    figure = Figure(figsize=(9, 3.4 * len(panels)), layout="constrained")
+    figure = Drawing(figsize=(9, 3.4 * len(panels)), layout="constrained")
     rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True, sharey=True)
     for axes, (quantity, points) in zip(rows.flat, panels.items(), strict=True):
         for number, (label, runs) in enumerate(points.items()):
@@ -114,7 +127,14 @@ def save_tradeoff(panels: Mapping[str, Points], path: Path) -> None:
         last.set_xscale("log")
         last.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     figure.suptitle("means: accuracy with its 95 % interval, seconds from the least to the most", fontsize=10)
-    save_figure(figure, path)
+    return figure
+
+
+def _folders(runs: Runs) -> list[Path]:
+    given = [runs] if isinstance(runs, Result | str | Path) else list(runs)
+    if not given:
+        raise UsageError("nothing to draw: no run was given. give a result, a run folder, or a list of them")
+    return [Path(run.run_dir if isinstance(run, Result) else run) for run in given]
 
 
 def _draw_run(loss: Axes, accuracy: Axes, run: Run, number: int, *, alone: bool) -> None:
@@ -195,7 +215,7 @@ def _finish_axes(axes: Axes, quantity: str) -> None:
     axes.legend(fontsize=8)
 
 
-def _spread_towards_100(axes: Axes) -> None:
+def spread_towards_100(axes: Axes) -> None:
     """Scale an accuracy axis by the logarithm of the error, so that 99.0 and 99.5 are as far apart as 98 and 99."""
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
     if not len(values):

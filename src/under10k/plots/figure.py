@@ -26,10 +26,20 @@ _ONE_AT_A_TIME = threading.Lock()
 _FORMATS = ("png", "svg", "pdf")
 
 
+_DOTS_PER_INCH = 120
+
+
 def as_it_is(name: str) -> str:
     """Escape a name that matplotlib would read as mathematics, fail on, or leave out of a legend."""
     shown = printable(name).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
+
+
+class Drawing(Figure):
+    """A figure of matplotlib's that shows itself in a notebook, and that no pyplot keeps alive."""
+
+    def _repr_png_(self) -> bytes:
+        return _render(self, "png")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -41,9 +51,14 @@ def save_figure(figure: Figure, path: Path) -> None:
     kind = path.suffix.lower().removeprefix(".")
     if kind not in _FORMATS:
         raise UsageError(f"not a kind of picture: {path}. end its name in .{', .'.join(_FORMATS)}")
+    content = _render(figure, kind)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+
+
+def _render(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # names in other scripts are drawn as boxes
-        figure.savefig(buffer, format=kind, dpi=120)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
+        figure.savefig(buffer, format=kind, dpi=_DOTS_PER_INCH)
+    return buffer.getvalue()

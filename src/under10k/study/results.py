@@ -16,11 +16,13 @@ from typing import Any
 
 from under10k.errors import ModelError
 from under10k.files import read_inside, write_atomically, write_json
+from under10k.models import MODELS, create_model, summarise
 from under10k.recipes import Protocol
-from under10k.runs import Result, Run, load_model
+from under10k.runs import Epoch, Result, Run, load_model
 from under10k.study.engines import Job, Outcome, set_aside
 from under10k.study.plan import Plan, parameters_of
 from under10k.study.scores import Comparison, Row, compare_runs, score, summarise_runs
+from under10k.study.verdict import Rules, Verdict, judge
 from under10k.text import to_html
 from under10k.typed import Typed
 from under10k.version import __version__
@@ -79,10 +81,32 @@ class Study:
         reference, *others = self.plan.variants
         return [compare_runs(reference, self.results(reference), other, self.results(other)) for other in others]
 
+    @property
+    def points(self) -> dict[str, dict[str, list[tuple[float, float]]]]:
+        """Seconds and score (a fraction) of each finished run: by kind of score, then by variant; for `plots`."""
+        return _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
+
     def results(self, variant: str) -> dict[int, Result]:
         """Return the finished runs of a variant by their seeds."""
         found = ((seed, self.outcomes.get((variant, seed))) for seed in range(self.plan.seeds))
         return {seed: outcome.result for seed, outcome in found if outcome and outcome.result}
+
+    def histories(self, variant: str) -> dict[int, list[Epoch]]:
+        """Return the epochs of the finished runs of a variant by their seeds."""
+        return {seed: Run(self.outcomes[variant, seed].job.folder).history() for seed in self.results(variant)}
+
+    def judge(
+        self, *, target: float | None = None, within: int | None = None, budget: int | None = None
+    ) -> list[Verdict]:
+        """Say of each network which rules hold, and compare it with the one before it.
+
+        `target` is an accuracy, a fraction, to be reached by epoch `within` and held in the last five epochs; `budget`
+        is the most parameters.
+
+        Raises:
+            UsageError: a rule is out of range.
+        """
+        return judge(self, Rules(target, within, budget))
 
     def jobs(self, device: str = "auto") -> list[Job]:
         """Return every run, seed after seed, so that an unfinished table compares like with like."""
@@ -142,15 +166,11 @@ class Study:
             described = _describe(self.outcomes[key])
             table.writerow({**(described["result"] or {}), **described})
         write_atomically(self.folder / "study.csv", text.getvalue(), follow=False)
-        panels = _gather_points(_to_point(_describe(self.outcomes[key])) for key in self._ended())
-        if panels:
-            from under10k.plots import (
-                save_strip,
-                save_tradeoff,
-            )  # imported here: half a second that no run need wait for
+        if self.points:
+            from under10k.plots import plot_strip, plot_tradeoff, save_figure  # half a second that no run need wait for
 
-            save_strip(panels, self.folder / "study.png")
-            save_tradeoff(panels, self.folder / "tradeoff.png")
+            save_figure(plot_strip(self.points), self.folder / "study.png")
+            save_figure(plot_tradeoff(self.points), self.folder / "tradeoff.png")
 
     def _ended(self) -> Iterator[tuple[str, int]]:
         """Yield variant and seed of the runs that have ended, in the order of the table."""
@@ -164,27 +184,51 @@ def read_points(studies: Sequence[Path]) -> dict[str, dict[str, list[tuple[float
     Raises:
         ModelError: a folder holds no study, a damaged one, or one without a finished run.
     """
-    points: list[_Point] = []
+    return _gather_points(point for folder in studies for point in _read_runs(folder))
+
+
+def read_networks(studies: Sequence[Path]) -> dict[str, tuple[int, int | None, list[float]]]:
+    """Return of each variant of several studies its parameters, the multiply-accumulates of an image, and its scores.
+
+    A network that is none of ours has None for the second, since nothing that a folder names is run.
+
+    Raises:
+        ModelError: a folder holds no study, a damaged one, or one without a finished run.
+    """
+    found: dict[str, tuple[int, int | None, list[float]]] = {}
     for folder in studies:
-        found = _read_runs(folder)
-        if not any(point.is_finished for point in found):
-            raise ModelError(
-                f"no study to read: no run of {folder} is finished. "
-                f"resume it: under10k study --out {shlex.quote(str(folder))}"
-            )
-        points += found
-    return _gather_points(points)
+        for point in _read_runs(folder):
+            if point.score is not None:
+                label = f"{point.variant}, {point.protocol}"
+                if label not in found:
+                    found[label] = point.parameters, _macs_of(point.model, point.parameters), []
+                found[label][2].append(point.score)
+    return found
+
+
+def _macs_of(model: str, parameters: int) -> int | None:
+    """Return the multiply-accumulates of one of our networks in its plain form."""
+    if model not in MODELS:
+        return None
+    summary = summarise(create_model(model))
+    return summary.macs if summary.parameters == parameters else None
 
 
 def _read_runs(folder: Path) -> list[_Point]:
     path = folder / "study.json"
-    if not path.exists() and (folder / "plan.json").is_file():
-        return []  # it has just begun
-    try:
-        return [_to_point(run) for run in json.loads(read_inside(path))["runs"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = getattr(error, "strerror", error)
-        raise ModelError(f"no study to read: {path} ({reason}). give a study's folder") from None
+    found: list[_Point] = []
+    if path.exists() or not (folder / "plan.json").is_file():  # else it has just begun
+        try:
+            found = [_to_point(run) for run in json.loads(read_inside(path))["runs"]]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = getattr(error, "strerror", error)
+            raise ModelError(f"no study to read: {path} ({reason}). give a study's folder") from None
+    if not any(point.is_finished for point in found):
+        raise ModelError(
+            f"no study to read: no run of {folder} is finished. "
+            f"resume it: under10k study --out {shlex.quote(str(folder))}"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -195,6 +239,8 @@ class _Point(Typed):
     protocol: Protocol
     score: float | None
     seconds: float | None
+    model: str = ""
+    parameters: int = 0
 
     @property
     def is_finished(self) -> bool:
@@ -203,7 +249,8 @@ class _Point(Typed):
 
 
 def _to_point(run: Mapping[str, Any]) -> _Point:
-    return _Point(run["variant"], run["protocol"], run["score"], run["seconds"])
+    result: Mapping[str, Any] = {"model": "", "parameters": 0} if run["score"] is None else run["result"]
+    return _Point(run["variant"], run["protocol"], run["score"], run["seconds"], result["model"], result["parameters"])
 
 
 def _gather_points(points: Iterable[_Point]) -> dict[str, dict[str, list[tuple[float, float]]]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from under10k.data import Dataset, DataSource, as_dataset
+from under10k.data import DataIdentity, Dataset, DataSource, as_dataset
 from under10k.errors import StoppedError, Under10kError, UsageError, unknown_name
 from under10k.files import Lock, locked, refuse_links, sweep_temporaries
 from under10k.machine import count_cores, pick_device
@@ -71,14 +71,11 @@ def run_study(
     if (place / ".lock").exists():  # refuse one in use before the data are read, which takes time
         with locked(place):
             pass
+    chosen = seeds if seeds is not None else (known.seeds if known else SEEDS)
+    wanted = Plan(variants, chosen, execution.choose_threads(known), DataIdentity("not read yet", ""))
     report.begin(place)
     dataset = as_dataset(data if data is not None else known.data.name if known else "auto")
-    wanted = Plan(
-        variants,
-        seeds if seeds is not None else (known.seeds if known else SEEDS),
-        execution.choose_threads(known),
-        dataset.identity(),
-    )
+    wanted = replace(wanted, data=dataset.identity())
     _make_folder(place)
     with locked(place) as lock:
         known = read_plan(place)

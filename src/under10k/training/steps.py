@@ -80,7 +80,7 @@ def skip_easy(order: Tensor, losses: Tensor, share: float) -> Tensor:
     return order[~(easy & (easy.cumsum(0) <= count))]
 
 
-_PURPOSES = ("weights", "order", "step")
+_PURPOSES = ("weights", "order", "step", "mix")
 
 
 def mix_seed(purpose: str, seed: int, epoch: int = 0, step: int = 0) -> int:

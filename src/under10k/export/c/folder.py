@@ -19,7 +19,6 @@ from under10k.evaluation import predict_logits
 from under10k.export.c.native import NativeModel, find_compiler
 from under10k.export.c.source import Source, braces, write_float, write_int8
 from under10k.export.int8 import LOGIT_BITS, IntegerStage, quantise, run_int8
-from under10k.export.plain import flatten
 from under10k.export.proof import (
     CALIBRATION,
     TOLERANCE,
@@ -31,6 +30,7 @@ from under10k.export.proof import (
     undisturbed,
 )
 from under10k.export.stages import group
+from under10k.export.translation import flatten, without_log_softmax
 from under10k.files import is_scratch, require_folder, write_atomically, writing_together
 from under10k.models import count_parameters
 from under10k.pictures import reading_constants
@@ -91,7 +91,7 @@ def build_c(
             to calibrate with; or `name` is none in C.
     """
     name = _require_name(name or name_in_c(facts.model))
-    network = group(flatten(model))
+    network, model = group(flatten(model)), without_log_softmax(model)
     vectors = draw_digits(VECTORS, seed=0).images
     integer = None
     if kind == "int8":
@@ -186,6 +186,7 @@ def export_c(
     """
     name = name or name_in_c(facts.model)
     require_c(out, name)
+    model = without_log_softmax(model)
     built = build_c(model, facts, kind, dataset.train.images[:CALIBRATION], name, frame=frame)
     agreement = check_c(built, model, dataset) if find_compiler() else None
     with writing_together(out, require=lambda: _refuse_foreign(out, name)) as place:

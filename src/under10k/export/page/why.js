@@ -203,3 +203,13 @@ function mix(from, to, share) {
 function bestTwo({ probabilities }) {
   return sortBy([...probabilities.keys()], (digit) => -probabilities[digit]).slice(0, 2);
 }
+
+/**
+ * @param {Box} ink in a frame, in pixels @param {Box} box of the same ink, in shares of the paper's side
+ * @returns {Box} of the whole frame, in these shares
+ */
+function frameOnPaper(ink, box) {
+  const [down, across] = [(box.bottom - box.top) / (ink.bottom - ink.top), (box.right - box.left) / (ink.right - ink.left)];
+  const [top, left] = [box.top - down * ink.top, box.left - across * ink.left];
+  return { top, left, bottom: top + down * SIDE, right: left + across * SIDE };
+}
