@@ -58,6 +58,14 @@ def test_no_name_of_pythons_is_given_another_value_in_the_pages_program() -> Non
         assert set(declared) & reading_constants().keys() == set(), name
 
 
+def test_no_two_scripts_of_the_page_declare_the_same_name() -> None:
+    declared: dict[str, str] = {}
+    for name in (*SCRIPTS, "page.js"):
+        code = (SOURCES / name).read_text(encoding="utf-8")
+        for found in re.findall(r"^(?:const|let|function\*?|async function|class) (\w+)", code, re.M):
+            assert declared.setdefault(found, name) == name, f"{found}: in {declared[found]} and {name}"
+
+
 def test_the_built_page_holds_pythons_values_of_all_that_its_program_uses() -> None:
     program = read_program(PAGE)
     python = json.loads(json.dumps(reading_constants()))
