@@ -16,8 +16,10 @@ from PIL import Image, ImageDraw
 
 import under10k
 from browsers import skip_without
+from hard_pictures import HARD
 from picture_maker import CONDITIONS
 from random_networks import VARIANTS, random_network
+from sheet_maker import SHEETS
 from under10k.data.datasets import Dataset
 from under10k.data.synthetic import WAYS, draw_digits
 from under10k.errors import Under10kError
@@ -104,6 +106,22 @@ def test_node_finds_the_frame_and_the_answer_of_a_picture(node: str, name: str) 
     picture = made if isinstance(made, Image.Image) else Image.fromarray(np.asarray(made))
     picture.thumbnail((500, 500))
     assert read(node, picture)[0].is_like(predict(picture, MODEL))
+
+
+@pytest.mark.parametrize("name", ["in a box", "blurred crop"])
+def test_node_finds_the_digit_that_python_finds_in_a_hard_picture(node: str, name: str) -> None:
+    picture = Image.fromarray(np.asarray(HARD[name](IMAGES[1].numpy(), np.random.default_rng(3))))
+    assert read(node, picture)[0].is_like(predict(picture, MODEL))
+
+
+@pytest.mark.parametrize("name", ["a table", "digits that touch"])
+def test_node_finds_the_digits_that_python_finds_on_a_sheet(node: str, name: str) -> None:
+    images = itertools.cycle(draw_digits(10, seed=5).images.numpy())
+    made, _ = SHEETS[name](lambda: (next(images), 0), np.random.default_rng(2))
+    picture = made if isinstance(made, Image.Image) else Image.fromarray(made)
+    rows = [[tuple(one["box"].values()) for one in row] for row in read(node, picture)[0].rows]
+    expected = [[one.box for one in row if one.box] for row in split_rows(predict_all(picture, MODEL))]
+    assert [[(box[1], box[0], box[3], box[2]) for box in row] for row in rows] == expected
 
 
 def test_node_finds_the_frame_and_the_answer_of_drawings(node: str) -> None:

@@ -9,6 +9,7 @@ from under10k.models.registry import (
     count_parameters,
     create_model,
     list_models,
+    list_variants,
     network_of,
     require_network,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "is_loaded",
     "is_own",
     "list_models",
+    "list_variants",
     "network_of",
     "require_network",
     "require_recorded",

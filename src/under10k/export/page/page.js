@@ -77,7 +77,7 @@ function timeTaken(content, milliseconds) {
 
 /** @param {Stroke[] | Picture} content @returns {Framed[]} */
 function digitsOf(content) {
-  return Array.isArray(content) ? findOneOrMore(greyOf(content)).map(frameInk) : content.digits;
+  return Array.isArray(content) ? frameDigits(findOneOrMore(greyOf(content)), layers) : content.digits;
 }
 
 /** @param {Stroke[]} strokes @returns {Pixels} */
@@ -210,7 +210,7 @@ async function openFiles(files) {
 /** @param {HTMLCanvasElement} image @param {number} start when its making began */
 function addPicture(image, start) {
   const pixels = contextOf(image).getImageData(0, 0, image.width, image.height);
-  const digits = findOneOrMore(toGrey(pixels)).map(frameInk);
+  const digits = frameDigits(findOneOrMore(toGrey(pixels)), layers);
   paper.add({ kind: "picture", image, digits, milliseconds: performance.now() - start });
 }
 
