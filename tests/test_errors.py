@@ -11,7 +11,7 @@ import pytest
 
 import under10k
 from conftest import REPOSITORY
-from under10k.cli.output import explain
+from under10k.cli.output import describe_error
 from under10k.errors import DataError, Under10kError, UsageError, missing_library
 from under10k.machine import pick_device
 
@@ -74,6 +74,6 @@ def test_an_error_speaks_python_to_python_and_the_shells_words_to_the_shell() ->
     with pytest.raises(UsageError) as caught:
         pick_device("cuda:99")
     assert str(caught.value).endswith("give device='cpu'")
-    assert explain(caught.value)[1].endswith("give --device cpu")
+    assert describe_error(caught.value)[1].endswith("give --device cpu")
     gone = DataError("the data of run is gone: digits. give data=FOLDER")
-    assert explain(gone)[1] == "the data of run is gone: digits. give --data FOLDER"
+    assert describe_error(gone)[1] == "the data of run is gone: digits. give --data FOLDER"

@@ -184,6 +184,8 @@ def test_every_number_of_a_recipe_has_its_range_here() -> None:
         "model_sha256",
         "start",
         "start_sha256",
+        "own_augment",
+        "own_augment_sha256",
         "residual",
         "head",
         "protocol",

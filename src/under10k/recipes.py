@@ -139,6 +139,10 @@ class Recipe(Typed):
     """How training images are deformed."""
     mix: Mix = field(default_factory=Mix)
     """What is mixed into the training images."""
+    own_augment: str | None = None
+    """A function of your own that deforms images before `augment` does, handed over in Python."""
+    own_augment_sha256: str | None = None
+    """SHA-256 of its source, recorded when a training begins."""
     averaging: Annotated[float, Between(0, 0.999999)] = 0.0
     """Decay of the running average of the weights, which is what is scored and kept; 0 turns it off."""
     label_smoothing: Annotated[float, Between(0, 0.99)] = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -41,7 +41,7 @@ class _Console(Console):
 
 def open_console(*, stderr: bool = False) -> Console:
     """Return a console on standard output, or on standard error, that prints names as they are."""
-    return _Console(stderr=stderr, highlight=False, emoji=False)
+    return _Console(stderr=stderr, highlight=False, emoji=False, force_jupyter=False)  # plain lines, in notebooks too
 
 
 def literal(text: str) -> str:
@@ -96,37 +96,50 @@ class Bar:
 
     The cursor stays visible and nothing is left switched on, so that a process that is stopped or killed at any moment
     leaves a terminal as it should be. The width is asked for at each drawing: a terminal made narrower has broken the
-    line that is there, and all of it is erased.
+    line that is there, and all of it is erased. A notebook's output, which is no terminal, knows how to start a line
+    anew and no more: there the line is overwritten.
     """
 
     INTERVAL_SECONDS = 0.1
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = console.is_terminal and not console.is_dumb_terminal
-        self._drawn = 0
-        """Letters of the line that is on the screen."""
+        self._notebook = type(console.file).__module__.partition(".")[0] == "ipykernel"
+        self._live = self._notebook or (console.is_terminal and not console.is_dumb_terminal)
+        self._drawn: list[int] = []
+        """Letters of the lines that are on the screen."""
         self._due = 0.0
 
-    def draw(self, done: float, *parts: Part) -> None:
-        """Draw how much is done, a fraction, between the first part and the others; not more often than can be seen."""
+    @property
+    def is_live(self) -> bool:
+        """Whether anything is drawn."""
+        return self._live
+
+    def draw(self, done: float, *parts: Part, above: Callable[[int], Sequence[str]] = lambda width: ()) -> None:
+        """Draw how much is done, a fraction, between the first part and the others; not more often than can be seen.
+
+        `above` returns lines to draw above it, each shorter than a width; a notebook shows none.
+        """
         now = time.monotonic()
         if self._live and now >= self._due:
             self._due = now + self.INTERVAL_SECONDS
             width = self._width()
-            line = fit_bar(done, parts, width - 1)
-            self._write(f"{self._erase(width)}{line}")
-            self._drawn = len(line)
+            lines = [*(() if self._notebook else above(width)), fit_bar(done, parts, width - 1)]
+            self._write(self._erase(width) + "\n".join(lines))
+            self._drawn = [len(line) for line in lines]
 
     def clear(self) -> None:
         """Take the line away, so that something else can be printed; it may be drawn again at once."""
         if self._live and self._drawn:
             self._write(self._erase(self._width()))
-            self._drawn = 0
+            self._drawn = []
         self._due = 0.0
 
     def _erase(self, width: int) -> str:
-        broken = max(0, self._drawn - 1) // width  # lines above the cursor's that the old one reaches up to
+        if self._notebook:
+            return f"\r{' ' * sum(self._drawn)}\r"
+        rows = sum(1 + max(0, letters - 1) // width for letters in self._drawn)  # those that a narrower one has broken
+        broken = max(0, rows - 1)  # rows above the cursor's
         return (f"\x1b[{broken}A" if broken else "") + "\r\x1b[J"
 
     def _write(self, text: str) -> None:
@@ -137,6 +150,8 @@ class Bar:
             self._live = False
 
     def _width(self) -> int:
+        if self._notebook:
+            return NARROWEST
         try:
             return os.get_terminal_size(self._console.file.fileno()).columns or NARROWEST
         except (OSError, ValueError):

@@ -187,7 +187,7 @@ def test_no_code_is_run_that_comes_with_a_run_folder(
     ):
         code, message = ended(line, capsys)
         assert (code, message.count("\n")) == (4, 1), message
-        assert "--model" in message
+        assert ("--network" if line[0] == "predict" else "--model") in message
     assert not (place / "ran").exists()
     assert (place / "run" / "recipe.json").exists()
 

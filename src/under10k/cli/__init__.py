@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from under10k.cli.bench import bench
 from under10k.cli.completion import ASK, complete, completion
 from under10k.cli.evaluate import evaluate
+from under10k.cli.explain import explain
 from under10k.cli.export import export
 from under10k.cli.fields import spell_out_flags
 from under10k.cli.help import describe_all, describe_verb
 from under10k.cli.lists import datasets, models, recipes
-from under10k.cli.output import complain, explain, prepare_output
+from under10k.cli.output import complain, describe_error, prepare_output
 from under10k.cli.parsing import Verb, parse
 from under10k.cli.plot import plot
 from under10k.cli.predict import predict, write_out_dashes
@@ -29,6 +30,7 @@ VERBS: dict[str, Verb] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "explain": explain,
     "summary": summary,
     "plot": plot,
     "export": export,
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in options:
             traceback.print_exc()
-        kind, message, code = explain(error)
+        kind, message, code = describe_error(error)
         complain(message, kind)
         _drop_output()
         sys.exit(code)

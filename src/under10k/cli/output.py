@@ -70,7 +70,7 @@ def complain(message: str, kind: str = "error") -> str:
     return line
 
 
-def explain(error: BaseException) -> tuple[str, str, int]:
+def describe_error(error: BaseException) -> tuple[str, str, int]:
     """Return what kind of end an error is, one line for a person, and the exit code."""
     if isinstance(error, StoppedError):
         return "stopped", str(error).removeprefix("stopped: "), error.exit_code

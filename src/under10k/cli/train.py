@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     from pathlib import Path
 
-    Fields = fields_as_options(without=("model_sha256", "start_sha256"))
+    Fields = fields_as_options(without=("model_sha256", "start_sha256", "own_augment", "own_augment_sha256"))
 
 
 def train(
@@ -31,6 +31,7 @@ def train(
     out: Folder = None,
     resume: Annotated[Path | None, shown("RUN", complete=names.runs)] = None,
     tensorboard: Flag = False,
+    watch: Flag = False,
     quiet: Quiet = False,
     json: Flag = False,
     fields: Fields = None,  # type: ignore[assignment]
@@ -45,17 +46,23 @@ def train(
         out: Run folder to create; by default runs/RECIPE-sSEED.
         resume: Run folder to resume.
         tensorboard: Also write TensorBoard event files.
+        watch: Draw curves above the bar, and name what is misread after each epoch; in a terminal of 100 columns.
         quiet: Print nothing but warnings and errors.
         json: Print the result as JSON; besides that, only warnings and errors.
     """
     if resume and (out or recipe):
         raise _two_at_once(resume, out, recipe)
+    if watch and (quiet or json):
+        raise UsageError(
+            f"--watch and --{'json' if json else 'quiet'} together: one draws, the other is silent. leave one out"
+        )
     chosen = _choose(recipe, resume, fields)
 
-    from under10k.training import ConsoleReport, Report, TensorBoardReport, WarningReport
+    from under10k.training import ConsoleReport, Report, TensorBoardReport, WarningReport, WatchReport
     from under10k.training import train as run_training
 
-    reports: list[Report] = [WarningReport() if quiet or json else ConsoleReport()]
+    console = WatchReport if watch else ConsoleReport
+    reports: list[Report] = [WarningReport() if quiet or json else console()]
     if tensorboard:
         reports.append(TensorBoardReport())
     digits = load_strictly(data) if strict else data or "auto"

@@ -5,6 +5,7 @@ from under10k.training.signals import StopSignals
 from under10k.training.start import train
 from under10k.training.steps import batch_size_of, count_steps, trained_count
 from under10k.training.trainer import Trainer
+from under10k.training.watch import WatchReport
 
 __all__ = [
     "ConsoleReport",
@@ -14,6 +15,7 @@ __all__ = [
     "TensorBoardReport",
     "Trainer",
     "WarningReport",
+    "WatchReport",
     "batch_size_of",
     "count_steps",
     "train",

@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
-from under10k.data import DataIdentity
+from under10k.data import DataIdentity, Digits
 from under10k.errors import missing_library
 from under10k.recipes import Recipe
 from under10k.runs import Batch, Epoch, Position, Result
@@ -39,6 +40,9 @@ class Report:
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
         """An epoch has ended; `best` if it is the best so far on the scored set."""
+
+    def weights(self, model: nn.Module, digits: Digits) -> None:
+        """An epoch has ended with these weights; `digits` are those it is scored on, else those it is trained on."""
 
     def finish(self, result: Result) -> None:
         """The run is finished."""
@@ -94,6 +98,7 @@ class ConsoleReport(Report):
             Part(f"loss {position.loss_sum / position.step:.4f}", rank=3),
             Part(f"{position.seen / position.step / max(taken, 1e-9):,.0f} images/s", rank=4),
             Part(f"{duration(taken * (self._steps - position.total_steps))} left", rank=1),
+            above=self._lines_above,
         )
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
@@ -112,6 +117,10 @@ class ConsoleReport(Report):
     def close(self) -> None:
         """Remove the bar."""
         self._bar.clear()
+
+    def _lines_above(self, width: int) -> Sequence[str]:
+        """Return what is drawn above the bar, in lines shorter than `width`."""
+        return ()
 
     def _print_epoch(self, epoch: Epoch, best: bool) -> None:
         number = f"{epoch.epoch:>{len(str(self._epochs))}}/{self._epochs}"

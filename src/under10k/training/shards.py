@@ -18,6 +18,7 @@ from under10k.data import Digits, augment, to_input, to_unit
 from under10k.evaluation import Metrics, evaluate
 from under10k.models import DrawingFrom
 from under10k.recipes import Recipe
+from under10k.training.own_augment import deform, find_augment
 from under10k.training.recording import Recording
 from under10k.training.steps import mix_seed
 
@@ -39,10 +40,13 @@ class Shards:
     def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, *, records: bool = True) -> None:
         """Replicate `model`, which is the first shard's itself, and start the threads.
 
-        On CUDA each shard's work is recorded once and then replayed, unless the network is the user's own or `records`
-        is false. It is recorded for the images of the first batch, and later batches must be of the same ones.
+        On CUDA each shard's work is recorded once and then replayed, unless network or augmentation are the user's
+        own, or `records` is false. It is recorded for the images of the first batch, and later batches must be of the
+        same ones.
         """
-        self.records = records and device.type == "cuda" and not recipe.has_own_network  # which may wait for the GPU
+        self.records = (
+            records and device.type == "cuda" and not (recipe.has_own_network or recipe.own_augment)
+        )  # which may wait for the GPU
         """Whether the gradients stay in the same memory from step to step, as recordings leave them."""
         models = [model, *(_replicate(model) for _ in range(recipe.shards - 1))]
         self._recipe = recipe
@@ -113,6 +117,7 @@ class _Shard:
         self._may_draw = recipe.dropout or recipe.has_own_network
         self._generator = torch.Generator(device)  # the augmentation's
         self._drops = torch.Generator(device)  # dropout's
+        self._deform = find_augment(recipe)
         self._records = records
         self._recordings: dict[tuple[int, float], Recording] = {}
         """By the size of the part and its share of the batch."""
@@ -138,7 +143,10 @@ class _Shard:
         return losses, right
 
     def _differentiate(self, model: nn.Module, images: Digits, part: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        pixels = augment(to_unit(images.images[part]), self._generator, self._recipe.augment)
+        chosen = images.images[part]
+        if self._deform:
+            chosen = deform(self._deform, chosen, self._generator)
+        pixels = augment(to_unit(chosen), self._generator, self._recipe.augment)
         labels = images.labels[part]
         with DrawingFrom(self._drops) if self._may_draw else nullcontext():
             logits = model(to_input(pixels))

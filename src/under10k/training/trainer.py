@@ -238,6 +238,8 @@ class Trainer:
         self.run.append_epoch(epoch)
         for report in self.reports:
             report.epoch(epoch, at.best_epoch == at.epoch)
+            report.weights(state.scored, self.scored_images or self.data.train)
+        self._book_time("evaluate")
 
     def _score(self, digits: Digits) -> Metrics:
         """Score the current weights; stop if the last update, which no later loss has judged, broke them."""
