@@ -40,6 +40,14 @@ def test_a_box_around_a_digit_is_no_ink(degrees: float, missing: bool, double: f
     assert is_whole(find_digit(grey), EIGHT_STROKES)
 
 
+@pytest.mark.parametrize("left", [0, 4, 9])
+def test_a_box_that_touches_the_pictures_edge_is_no_ink(left: int) -> None:
+    box: list[Polyline] = [[(110, 18), (9, 18), (9, 142), (110, 142)]]
+    grey = np.minimum(0.35 + 0.65 * drawn(EIGHT_STROKES), drawn(box, 2))[:, left:]
+    found = find_digit(grey)
+    assert is_whole(found, [[(x - left, y) for x, y in EIGHT_STROKES[0]]])
+
+
 def test_a_one_in_a_box_stays() -> None:
     one: list[Polyline] = [[(80, 40), (80, 120)]]
     box: list[Polyline] = [[(40, 20), (120, 20), (120, 140), (40, 140), (40, 20)]]

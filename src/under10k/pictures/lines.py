@@ -115,7 +115,7 @@ def find_printed(ink: Mask) -> Mask | None:
     ]
     if not lines:
         return None
-    crossing = [line for line in lines if all(_at_edge(line, at, ink.shape) for at in (line.first, line.last))]
+    crossing = [line for line in lines if _crosses(line, ink.shape)]
     frames = _frames([line for line in lines if line not in crossing], ink.shape)
     chosen = _paint(ink, thin, [*crossing, *(line for frame in frames for line in frame)])
     rest = _boxes(ink & ~chosen)
@@ -291,6 +291,13 @@ def _meets(line: Line, at: int, lines: Sequence[Line], shape: tuple[int, ...]) -
 
 def _reach(first: Line, second: Line) -> float:
     return (first.width + second.width) / 2 + CORNER
+
+
+def _crosses(line: Line, shape: tuple[int, ...]) -> bool:
+    """Tell whether a line goes from edge to edge of the picture, and not along one."""
+    length, reach = shape[0 if line.upright else 1], line.width + CORNER
+    ends = line.first <= reach or line.last >= length - reach
+    return ends and _at_edge(line, line.first, shape) and _at_edge(line, line.last, shape)
 
 
 def _at_edge(line: Line, at: int, shape: tuple[int, ...]) -> bool:

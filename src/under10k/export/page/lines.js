@@ -23,7 +23,7 @@ function findPrinted(ink) {
   const { labels } = label(dilate(ink, SMOOTHING), true);
   const lines = [...findLines(flat, labels, false), ...findLines(turn(steep), turn(labels), true)];
   if (!lines.length) return null;
-  const crossing = lines.filter((line) => isAtEdge(line, line.first, ink) && isAtEdge(line, line.last, ink));
+  const crossing = lines.filter((line) => isCrossing(line, ink));
   const frames = findFrames(lines.filter((line) => !crossing.includes(line)), ink);
   const chosen = paint(ink, thin, [...crossing, ...frames.flat()]).values;
   const rest = boxesOf(makeMask(ink, (index) => ink.values[index] && !chosen[index]));
@@ -243,6 +243,13 @@ function meets(line, at, lines, shape) {
 /** @param {Line} a @param {Line} b @returns {number} */
 function reachOf(a, b) {
   return (a.width + b.width) / 2 + CORNER;
+}
+
+/** @param {Line} line @param {Pixels} shape @returns {boolean} whether it goes from edge to edge, and not along one */
+function isCrossing(line, shape) {
+  const reach = line.width + CORNER;
+  const ends = line.first <= reach || line.last >= (line.upright ? shape.height : shape.width) - reach;
+  return ends && isAtEdge(line, line.first, shape) && isAtEdge(line, line.last, shape);
 }
 
 /**
