@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import under10k
 import under10k.cli
@@ -139,3 +141,20 @@ def test_every_fault_has_its_row_and_every_test_named_there_exists() -> None:
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", page):
         assert f"def {name}(" in tests
+
+
+def test_the_commands_of_the_lesson_run(
+    dataset: Dataset, data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On few digits, and one epoch."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(255 - np.kron(dataset.test.images[0].numpy(), np.ones((5, 5), dtype=np.uint8))).save("photo.jpg")
+    few = ["--data", str(data_folder)]
+    more = {"export": few, "train": [*few, "--epochs", "1"], "explain": []}
+    page = (ROOT / "docs" / "lesson.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    under10k (.*)$", page, re.MULTILINE)
+    for command in commands:
+        verb, *rest = shlex.split(command)
+        under10k.cli.main([verb, *rest, *more[verb]])
+    assert [Path(name).is_file() for name in ("digits.html", "slide.png")] == [True, True]
+    assert len(commands) == 3

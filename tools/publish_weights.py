@@ -60,13 +60,12 @@ whatever it is shown. It is not made for decisions that matter, such as about mo
 """
 
 ROBUST = """
-It is trained on strokes thicker, thinner and more slanted than MNIST's, on bent, shifted, cut and noisy digits, on digits
-drawn by strokes as other countries write them, and on letters, scribbles and pairs of digits with labels at random, so
-that it is sure of none of them.
-`under10k predict` and the page use it by default. On people's pictures the network is more confident than accurate.
-Its last layer is therefore divided by {temperature:.2f}, the temperature (C. Guo and others, 2017, arXiv 1706.04599)
-that makes the right digits of {pictures:,} pictures likeliest; `tests/picture_maker.py` made them from the last 10,000
-training images. This changes no answer.
+It is trained on strokes thicker, thinner and more slanted than MNIST's, on bent, shifted, cut and noisy digits, on
+digits drawn by strokes as other countries write them, and on letters, scribbles and pairs of digits with labels at
+random, so that it is sure of none of them. `under10k predict` and the page use it by default. On people's pictures
+the network is more confident than accurate. Its last layer is therefore divided by {temperature:.2f}, the temperature
+(C. Guo and others, 2017, arXiv 1706.04599) that makes the right digits of {pictures:,} pictures likeliest;
+`tests/picture_maker.py` made them from the last 10,000 training images. This changes no answer.
 """
 
 PICTURES_A_CONDITION = 100

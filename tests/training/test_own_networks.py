@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from torch import Tensor, nn
 
 from own_networks import HEAD, NETWORKS, source
@@ -122,8 +123,8 @@ def test_a_file_that_has_changed_or_is_gone_is_not_run(
     code, message = ended(["predict", "pictures", "--model", "run"], capsys)
     assert (code, told in message, "--network FILE.py:NAME" in message) == (4, True, True)
     main(["evaluate", "run", "--model", "kept.py:Net", "--data", str(data_folder), "--json"])
-    sheet = "run/evaluation/misread.png"
-    main(["predict", sheet, "--multi", "--model", "run", "--network", "kept.py:Net", "--json"])
+    Image.fromarray(255 - dataset.test.images[0].numpy()).save("digit.png")
+    main(["predict", "digit.png", "--model", "run", "--network", "kept.py:Net", "--json"])
     kept.rename(place / "my_net.py")
     main(["train", "--resume", "stopped", "--quiet"])
     assert evaluate("stopped", dataset.test).errors == evaluate("run", dataset.test).errors

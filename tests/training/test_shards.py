@@ -91,6 +91,7 @@ def test_a_run_in_shards_resumes_with_another_number_of_threads(dataset: Dataset
 
 def test_a_run_without_shards_is_not_resumed_with_another_number_of_threads(dataset: Dataset, tmp_path: Path) -> None:
     recipe = small(shards=1)
+    torch.set_num_threads(1)
     with suppress(KilledError):
         train(recipe, dataset, tmp_path / "run", reports=[StopAt(1, 2, kill)])
     with pytest.raises(ModelError, match="threads was 1, is now 2"):

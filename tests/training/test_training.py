@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from mutations import seal
-from short_runs import KilledError, StopAt, batches, kill, same_tensors, small, weights
+from short_runs import THREADS, KilledError, StopAt, batches, kill, same_tensors, small, weights
 from under10k.data.datasets import Dataset
 from under10k.errors import BusyError, DataError, DivergedError, ModelError, StoppedError, Under10kError, UsageError
 from under10k.evaluation.metrics import evaluate
@@ -142,7 +142,7 @@ def test_two_trainings_in_two_threads_end_as_each_does_alone(dataset: Dataset, t
             together.wait(60)
 
     def beside(recipe: Recipe) -> None:
-        torch.set_num_threads(1)  # which each thread has of its own
+        torch.set_num_threads(THREADS)  # which each thread has of its own
         train(recipe, dataset, tmp_path / f"beside-{recipe.seed}", reports=[InStep()])
 
     with ThreadPoolExecutor(2) as threads:
@@ -466,7 +466,7 @@ RESUMED = [
 
 @pytest.fixture(scope="module")
 def uninterrupted(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, bytes, list[Epoch]]]:
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     folders = [tmp_path_factory.mktemp("uninterrupted") / "run" for _ in RESUMED]
     for recipe, folder in zip(RESUMED, folders, strict=True):
         train(recipe, dataset, folder, reports=[])

@@ -46,6 +46,7 @@ SCRIPTS = (
     "crop.js",
     "paper.js",
     "views.js",
+    "why.js",
     "files.js",
     "lesson.js",
 )
