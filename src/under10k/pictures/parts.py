@@ -133,7 +133,7 @@ def find_digit(grey: Grey, *, invert: bool = False) -> Found | None:
 
 
 def find_digits(grey: Grey, *, invert: bool = False) -> list[Found]:
-    """Find all digits in a picture, in reading order; digits that touch each other count as one."""
+    """Find all digits in a picture, in reading order; digits that touch each other are one as yet."""
     even = is_even(grey)
     light = ink_is_light(grey, even) != invert
     scan = _scan_finely(1 - grey if light else grey, even)

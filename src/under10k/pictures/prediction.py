@@ -177,7 +177,7 @@ def predict_all(
     """Read every digit in a picture, in reading order; without ink, return one prediction without a digit.
 
     It returns a list of predictions; of several pictures, given as to `predict`, a list of such lists. Digits that
-    touch each other count as one. Otherwise as `predict`.
+    touch are parted where the network is sure of the pieces. Otherwise as `predict`.
     """
     sources = split(image)
     given = [image] if sources is None else sources
