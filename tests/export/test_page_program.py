@@ -24,7 +24,7 @@ from under10k.data.datasets import Dataset
 from under10k.data.synthetic import WAYS, draw_digits
 from under10k.errors import Under10kError
 from under10k.evaluation.metrics import predict_logits
-from under10k.export.html import SCRIPTS, build_page, export_html, read_network_json, read_program
+from under10k.export.html import SCRIPTS, START, build_page, export_html, read_network_json, read_program
 from under10k.export.node import OLDEST_NODE, find_node, replay, run_in_node
 from under10k.pictures.constants import reading_constants
 from under10k.pictures.prediction import predict, predict_all, split_rows
@@ -67,6 +67,13 @@ def test_the_built_page_holds_pythons_values_of_all_that_its_program_uses() -> N
     assert len(held) > 50
     used = set(re.findall(r"\b[A-Z][A-Z_]+\b", TOLD.sub("", program)))
     assert used & python.keys() <= held.keys()
+
+
+def test_no_two_scripts_of_the_page_declare_one_name() -> None:
+    declared = re.compile(r"^(?:const|let|class|(?:async )?function) (\w+)", re.M)
+    names = [name for script in (*SCRIPTS, START) for name in declared.findall((SOURCES / script).read_text("utf-8"))]
+    assert len(names) > 100
+    assert {name for name in names if names.count(name) > 1} == set()
 
 
 # --- under Node --------------------------------------------------------------------------------------------------

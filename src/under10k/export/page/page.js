@@ -26,7 +26,7 @@ const lesson = new Lesson(byId("sheet"));
 const raster = contextOf(makeCanvas(RASTER, RASTER), { willReadFrequently: true });
 
 /** Counts the paper's changes: a picture that is decoded after the next change is dropped. */
-let turn = 0;
+let changes = 0;
 let scheduled = false;
 let speaking = 0;
 
@@ -44,7 +44,7 @@ let chosen = 0;
 
 /** Read the paper before the next frame is drawn: once, however many events there were. */
 function paperChanged() {
-  turn++;
+  changes++;
   setCropping(false);
   tell("");
   if (!scheduled) requestAnimationFrame(readPaper);
@@ -172,7 +172,7 @@ function speak(words, after = 0) {
 
 /** Read drawings while the browser is idle, until there is a real one. @param {number} [times] */
 function rehearse(times = REHEARSALS) {
-  if (!times || turn) return;
+  if (!times || changes) return;
   digitsOf([REHEARSED[times % REHEARSED.length]]).forEach(answerOf);
   whenIdle(() => rehearse(times - 1));
 }
@@ -193,15 +193,15 @@ function tell(words) {
 /** @param {FileList | undefined} files */
 async function openFiles(files) {
   if (!files?.length) return tell("No picture there. Give a PNG, JPEG, WebP, GIF or BMP file.");
-  const mine = ++turn;
+  const mine = ++changes;
   const start = performance.now();
   try {
     const image = await decode(files[0]);
-    if (mine !== turn) return;
+    if (mine !== changes) return;
     addPicture(image, start);
     if (files.length > 1) tell(`One picture at a time: this is ${files[0].name}.`);
   } catch (error) {
-    if (mine !== turn) return;
+    if (mine !== changes) return;
     paper.clear(); // what was read before is no answer to this file
     tell(/** @type {Error} */ (error).message);
   }
