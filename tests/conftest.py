@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from browsers import QUIET, find_chromium, skip_without
+from short_runs import THREADS
 from under10k.data.datasets import Dataset, find_dataset
 from under10k.data.digits import write_idx
 from under10k.data.synthetic import draw_digits
@@ -97,8 +98,8 @@ def data_folder(tmp_path: Path, _digits_once: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Results must not depend on the machine's cores, nor may tests fight over them; `make test-cpus` asks for two."""
-    torch.set_num_threads(int(os.environ.get("TEST_THREADS", "1")))
+    """Results must not depend on the machine's cores, nor may tests fight over them."""
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture

@@ -47,10 +47,11 @@ def train_until_killed(recipe: str, data: str, run: str, moments: int) -> None:
     """Begin a training in this process, or resume it, and be killed after so many moments."""
     import torch
 
+    from short_runs import THREADS
     from under10k.recipes import Recipe
     from under10k.training.start import train
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     train(Recipe.from_json(recipe), data, run, Path(run).exists(), reports=[CountDown(moments)])
 
 

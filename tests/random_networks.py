@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import cache
 from typing import Any
 
@@ -11,9 +10,9 @@ from torch import Tensor, nn
 
 from under10k.data.digits import normalise
 from under10k.data.synthetic import draw_digits
-from under10k.models.registry import create_model, list_models
+from under10k.models.registry import create_model, list_models, list_variants
 
-VARIANTS = list(itertools.product(list_models(), (False, True), ("pool", "linear")))
+VARIANTS = [(name, *variant) for name in list_models() for variant in list_variants(name)]
 
 
 def random_network(name: str, seed: int = 0, **options: Any) -> nn.Module:

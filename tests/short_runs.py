@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,9 @@ from under10k.recipes import Recipe, default
 from under10k.runs.records import Batch, Position
 from under10k.training.report import Report
 from under10k.weights.sealed import load_tensors
+
+THREADS = int(os.environ.get("TEST_THREADS", "1"))
+"""How many PyTorch computes with: one, whatever the machine's cores; `make test-cpus` asks for two."""
 
 
 def small(**changes: Any) -> Recipe:

@@ -14,6 +14,9 @@ import pytest
 
 import under10k
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from run_on_cpus import NUMERIC, TESTS
+
 SOURCE = Path(under10k.__file__).parent
 
 ROOMS = [
@@ -298,3 +301,10 @@ def test_every_module_says_what_it_is_for(name: str) -> None:
 def test_the_package_says_that_it_is_typed() -> None:
     assert (SOURCE / "py.typed").is_file()
     assert importlib.import_module("under10k").__version__ == under10k.__version__
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_each_test_that_other_processors_are_tried_with_is_there(name: str) -> None:
+    file, _, test = name.partition("::")
+    assert (TESTS / file).exists()
+    assert not test or f"def {test}(" in (TESTS / file).read_text(encoding="utf-8")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,17 @@ def test_torch_takes_no_more_threads_than_cores_unless_the_user_says_so(
         monkeypatch.setenv("OMP_NUM_THREADS", set_by_user)
     limit_threads()
     assert taken == expected
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "100000"), ("500", "500")])
+def test_threads_soon_sleep_while_they_wait_unless_told_otherwise(given: str | None, used: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    code = "import os, sys, under10k; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, **({"GOMP_SPINCOUNT": given} if given else {})},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == [used, "False"]  # libgomp reads it as torch is imported

@@ -39,6 +39,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "augment.noise": (0, 1),
     "mix.drawn": (0, 10),
     "mix.no_digits": (0, 10),
+    "mix.mnist": (0, 60_000),
+    "mix.own_share": (0, 0.99),
     "averaging": (0, 0.999999),
     "label_smoothing": (0, 0.99),
     "target_accuracy": (0, 1),
@@ -47,7 +49,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """The numbers of a recipe, each with the least and the most it may be."""
 
-WHOLE = {"epochs", "batch_size", "shards", "patience_epochs", "seed"}
+WHOLE = {"epochs", "batch_size", "mix.mnist", "shards", "patience_epochs", "seed"}
 
 of_each_number = pytest.mark.parametrize("path", RANGES)
 
@@ -182,6 +184,8 @@ def test_every_number_of_a_recipe_has_its_range_here() -> None:
         "model_sha256",
         "start",
         "start_sha256",
+        "own_augment",
+        "own_augment_sha256",
         "residual",
         "head",
         "protocol",

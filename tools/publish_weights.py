@@ -60,14 +60,18 @@ whatever it is shown. It is not made for decisions that matter, such as about mo
 """
 
 ROBUST = """
-It is trained on strokes thicker, thinner and more slanted than MNIST's, and on bent, shifted, cut and noisy digits.
-`under10k predict` and the page use it by default. On people's pictures the network is more confident than accurate.
-Its last layer is therefore divided by {temperature:.2f}, the temperature (C. Guo and others, 2017, arXiv 1706.04599)
-that makes the right digits of {pictures:,} pictures likeliest; `tests/picture_maker.py` made them from the last 10,000
-training images. This changes no answer.
+It is trained on strokes thicker, thinner and more slanted than MNIST's, on bent, shifted, cut and noisy digits, on
+digits drawn by strokes as other countries write them, and on letters, scribbles and pairs of digits with labels at
+random, so that it is sure of none of them. `under10k predict` and the page use it by default. On people's pictures
+the network is more confident than accurate. Its last layer is therefore divided by {temperature:.2f}, the temperature
+(C. Guo and others, 2017, arXiv 1706.04599) that makes the right digits of {pictures:,} pictures likeliest;
+`tests/picture_maker.py` made them from the last 10,000 training images. This changes no answer.
 """
 
 PICTURES_A_CONDITION = 100
+
+MOST_DIFFERENT = 3
+"""Test images that a GPU, which computes with fewer digits, may read otherwise than the CPU here."""
 
 
 def main(name: str, study: str, variant: str) -> None:
@@ -86,13 +90,16 @@ def main(name: str, study: str, variant: str) -> None:
         more = ROBUST.format(temperature=temperature, pictures=PICTURES_A_CONDITION * len(CONDITIONS))
         again = "the command, followed by `tools/publish_weights.py`, reproduces"
     metrics = evaluate(model, data.test)
-    if metrics.errors != result.test_errors:
+    if abs(metrics.errors - result.test_errors) > (0 if result.device == "cpu" else MOST_DIFFERENT):
         raise SystemExit(f"not what was trained: {metrics.errors} errors, {run.folder} had {result.test_errors}")
     corrupted = mean_corruption_accuracy(evaluate_corruptions(model, data.test))
     save_weights(target, model, asdict(facts))
     row = next(row for row in json.loads((Path(study) / "study.json").read_text())["rows"] if row["variant"] == variant)
     about = {
         **describe(name, run, result, row),
+        "accuracy": metrics.accuracy,
+        "low": metrics.interval.low,
+        "high": metrics.interval.high,
         "calibration": metrics.calibration_error,
         "corrupted": corrupted,
         "digest": sha256(target.read_bytes()),
@@ -125,7 +132,6 @@ def soften(model: nn.Module, temperature: float) -> None:
 def describe(name: str, run: Run, result: Result, row: dict[str, Any]) -> dict[str, Any]:
     """Return what run and study say for the card."""
     environment, recipe = run.environment(), run.recipe()
-    low, high = result.test_interval_95
     return {
         "name": name,
         "model": result.model,
@@ -133,21 +139,18 @@ def describe(name: str, run: Run, result: Result, row: dict[str, Any]) -> dict[s
         "recipe": recipe.name,
         "protocol": result.protocol,
         "epochs": result.epochs,
-        "command": command(recipe),
+        "command": command(recipe, result.device),
         "threads": environment["threads"],
-        "accuracy": result.test_accuracy,
-        "low": low,
-        "high": high,
         "mean": mean(row),
         "torch": environment["torch"],
         "device": environment["device_name"],
     }
 
 
-def command(recipe: Recipe) -> str:
+def command(recipe: Recipe, device: str) -> str:
     """Return the recipe and the network as the command line takes them."""
     network = "" if recipe.model == get_recipe(recipe.name).model else f" --model {recipe.model}"
-    return f"{recipe.name}{network} --seed 0"
+    return f"{recipe.name}{network} --seed 0" + ("" if device == "cpu" else f" --device {device}")
 
 
 def mean(row: dict[str, Any]) -> str:

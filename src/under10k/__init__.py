@@ -9,6 +9,7 @@ metrics = under10k.evaluate(model, under10k.load_digits("mnist").test)
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from under10k.data import use_framer
@@ -112,6 +113,11 @@ _HOMES = {
     "train": "training",
 }
 """The room of each public name."""
+
+
+# torch's threads wait for each other in a loop, and sleep after so many turns: with libgomp's own 300,000, where any
+# other program takes a core, a training takes some fifteen times as long instead of four. Read as torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 
 use_framer(lambda: importlib.import_module("under10k.pictures").frame_picture)  # `data` comes before `pictures`

@@ -671,18 +671,6 @@ def test_a_disk_that_is_full_is_an_error_though_nobody_reads_what_is_printed(
     assert not (tmp_path / "e").exists()
 
 
-@pytest.mark.parametrize(("given", "used"), [(None, "100000"), ("500", "500")])
-def test_threads_soon_sleep_while_they_wait_unless_told_otherwise(
-    given: str | None, used: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    if given:
-        monkeypatch.setenv("GOMP_SPINCOUNT", given)
-    main(["recipes"])
-    assert os.environ["GOMP_SPINCOUNT"] == used
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-
-
 def test_plot_lays_runs_over_each_other(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["plot", str(finished_run), str(finished_run), "--out", str(tmp_path / "both.png")])
     assert "2 runs" in capsys.readouterr().out

@@ -97,7 +97,6 @@ TYPED = [
 """Keys, and what the line is then."""
 
 
-@pytest.mark.parametrize(("keys", "line"), TYPED, ids=[keys.strip() for keys, _ in TYPED])
 @pytest.mark.parametrize(
     ("shell", "options", "setup"),
     [
@@ -106,7 +105,7 @@ TYPED = [
         ("fish", ["--no-config", "-i"], "under10k completion fish | source"),
     ],
 )
-def test_a_shell_completes(shell: str, options: list[str], setup: str, keys: str, line: str, place: Path) -> None:
+def test_a_shell_completes(shell: str, options: list[str], setup: str, place: Path) -> None:
     program = shutil.which(shell)
     if not program:
         pytest.skip(f"{shell} is not installed")
@@ -120,14 +119,15 @@ def test_a_shell_completes(shell: str, options: list[str], setup: str, keys: str
     with terminal([program, *options], 120, place, **environment) as opened:
         opened.write(f"{setup}; echo {READY}\r")
         opened.read_until("ready\r\n")
-        if shell == "fish":  # it draws the line in pieces: it is asked what it would offer
-            opened.write(
-                f"complete --do-complete='{keys.rpartition(chr(9))[0].replace(chr(9), 'mented-')}'; echo {READY}\r"
-            )
-            assert line.split(" ", 2)[2] in opened.read_until("ready\r\n").splitlines()
-        else:  # the line is not run but printed: to its beginning, `echo :`, to its end, `:end`, and Return
-            opened.write(f"{keys}\x01echo :\x05:en''d\r")
-            assert f":{line}:end" in opened.read_until(":end").replace(" :end", ":end")
+        for keys, line in TYPED:
+            if shell == "fish":  # it draws the line in pieces: it is asked what it would offer
+                opened.write(
+                    f"complete --do-complete='{keys.rpartition(chr(9))[0].replace(chr(9), 'mented-')}'; echo {READY}\r"
+                )
+                assert line.split(" ", 2)[2] in opened.read_until("ready\r\n").splitlines()
+            else:  # the line is not run but printed: to its beginning, `echo :`, to its end, `:end`, and Return
+                opened.write(f"{keys}\x01echo :\x05:en''d\r")
+                assert f":{line}:end" in opened.read_until(":end").replace(" :end", ":end")
 
 
 def test_bash_offers_files_where_under10k_has_no_answer(place: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import stat
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -274,14 +275,27 @@ def test_the_command_line_names_what_it_skips_draws_the_rest_and_refuses_all_wit
         assert sheet.width > 500
     main(["datasets", data])
     assert "4/blank.png (no digit found" in capsys.readouterr().out
-    for words in ["datasets", data, "--strict"], ["train", "fast", "--data", data, "--strict"]:
+    verbs = ["train", "fast"], ["evaluate", "early"], ["study", "fast"]
+    for words in ["datasets", data, "--strict"], *([*verb, "--data", data, "--strict"] for verb in verbs):
         with pytest.raises(SystemExit) as ended:
             main(words)
         assert ended.value.code == 3
         assert capsys.readouterr().err.startswith("error: unreadable files: ")
-    with pytest.raises(SystemExit):
-        main(["train", "fast", "--strict"])
-    assert capsys.readouterr().err.startswith("error: --strict without --data: ")
+    for verb in verbs:
+        with pytest.raises(SystemExit):
+            main([*verb, "--strict"])
+        assert capsys.readouterr().err.startswith("error: --strict without --data: ")
+
+
+def test_a_person_who_waits_for_pictures_sees_a_bar(few: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("pty")
+    from terminals import show
+
+    place = write_pictures(tmp_path / "mine", few.train)
+    code, shown = show([sys.executable, "-m", "under10k", "datasets", str(place)])
+    assert code == 0
+    assert "pictures" in shown
+    assert f"0/{len(few.train)}" in shown
 
 
 def test_a_link_in_a_class_folder_is_not_followed(few: Dataset, tmp_path: Path) -> None:

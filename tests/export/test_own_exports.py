@@ -23,6 +23,7 @@ from under10k.export.onnx import OnnxModel, build_any_onnx
 from under10k.export.plain import run_plain
 from under10k.export.stages import group
 from under10k.export.translation import flatten, without_log_softmax
+from under10k.models.summary import summarise
 from under10k.weights.bundled import Facts
 
 IN_C = {"functional", "sequential", "shared", "course", "standardised", "repeated", "dilated"}
@@ -118,3 +119,16 @@ def test_what_onnx_runtime_cannot_run_is_told_in_one_line(dataset: Dataset) -> N
     model = nn.Sequential(nn.Conv2d(1, 10, 3, padding="same", dilation=3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(UsageError, match=r"ONNX Runtime cannot run it: .*Dilation not supported"):
         OnnxModel(build_any_onnx(model, {})).run(dataset.test.images)
+
+
+def test_the_table_of_the_guide_says_what_exports_where(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "your-network.md"
+    rows = [line.strip("| ").split(" | ") for line in page.read_text(encoding="utf-8").splitlines()]
+    told = {cells[0]: cells[1:7] for cells in rows if cells[0] in NETWORKS}
+    assert list(told) == list(NETWORKS)
+    for name, cells in told.items():
+        (tmp_path / "my_net.py").write_text(source(name))
+        found = summarise(f"{tmp_path / 'my_net.py'}:Net")
+        assert cells[:2] == [f"{found.parameters:,}", f"{found.counted_by_hand:,}"], name
+        in_c, on_the_page = ("yes" if name in names else "no" for names in (IN_C, ON_THE_PAGE))
+        assert cells[2:] == ["yes", on_the_page, in_c, in_c], name

@@ -87,7 +87,7 @@ def test_a_layer_that_no_plain_layer_stands_for_is_refused_by_name(layer: nn.Mod
         nn.MaxPool2d(28, 1),
         nn.Sequential(nn.AvgPool2d(2), nn.ReLU()),
         nn.Sequential(nn.ReLU(), nn.Dropout2d(0.5), nn.Identity()),
-        nn.AdaptiveAvgPool2d(1),
+        nn.Sequential(nn.Sequential(), nn.AdaptiveAvgPool2d(1)),
         nn.AdaptiveMaxPool2d((1, 1)),
         nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.BatchNorm1d(8), nn.ReLU()),
     ],

@@ -47,23 +47,44 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OpenPage = Callable[..., "Page"]
 
 
+@pytest.fixture(scope="module")
+def reused_page(chromium: Browser) -> Iterator[Page]:
+    """A page that loads one document after the other: a new one takes twice the time."""
+    context = chromium.new_context(offline=True)
+    yield context.new_page()
+    context.close()
+
+
 @pytest.fixture
-def open_page(chromium: Browser, page_file: Path) -> Iterator[OpenPage]:
+def open_page(chromium: Browser, page_file: Path, reused_page: Page) -> Iterator[OpenPage]:
     """Open the page from its file, without a network; whatever the browser complains about fails the test."""
     complaints: list[str] = []
     contexts = []
+    watched: list[tuple[Page, dict[str, Callable[[Any], object]]]] = []
 
     def open_it(address: str = page_file.as_uri(), **options: Any) -> Page:
-        context = chromium.new_context(offline=address.startswith("file:"), **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.append(request.url) if request.url != address else None)
+        if options or watched or not address.startswith("file:"):
+            contexts.append(chromium.new_context(offline=address.startswith("file:"), **options))
+            page = contexts[-1].new_page()
+        else:
+            page = reused_page
+        listeners: dict[str, Callable[[Any], object]] = {
+            "console": lambda message: complaints.append(message.text),
+            "pageerror": lambda error: complaints.append(str(error)),
+            "request": lambda request: complaints.append(request.url) if request.url != address else None,
+        }
+        for event, listener in listeners.items():
+            page.on(event, listener)  # type: ignore[call-overload]
+        watched.append((page, listeners))
         page.goto(address)
         return page
 
     yield open_it
+    for page, listeners in watched:
+        page.mouse.up()
+        page.goto("about:blank")
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
     for context in contexts:
         context.close()
     assert complaints == []
@@ -360,7 +381,7 @@ def test_a_wider_pen_leaves_a_wider_line(open_page: OpenPage) -> None:
 
 @in_a_browser
 def test_the_drawing_keeps_its_shape_when_the_window_changes(open_page: OpenPage) -> None:
-    page = open_page()
+    page = open_page(viewport={"width": 1280, "height": 720})
     draw(page, SEVEN)
     settle(page)
     before = shown_frame(page)
@@ -673,6 +694,83 @@ def test_the_one_digit_of_a_picture_is_boxed_and_that_of_a_drawing_is_not(open_p
     assert page.evaluate("paper.boxes.length") == 1
 
 
+# --- why ----------------------------------------------------------------------------------------------------------
+
+
+def effects_by_python(levels: torch.Tensor, digits: list[int]) -> torch.Tensor:
+    """Wipe out squares of 5x5 pixels, 3 apart: uint8 (28, 28) -> for each digit, what is lost a pixel (n, 28, 28)."""
+    whole = predict_logits(MODEL, levels[None])[0].log_softmax(0)
+    sums, counts = torch.zeros(len(digits), 28, 28), torch.zeros(28, 28)
+    for top in range(0, 28, 3):
+        for left in range(0, 28, 3):
+            square = slice(top, top + 5), slice(left, left + 5)
+            if levels[square].max() > 127:
+                rest = levels.clone()
+                rest[square] = 0
+                lost = whole - predict_logits(MODEL, rest[None])[0].log_softmax(0)
+                sums[:, square[0], square[1]] += lost[digits, None, None]
+                counts[square] += 1
+    return sums / counts.clamp(min=1)
+
+
+@in_a_browser
+def test_why_an_answer_was_given_is_what_it_loses_without_each_piece_of_ink(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, SEVEN)
+    page.wait_for_function("() => why.effects")
+    digits = page.evaluate("bestTwo(answers[0])")
+    assert page.evaluate("answers[0].digit") == digits[0]
+    found = torch.tensor(page.evaluate("why.effects.map((effects) => [...effects])")).view(2, 28, 28)
+    assert torch.allclose(found, effects_by_python(shown_frame(page), digits), atol=1e-3)
+    pictures = page.locator("#why canvas")
+    assert [pictures.nth(each).screenshot() for each in (0, 1)] != [blank_why(open_page, each) for each in (0, 1)]
+    for each, digit in enumerate(digits):
+        assert (pictures.nth(each).get_attribute("aria-label") or "").startswith(f"What speaks for {digit}: most")
+        assert page.locator("#why figcaption").nth(each).inner_text().startswith(f"{digit}, ")
+
+
+def blank_why(open_page: OpenPage, each: int) -> bytes:
+    return open_page().locator("#why canvas").nth(each).screenshot()
+
+
+@in_a_browser
+def test_the_drawing_is_coloured_by_what_speaks_for_its_answer_until_it_changes(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, SEVEN)
+    page.wait_for_function("() => why.effects")
+    plain = page.locator("#paper").screenshot()
+    page.click("#why-tint")
+    settle(page)
+    tinted = page.locator("#paper").screenshot()
+    assert page.get_attribute("#why-tint", "aria-pressed") == "true"
+    assert tinted != plain
+    box = page.evaluate("paper.tint.box")
+    assert box["left"] < 0.25 < 0.74 < box["right"]
+    assert box["top"] < 0.18 < 0.85 < box["bottom"]
+    page.click("#clear")
+    assert answer(page) == NOTHING
+    assert page.evaluate("[paper.tint, why.effects]") == [None, None]
+    page.click("#undo")
+    page.wait_for_function("() => paper.tint")
+    page.click("#why-tint")
+    settle(page)
+    page.mouse.move(0, 0)
+    assert page.locator("#paper").screenshot() == plain
+
+
+@in_a_browser
+def test_the_reasons_of_a_picture_are_those_of_the_digit_that_is_chosen(open_page: OpenPage) -> None:
+    page = open_page()
+    page.click("#why-tint")
+    give_files(page, "drop", ("sheet.png", sheet()))
+    page.wait_for_function("() => paper.tint")
+    first = page.evaluate("paper.tint.box")
+    page.locator(".glyph").nth(5).click()
+    page.wait_for_function("() => paper.tint && why.answer === answers[5]")
+    second = page.evaluate("paper.tint.box")
+    assert first["bottom"] < second["top"] + 0.1
+
+
 # --- for everyone ------------------------------------------------------------------------------------------------
 
 
@@ -702,6 +800,31 @@ def test_the_answer_is_beside_the_paper_on_a_low_screen(width: int, height: int,
     assert bars
     assert digit["x"] > paper["x"] + paper["width"]
     assert max(box["y"] + box["height"] for box in (paper, digit, bars)) <= height
+
+
+@in_a_browser
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (320, 568), (390, 844)])
+def test_on_an_upright_phone_the_answer_and_the_bars_are_above_the_paper_which_no_answer_moves(
+    width: int, height: int, open_page: OpenPage
+) -> None:
+    page = open_page(**{**PHONE, "viewport": {"width": width, "height": height}})
+    places = []
+    for strokes in (SEVEN, [[(0.1, 0.2), (0.1, 0.9)]], [[(0.9, 0.2), (0.9, 0.9)]], [[(0.3, 0.3), (0.7, 0.9)]] * 3):
+        boxes = {name: page.locator(f"#{name}").bounding_box() for name in ("frame", "digit", "bars", "paper", "pen")}
+        assert all(box and box["y"] >= 0 and box["y"] + box["height"] <= height for box in boxes.values()), boxes
+        assert boxes["paper"]
+        assert all(box and box["y"] < boxes["paper"]["y"] for name, box in boxes.items() if name in ("digit", "bars"))
+        assert boxes["paper"]["width"] > 0.8 * min(width, height - 300)
+        places.append(boxes["paper"]["y"])
+        draw_with_a_finger(page, strokes)
+        settle(page)
+    assert len(set(places)) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    heights = page.evaluate(
+        "[...document.querySelectorAll('.fill')].map((fill) => fill.getBoundingClientRect().height)"
+    )
+    assert max(heights) > 10
+    assert len(set(heights)) > 1
 
 
 @in_a_browser
@@ -739,7 +862,7 @@ def test_paper_answer_and_bars_have_names_and_the_answer_is_spoken(open_page: Op
         ("heading", "What its layers make of it"),
     ):
         assert page.get_by_role(role, name=name).count() == 1, name  # type: ignore[arg-type]
-    assert page.get_by_role("img").count() == 1 + page.locator("#layers > li").count()
+    assert page.get_by_role("img").count() == 3 + page.locator("#layers > li").count()
     draw(page, SEVEN)
     page.locator("#spoken", has_text=re.compile("^(Read as|Not read)")).wait_for(state="attached")
     expected = read_by_python(page)

@@ -16,13 +16,15 @@ from PIL import Image, ImageDraw
 
 import under10k
 from browsers import skip_without
+from hard_pictures import HARD
 from picture_maker import CONDITIONS
 from random_networks import VARIANTS, random_network
+from sheet_maker import SHEETS
 from under10k.data.datasets import Dataset
 from under10k.data.synthetic import WAYS, draw_digits
 from under10k.errors import Under10kError
 from under10k.evaluation.metrics import predict_logits
-from under10k.export.html import SCRIPTS, build_page, export_html, read_network_json, read_program
+from under10k.export.html import SCRIPTS, START, build_page, export_html, read_network_json, read_program
 from under10k.export.node import OLDEST_NODE, find_node, replay, run_in_node
 from under10k.pictures.constants import reading_constants
 from under10k.pictures.prediction import predict, predict_all, split_rows
@@ -56,6 +58,14 @@ def test_no_name_of_pythons_is_given_another_value_in_the_pages_program() -> Non
         assert set(declared) & reading_constants().keys() == set(), name
 
 
+def test_no_two_scripts_of_the_page_declare_the_same_name() -> None:
+    declared: dict[str, str] = {}
+    for name in (*SCRIPTS, "page.js"):
+        code = (SOURCES / name).read_text(encoding="utf-8")
+        for found in re.findall(r"^(?:const|let|function\*?|async function|class) (\w+)", code, re.M):
+            assert declared.setdefault(found, name) == name, f"{found}: in {declared[found]} and {name}"
+
+
 def test_the_built_page_holds_pythons_values_of_all_that_its_program_uses() -> None:
     program = read_program(PAGE)
     python = json.loads(json.dumps(reading_constants()))
@@ -65,6 +75,13 @@ def test_the_built_page_holds_pythons_values_of_all_that_its_program_uses() -> N
     assert len(held) > 50
     used = set(re.findall(r"\b[A-Z][A-Z_]+\b", TOLD.sub("", program)))
     assert used & python.keys() <= held.keys()
+
+
+def test_no_two_scripts_of_the_page_declare_one_name() -> None:
+    declared = re.compile(r"^(?:const|let|class|(?:async )?function) (\w+)", re.M)
+    names = [name for script in (*SCRIPTS, START) for name in declared.findall((SOURCES / script).read_text("utf-8"))]
+    assert len(names) > 100
+    assert {name for name in names if names.count(name) > 1} == set()
 
 
 # --- under Node --------------------------------------------------------------------------------------------------
@@ -104,6 +121,22 @@ def test_node_finds_the_frame_and_the_answer_of_a_picture(node: str, name: str) 
     picture = made if isinstance(made, Image.Image) else Image.fromarray(np.asarray(made))
     picture.thumbnail((500, 500))
     assert read(node, picture)[0].is_like(predict(picture, MODEL))
+
+
+@pytest.mark.parametrize("name", ["in a box", "blurred crop"])
+def test_node_finds_the_digit_that_python_finds_in_a_hard_picture(node: str, name: str) -> None:
+    picture = Image.fromarray(np.asarray(HARD[name](IMAGES[1].numpy(), np.random.default_rng(3))))
+    assert read(node, picture)[0].is_like(predict(picture, MODEL))
+
+
+@pytest.mark.parametrize("name", ["a table", "digits that touch"])
+def test_node_finds_the_digits_that_python_finds_on_a_sheet(node: str, name: str) -> None:
+    images = itertools.cycle(draw_digits(10, seed=5).images.numpy())
+    made, _ = SHEETS[name](lambda: (next(images), 0), np.random.default_rng(2))
+    picture = made if isinstance(made, Image.Image) else Image.fromarray(made)
+    rows = [[tuple(one["box"].values()) for one in row] for row in read(node, picture)[0].rows]
+    expected = [[one.box for one in row if one.box] for row in split_rows(predict_all(picture, MODEL))]
+    assert [[(box[1], box[0], box[3], box[2]) for box in row] for row in rows] == expected
 
 
 def test_node_finds_the_frame_and_the_answer_of_drawings(node: str) -> None:

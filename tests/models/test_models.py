@@ -14,9 +14,21 @@ from torch import Tensor, nn
 
 from under10k.errors import UsageError
 from under10k.models.blocks import GlobalAveragePool, Residual
-from under10k.models.registry import MODELS, PARAMETER_LIMIT, count_parameters, create_model, list_models
+from under10k.models.registry import (
+    MODELS,
+    PARAMETER_LIMIT,
+    count_parameters,
+    create_model,
+    list_models,
+    list_variants,
+    require_network,
+)
+from under10k.recipes import get_recipe
 
 COUNTS = {
+    ("best-1k", "pool"): 902,
+    ("best-2k5", "pool"): 2_466,
+    ("best-5k", "pool"): 4_964,
     ("early", "pool"): 8_880,
     ("early", "linear"): 8_858,
     ("gap", "pool"): 9_720,
@@ -27,7 +39,8 @@ COUNTS = {
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     (name, {"head": head, "residual": residual, "dropout": dropout})
-    for name, head, residual, dropout in itertools.product(MODELS, ("pool", "linear"), (False, True), (0.0, 0.2))
+    for name, dropout in itertools.product(MODELS, (0.0, 0.2))
+    for residual, head in list_variants(name)
 ]
 
 of_each_variant = pytest.mark.parametrize(
@@ -68,10 +81,24 @@ def shuffled_norms(model: nn.Module) -> nn.Module:
 # --- every model and variant -------------------------------------------------------------------------------------
 
 
-def test_the_models_are_the_two_of_the_documents_and_a_fast_one() -> None:
-    assert list_models() == sorted(MODELS) == ["early", "gap", "transition"]
+def test_the_models_are_the_two_of_the_documents_a_fast_one_and_the_best_of_their_size() -> None:
+    assert list_models() == sorted(MODELS) == ["best-1k", "best-2k5", "best-5k", "early", "gap", "transition"]
     assert {name for name, _ in COUNTS} == set(MODELS), "a new model needs its count here"
-    assert len(VARIANTS) == 8 * len(MODELS) > 0
+    assert len(VARIANTS) == 2 * 4 * 3 + 2 * 3
+
+
+@pytest.mark.parametrize(("name", "most"), [("best-1k", 1_000), ("best-2k5", 2_500), ("best-5k", 5_000)])
+def test_a_network_named_for_its_size_is_within_it(name: str, most: int) -> None:
+    assert count_parameters(create_model(name)) <= most
+
+
+@pytest.mark.parametrize("option", [{"residual": True}, {"head": "linear"}])
+def test_a_network_without_variants_says_so(option: dict[str, Any]) -> None:
+    assert create_model("best-5k", residual=False, head="pool")
+    with pytest.raises(UsageError, match="unknown option of model best-5k"):
+        create_model("best-5k", **option)
+    with pytest.raises(UsageError, match="unknown option of model best-5k"):
+        require_network(get_recipe("best-5k", **option))
 
 
 @of_each_variant
@@ -161,7 +188,7 @@ def test_the_same_seed_gives_the_same_weights(name: str, options: dict[str, Any]
     assert not torch.equal(weights[0], weights[2])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["early", "gap", "transition"])
 @pytest.mark.parametrize("head", ["pool", "linear"])
 def test_a_residual_connection_changes_what_is_computed_and_costs_nothing(name: str, head: str) -> None:
     plain = create_model(name, head=head, dropout=0.0).eval()

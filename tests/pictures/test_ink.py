@@ -155,13 +155,14 @@ def test_several_digits_are_found_in_reading_order(dataset: Dataset) -> None:
 def test_the_width_of_a_stroke_is_measured(width: int) -> None:
     shape = np.zeros((60, 200), dtype=bool)
     shape[20 : 20 + width, 5:195] = True
-    assert stroke_width(shape) == pytest.approx(width, rel=0.15)
+    assert stroke_width(ndimage.distance_transform_edt(shape)) == pytest.approx(width, rel=0.15)
 
 
 def measured(ink: Grey) -> float:
     """Width of strokes for a digit of 20 pixels."""
     rows, columns = np.nonzero(ink > 0.5)
-    return stroke_width(np.pad(ink > 0.5, 1)) * 20 / (max(np.ptp(rows), np.ptp(columns)) + 1)
+    inside = ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))
+    return stroke_width(inside) * 20 / (max(np.ptp(rows), np.ptp(columns)) + 1)
 
 
 @pytest.mark.parametrize("pen", [2, 4, 40])
@@ -224,3 +225,13 @@ def test_a_blot_amid_faint_specks_is_not_enlarged_with_all_of_them() -> None:
     ink[::62, 304:308] = 0.3  # of which, twelve times as large, four gigabytes were made
     ink[300:310, 300:310] = 1
     assert max(adjust_strokes(ink).shape) < 1000
+
+
+def test_a_stroke_that_fades_in_a_photo_is_found_whole() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:360, 0:480]
+    ink = ((np.abs(x - 240) < 5) & (y > 60) & (y < 300)) * np.clip(1 - (y - 60) / 370, 0.35, 1)
+    found = find_digit(open_picture(photograph(ink, rng, noise=2)).grey)
+    assert found is not None
+    assert found.box[0] < 70
+    assert found.box[2] > 290

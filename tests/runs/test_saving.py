@@ -13,11 +13,11 @@ from torch import nn
 import under10k
 from under10k.data.datasets import Dataset
 from under10k.errors import ModelError, UsageError
-from under10k.models.registry import list_models
+from under10k.models.registry import list_models, list_variants
 from under10k.runs.weights import load_weights
 from under10k.weights.bundled import Options
 
-EVERY = [(name, residual, head) for name in list_models() for residual in (False, True) for head in ("pool", "linear")]
+EVERY = [(name, *variant) for name in list_models() for variant in list_variants(name)]
 
 
 @pytest.mark.parametrize(("name", "residual", "head"), EVERY)

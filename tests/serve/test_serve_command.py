@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import signal
 import subprocess
 import sys
@@ -15,12 +17,16 @@ pytest.importorskip("fastapi")
 pytest.importorskip("h11")
 
 import httpx
+from PIL import Image
 
 import under10k.cli
+from own_networks import source
 from random_networks import random_network
 from under10k.cli.serve import has_browser
+from under10k.data.synthetic import draw_digits
 from under10k.errors import missing_library
 from under10k.export.html import build_page
+from under10k.models.registry import create_model
 from under10k.runs.weights import load_weights
 from under10k.serve.server import listen
 from under10k.weights.sealed import save_weights
@@ -60,6 +66,26 @@ def test_it_serves_the_very_page_that_export_writes_and_stops_when_asked(weights
         assert process.wait(20) == 130
         assert process.stderr
         assert process.stderr.read() == ""
+
+
+def test_a_network_that_no_page_can_draw_for_is_served_with_a_page_to_send_pictures_from(tmp_path: Path) -> None:
+    (tmp_path / "my_net.py").write_text(source("strided"))
+    name = f"{tmp_path / 'my_net.py'}:Net"
+    save_weights(tmp_path / "mine.safetensors", create_model(name), {"model": "my_net.py:Net"})
+    with serve(str(tmp_path / "mine.safetensors"), "--model", name, "--port", "0") as (address, process):
+        page = httpx.get(address)
+        assert "Network my_net.py:Net" in page.text
+        assert "4,626 parameters" in page.text
+        [form] = re.findall(r'<form action="(.*?)".*?name="(.*?)"', page.text, re.DOTALL)
+        picture = io.BytesIO()
+        Image.fromarray(draw_digits(1, seed=0).images[0].numpy()).save(picture, "PNG")
+        answer = httpx.post(f"{address}{form[0][1:]}", files={form[1]: ("a.png", picture.getvalue(), "image/png")})
+        assert answer.status_code == 200, answer.text
+        assert "form-action 'self'" in page.headers["content-security-policy"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr
+        assert "C and the page do not know features.0" in process.stderr.read()
 
 
 def test_whoever_opens_it_to_the_network_is_warned(weights: Path) -> None:

@@ -614,7 +614,7 @@ def test_a_run_that_a_worker_of_a_killed_study_begins_at_the_same_moment_goes_on
     assert weights(tmp_path / "run") == weights(broken_off / "whole")
 
 
-@pytest.mark.parametrize("spoilt", ["checkpoint", "start", "threads"])
+@pytest.mark.parametrize("spoilt", ["checkpoint", "start", "torch"])
 def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(
     spoilt: str, broken_off: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -626,7 +626,7 @@ def test_a_run_that_cannot_go_on_is_set_aside_and_trained_anew(
         (folder / "recipe.json").unlink()  # written last when a run begins
     else:
         environment = json.loads((folder / "environment.json").read_text())
-        (folder / "environment.json").write_text(json.dumps({**environment, "threads": 99}))
+        (folder / "environment.json").write_text(json.dumps({**environment, "torch": "1.0"}))
     outcome = run_one(Job("quick", BROKEN_OFF, folder), dataset)
     assert outcome.result
     assert weights(folder) == weights(broken_off / "whole")
@@ -800,15 +800,15 @@ def test_a_report_never_keeps_the_process_from_ending() -> None:
 
 # --- killed, stopped, gone on with ---------------------------------------------------------------------------------
 
-LONGER = {"epochs": [8], "batch_size": [64]}
-NAME = "default-batch_size=64-epochs=8"
+LONGER = {"epochs": [16], "batch_size": [64]}
+NAME = "fast-batch_size=64-epochs=16"
 
 
 @pytest.fixture(scope="module")
 def longer(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Trainings long enough to be caught in the middle, when nothing disturbs them."""
     folder = tmp_path_factory.mktemp("longer") / "study"
-    return run_study(["default"], 2, dataset, folder, overrides=LONGER, engine="serial", threads=1, report=quiet())
+    return run_study(["fast"], 2, dataset, folder, overrides=LONGER, engine="serial", threads=1, report=quiet())
 
 
 def start(
@@ -821,7 +821,7 @@ def start(
     """Give the same study to the command line, or one with changes, in a process that a test may kill."""
     fields = {**{name: value for name, (value,) in LONGER.items()}, **changes}
     given = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
-    command = ["study", "default", *given, "--seeds", "2", *options]
+    command = ["study", "fast", *given, "--seeds", "2", *options]
     return subprocess.Popen(
         [sys.executable, "-m", "under10k", *command, "--data", str(data), "--out", str(folder)],
         stdout=subprocess.PIPE,
@@ -880,7 +880,7 @@ def test_a_killed_worker_leaves_the_table_as_it_would_be(longer: Study, dataset:
 
     murderer = threading.Thread(target=murder)
     murderer.start()
-    run_study(["default"], 2, dataset, tmp_path / "s", overrides=LONGER, workers=1, report=quiet())
+    run_study(["fast"], 2, dataset, tmp_path / "s", overrides=LONGER, workers=1, report=quiet())
     murderer.join()
     check_equals(tmp_path / "s", longer)
     worker, begun = killed
@@ -927,7 +927,8 @@ def test_a_stopped_study_saves_what_is_under_way_and_tells_how_to_go_on(
 
 
 def test_ctrl_c_while_workers_come_up_is_one_line(data_folder: Path, tmp_path: Path) -> None:
-    driver = start(tmp_path / "s", data_folder, changes={"epochs": 1000})  # it cannot end before it is told to
+    endless = {"epochs": 1000}  # until it is told to end
+    driver = start(tmp_path / "s", data_folder, "--workers", "1", changes=endless)
     assert driver.stdout
     while "at a time" not in driver.stdout.readline():  # said last before the workers are started
         assert driver.poll() is None

@@ -63,8 +63,10 @@ def test_a_recorded_update_moves_weights_and_average_as_its_operations_do_one_by
         state = first_state(small(), len(dataset.train), CUDA)
         update = Update(state.optimizer, state.average, records=records)
         for parameter in state.model.parameters():
-            parameter.grad = torch.ones_like(parameter)
+            parameter.grad = torch.empty_like(parameter)
         for step in range(4):
+            for parameter in state.model.parameters():
+                parameter.grad.fill_(1)  # type: ignore[union-attr]  # an update may change them
             update.take(0.01 * (step + 1), first=step == 0)
         found.append([*state.model.state_dict().values(), *state.scored.state_dict().values()])
     for recorded, plain in zip(*found, strict=True):
@@ -118,7 +120,9 @@ def test_what_a_gpu_trained_a_cpu_reads(dataset: Dataset, tmp_path: Path) -> Non
     on_cpu = evaluate(load_model(tmp_path / "run"), dataset.test)
     on_gpu = evaluate(load_model(tmp_path / "run").to("cuda"), dataset.test)
     assert result.device == "cuda"
-    torch.testing.assert_close(on_cpu.logits, on_gpu.logits.cpu(), rtol=1e-3, atol=1e-3)  # other kernels, other sums
+    torch.testing.assert_close(
+        on_cpu.logits, on_gpu.logits.cpu(), rtol=0.02, atol=0.05
+    )  # inputs of a convolution are rounded to TF32
     assert summarise(load_model(tmp_path / "run").to("cuda")).parameters == result.parameters
 
 
@@ -129,4 +133,6 @@ def test_a_study_on_a_gpu_trains_several_runs_at_a_time(dataset: Dataset, tmp_pa
 
 def test_bundled_weights_read_the_same_on_a_gpu(dataset: Dataset) -> None:
     gpu, cpu = (evaluate(load_model("robust").to(device), dataset.test) for device in ("cuda", "cpu"))
-    torch.testing.assert_close(gpu.logits.cpu(), cpu.logits, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        gpu.logits.cpu(), cpu.logits, rtol=0.02, atol=0.05
+    )  # inputs of a convolution are rounded to TF32

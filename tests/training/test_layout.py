@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from under10k.models.registry import create_model, list_models
+from under10k.models.registry import create_model, list_models, list_variants
 from under10k.training.layout import rearrange
 
-VARIANTS = list(itertools.product(list_models(), (False, True), ("pool", "linear"), (0.0, 0.1)))
+VARIANTS = [
+    (name, *variant, dropout) for name in list_models() for variant in list_variants(name) for dropout in (0.0, 0.1)
+]
 
 
 def gradients(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:

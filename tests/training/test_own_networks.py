@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from torch import Tensor, nn
 
 from own_networks import HEAD, NETWORKS, source
@@ -118,7 +119,12 @@ def test_a_file_that_has_changed_or_is_gone_is_not_run(
         assert told in message
         assert "--model FILE.py:NAME" in message
     assert not (place / "ran").exists()
+    (place / "pictures").mkdir()  # without one in it, which is told after the network is there
+    code, message = ended(["predict", "pictures", "--model", "run"], capsys)
+    assert (code, told in message, "--network FILE.py:NAME" in message) == (4, True, True)
     main(["evaluate", "run", "--model", "kept.py:Net", "--data", str(data_folder), "--json"])
+    Image.fromarray(255 - dataset.test.images[0].numpy()).save("digit.png")
+    main(["predict", "digit.png", "--model", "run", "--network", "kept.py:Net", "--json"])
     kept.rename(place / "my_net.py")
     main(["train", "--resume", "stopped", "--quiet"])
     assert evaluate("stopped", dataset.test).errors == evaluate("run", dataset.test).errors
@@ -182,7 +188,7 @@ def test_no_code_is_run_that_comes_with_a_run_folder(
     ):
         code, message = ended(line, capsys)
         assert (code, message.count("\n")) == (4, 1), message
-        assert "--model" in message
+        assert ("--network" if line[0] == "predict" else "--model") in message
     assert not (place / "ran").exists()
     assert (place / "run" / "recipe.json").exists()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from conftest import write_digits
 from dying import train_until_killed
-from short_runs import batches, small, weights
+from short_runs import THREADS, batches, small, weights
 from under10k.data.datasets import Dataset
 from under10k.files import sha256
 from under10k.recipes import Recipe, get_recipe
@@ -43,7 +43,7 @@ def digits(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def uninterrupted(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What a run comes to, as a SHA-256: short, since Hypothesis prints all that a failing test was given."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     folder = tmp_path_factory.mktemp("uninterrupted") / "run"
     train(RECIPE, str(digits), folder, reports=[])
     return sha256(weights(folder), batches(folder))

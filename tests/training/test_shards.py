@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -22,7 +24,9 @@ from under10k.data.augmentation import augment
 from under10k.data.datasets import Dataset
 from under10k.errors import ModelError, StoppedError, UsageError
 from under10k.recipes import Augment, Recipe
+from under10k.training import shards as module
 from under10k.training.shards import Shards
+from under10k.training.signals import StopSignals
 from under10k.training.start import train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -85,8 +89,9 @@ def test_a_run_in_shards_resumes_with_another_number_of_threads(dataset: Dataset
     assert train_with(2, recipe, dataset, tmp_path / "run", resume=True) == whole
 
 
-def test_a_run_without_shards_resumes_with_the_same_number_of_threads_only(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_run_without_shards_is_not_resumed_with_another_number_of_threads(dataset: Dataset, tmp_path: Path) -> None:
     recipe = small(shards=1)
+    torch.set_num_threads(1)
     with suppress(KilledError):
         train(recipe, dataset, tmp_path / "run", reports=[StopAt(1, 2, kill)])
     with pytest.raises(ModelError, match="threads was 1, is now 2"):
@@ -175,6 +180,17 @@ def test_a_buffer_that_is_constant_stays_exactly_what_it_is(dataset: Dataset) ->
 # --- threads -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("threads", "shards", "expected"), [(1, 4, 1), (2, 4, 2), (4, 2, 2)])
+def test_no_more_threads_compute_than_torch_has_been_given(
+    threads: int, shards: int, expected: int, dataset: Dataset, tmp_path: Path
+) -> None:
+    torch.set_num_threads(threads)
+    seen: list[int] = []
+    count = StopAt(0, 1, lambda: seen.append(sum(each.name.startswith("shard") for each in threading.enumerate())))
+    train(small(shards=shards, epochs=1), dataset, tmp_path / "run", reports=[count])
+    assert seen == [expected]
+
+
 def test_the_callers_own_number_of_threads_stays(dataset: Dataset, tmp_path: Path) -> None:
     train_with(2, small(shards=2, epochs=1), dataset, tmp_path / "run")
     assert torch.get_num_threads() == 2
@@ -183,6 +199,19 @@ def test_the_callers_own_number_of_threads_stays(dataset: Dataset, tmp_path: Pat
     later.start()
     later.join()
     assert seen == [2]
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.005, module.SWITCH_SECONDS), (0.0001, 0.0001)])
+def test_threads_wait_less_for_pythons_lock_unless_the_user_has_set_less(
+    before: float, after: float, dataset: Dataset, tmp_path: Path
+) -> None:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(before)
+    try:
+        train(small(shards=2, epochs=1), dataset, tmp_path / "run", reports=[])
+        assert sys.getswitchinterval() == pytest.approx(after, abs=2e-6)
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def test_an_error_in_a_shards_thread_comes_out_as_itself(dataset: Dataset, place: Path) -> None:
@@ -203,11 +232,20 @@ def test_one_ctrl_c_ends_the_step_of_all_shards_and_saves(dataset: Dataset, tmp_
 def test_a_second_ctrl_c_within_a_step_exits_and_leaves_no_thread(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    receive, heard, first = StopSignals._receive, threading.Event(), threading.Lock()
+
+    def tell(signals: StopSignals, number: int, frame: FrameType | None) -> None:
+        heard.set()
+        receive(signals, number, frame)
+
     def interrupt(*arguments: Any) -> Tensor:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        if first.acquire(blocking=False):
+            os.kill(os.getpid(), signal.SIGINT)
+            heard.wait(60)  # else the two would be one
+            os.kill(os.getpid(), signal.SIGINT)
         return augment(*arguments)
 
+    monkeypatch.setattr(StopSignals, "_receive", tell)
     monkeypatch.setattr("under10k.training.shards.augment", interrupt)
     torch.set_num_threads(2)
     with pytest.raises(KeyboardInterrupt):

@@ -31,28 +31,28 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that everything happens in: with the weights of `gap` as a file, and as another program saves them."""
+    """The folder that everything happens in: with the weights of `early`, as ours and as another program saves them."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(find_weights("gap"), tmp_path / "saved.safetensors")
-    safetensors.torch.save_file(load_model("gap").state_dict(), tmp_path / "plain.safetensors")
+    shutil.copy(find_weights("early"), tmp_path / "saved.safetensors")
+    safetensors.torch.save_file(load_model("early").state_dict(), tmp_path / "plain.safetensors")
     return tmp_path
 
 
 def short(**changes: Any) -> Recipe:
-    return small(**{"start": "gap", **changes})
+    return small(**{"start": "early", **changes})
 
 
 def test_a_training_begins_from_the_weights(dataset: Dataset) -> None:
     still = short(optimizer=Optimizer(lr=1e-12), averaging=0.0, epochs=1)
     train(still, dataset, "run", reports=[])
 
-    before, after = dict(load_model("gap").named_parameters()), dict(load_model("run").named_parameters())
+    before, after = dict(load_model("early").named_parameters()), dict(load_model("run").named_parameters())
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
 
 
 def test_the_running_average_begins_from_them_too(dataset: Dataset) -> None:
     slow = small(epochs=1, averaging=0.999, optimizer=Optimizer(lr=0.01))
-    assert train(replace(slow, start="gap"), dataset, "begun", reports=[]).test_accuracy > 0.8
+    assert train(replace(slow, start="early"), dataset, "begun", reports=[]).test_accuracy > 0.8
     assert train(slow, dataset, "anew", reports=[]).test_accuracy < 0.8
 
 
@@ -73,7 +73,7 @@ def test_the_recipe_records_the_whole_path_and_the_sha256(place: Path, dataset: 
     recipe = Run(Path("run")).recipe()
     assert recipe.start == str(place.resolve() / "plain.safetensors")
     assert recipe.start_sha256 == sha256(Path("plain.safetensors").read_bytes())
-    assert Run(Path("bundled")).recipe().start == "gap"
+    assert Run(Path("bundled")).recipe().start == "early"
 
 
 @pytest.mark.parametrize("killed_at", [(0, 2), (1, 1)])
@@ -108,16 +108,16 @@ def test_weights_that_changed_before_the_first_checkpoint_are_refused(dataset: D
 def test_a_run_is_not_resumed_from_other_weights(dataset: Dataset) -> None:
     with pytest.raises(KilledError):
         train(short(), dataset, "killed", reports=[StopAt(1, 1, kill)])
-    with pytest.raises(ModelError, match="start was gap, is now"):
+    with pytest.raises(ModelError, match="start was early, is now"):
         train(short(start="plain.safetensors"), dataset, "killed", resume=True, reports=[])
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model": "transition"}, "gap holds gap, recipe small trains transition"),
-        ({"residual": True}, "gap holds gap, recipe small trains gap, residual"),
-        ({"head": "linear"}, "gap holds gap, recipe small trains gap, head linear"),
+        ({"model": "transition"}, "early holds early, recipe small trains transition"),
+        ({"residual": True}, "early holds early, recipe small trains early, residual"),
+        ({"head": "linear"}, "early holds early, recipe small trains early, head linear"),
         ({"start": "plain.safetensors", "model": "transition"}, "not this model"),
     ],
 )
@@ -139,7 +139,7 @@ def write_pickle(path: Path) -> None:
 
 
 def write_nan(path: Path) -> None:
-    model = create_model("gap")
+    model = create_model("early")
     nn.init.constant_(next(model.parameters()), float("nan"))
     safetensors.torch.save_file(model.state_dict(), path)
 
@@ -168,7 +168,7 @@ def test_hostile_weights_are_refused_before_anything_is_written(kind: str, datas
 
 
 def test_start_takes_a_path_or_a_name(dataset: Dataset) -> None:
-    network: Any = load_model("gap")
+    network: Any = load_model("early")
     with pytest.raises(UsageError, match="bundled weights"):
         train(small(), dataset, "run", start=network, reports=[])
 
@@ -179,15 +179,15 @@ def test_a_network_of_ones_own_begins_from_its_own_weights(place: Path, dataset:
 
     train(small(model="my_net.py:Net", start="before", epochs=1), dataset, "run", reports=[])
     assert Run(Path("run")).recipe().start == str(place.resolve() / "before")
-    with pytest.raises(ModelError, match=r"holds my_net\.py:Net, recipe small trains gap"):
+    with pytest.raises(ModelError, match=r"holds my_net\.py:Net, recipe small trains early"):
         train(short(start="before"), dataset, "refused", reports=[])
 
 
 def test_a_study_compares_weights_to_begin_from(dataset: Dataset) -> None:
-    save_model(load_model("gap"), "other.safetensors")
+    save_model(load_model("early"), "other.safetensors")
     slow = small(epochs=1, optimizer=Optimizer(lr=0.01))
     study = run_study(
-        slow, 1, dataset, "study", overrides={"start": ["gap", "other.safetensors", None]}, engine="serial"
+        slow, 1, dataset, "study", overrides={"start": ["early", "other.safetensors", None]}, engine="serial"
     )
     assert not study.failures
     accuracies = [row.mean or 0 for row in study.rows]

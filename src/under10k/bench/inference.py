@@ -18,7 +18,7 @@ from under10k.bench.timing import Findings, Spread, Timing, Track, Way, quietly,
 from under10k.data import Digits, load_digits
 from under10k.errors import UsageError, missing_library
 from under10k.evaluation import predict_logits
-from under10k.export import OnnxModel, build_c, build_onnx, find_compiler, find_missing, flatten
+from under10k.export import OnnxModel, build_c, convert_to_onnx, find_compiler, find_missing
 from under10k.machine import describe_environment, pick_device
 from under10k.models import create_model, list_models
 from under10k.weights import Facts
@@ -167,7 +167,7 @@ def _list_exports() -> tuple[dict[str, Export], list[str]]:
 
 
 def _export_onnx(model: nn.Module) -> Predict:
-    exported = OnnxModel(build_onnx(flatten(model), {}), threads=1)
+    exported = OnnxModel(convert_to_onnx(model, {})[0], threads=1)
     return lambda digits: exported.run(digits.images)
 
 

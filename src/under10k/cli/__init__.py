@@ -57,7 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     prepare_output()
-    _prepare_threads()
     try:
         _run([word for word in options if word != "--debug"] + given[len(options) :])
         sys.stdout.flush()
@@ -79,16 +78,6 @@ def _drop_output() -> None:
             stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _prepare_threads() -> None:
-    """Let torch's threads wait for each other in a loop for a shorter while before they sleep, unless told otherwise.
-
-    With libgomp's own 300,000 turns, where any other program takes a core, a training takes some fifteen times as long
-    instead of four; on a machine with nothing else to do, the shorter while costs a twentieth. libgomp reads this as
-    torch is imported, which has not happened yet.
-    """
-    os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 
 def _run(arguments: list[str]) -> None:

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from under10k.cli.output import complain, show, show_json
-from under10k.cli.parsing import DataName, Device, Flag, Folder, NetworkName, Weights
+from under10k.cli.parsing import DataName, Device, Flag, Folder, NetworkName, Weights, load_strictly
 from under10k.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def evaluate(
     *,
     model: NetworkName = None,
     data: DataName = None,
+    strict: Flag = False,
     device: Device = "auto",
     out: Folder = None,
     corruptions: Flag = False,
@@ -33,6 +34,7 @@ def evaluate(
         weights: A run folder, a weights file, or the name of bundled weights.
         model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
         data: A known name, or a folder or file of your own; by default the data that the run was trained on.
+        strict: Refuse the data if one of its files cannot be read, rather than skip it.
         device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
         out: Folder for metrics.json and the pictures; by default RUN/evaluation, or WEIGHTS-evaluation.
         corruptions: Also score it on shifted, rotated, blurred, noisy and otherwise corrupted images.
@@ -50,7 +52,7 @@ def evaluate(
         refused = True  # nobody has asked for pictures: the figures are printed all the same
     found = evaluate_run(
         weights,
-        data,
+        load_strictly(data) if strict else data,
         model=model,
         corruptions=corruptions,
         device=device,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -74,12 +73,12 @@ def models(*, json: Flag = False) -> None:
     Args:
         json: Print as JSON.
     """
-    from under10k.models import count_parameters, create_model, list_models
+    from under10k.models import count_parameters, create_model, list_models, list_variants
 
-    variants = itertools.product(list_models(), (False, True), ("pool", "linear"))
     rows = [
-        (*variant, count_parameters(create_model(variant[0], residual=variant[1], head=variant[2])))
-        for variant in variants
+        (name, residual, head, count_parameters(create_model(name, residual=residual, head=head)))
+        for name in list_models()
+        for residual, head in list_variants(name)
     ]
     show_rows("models", ("name", "residual", "head", "parameters"), rows, json)
 

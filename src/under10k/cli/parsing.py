@@ -6,7 +6,7 @@ import difflib
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, ArgumentCollection, Parameter
 from cyclopts.argument import Argument
@@ -21,6 +21,9 @@ from cyclopts.exceptions import (
 
 from under10k.cli import names
 from under10k.errors import Under10kError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from under10k.data import Dataset
 
 Verb = Callable[..., None]
 """A function that does what a verb says; its parameters are the verb's arguments, its docstring their help."""
@@ -173,3 +176,17 @@ def _explain(error: CycloptsError, function: Verb, verb: str) -> str:
 def _unknown_option(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"unknown option: {name}." + (f" did you mean {near[0]}?" if near else " check its name.")
+
+
+def load_strictly(data: str | None) -> Dataset:
+    """Read the data of `--data`, of which every file must be readable.
+
+    Raises:
+        UsageError: none was named.
+        DataError: one is not.
+    """
+    if data is None:
+        raise UsageError("--strict without --data: it is about your own files. name them with --data")
+    from under10k.data import load_digits
+
+    return load_digits(data, strict=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from under10k.cli import names
 from under10k.cli.output import complain, refuse_same, show_json
-from under10k.cli.parsing import Count, Flag, shown
-from under10k.errors import Under10kError, UsageError
+from under10k.cli.parsing import Count, Flag, NetworkName, shown
+from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.text import printable
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def predict(
     invert: Flag = False,
     explain: Annotated[Path | None, shown("OUT", complete=names.files)] = None,
     jobs: Count = None,
+    network: NetworkName = None,
     json: Flag = False,
 ) -> None:
     """Read the digits in pictures: drawn, scanned or photographed.
@@ -46,6 +47,7 @@ def predict(
         invert: Take light for ink where dark was taken, and the other way round.
         explain: Picture to draw: the input, what was found in it, and how likely each digit is.
         jobs: Pictures that are decoded at a time; by default as many as there are cores.
+        network: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
         json: Print as JSON.
     """
     if explain and len(pictures) > 1:
@@ -59,13 +61,16 @@ def predict(
     from under10k.pictures import describe_rows, read_pictures
     from under10k.runs import load_model
 
-    network = load_model(model)
+    try:
+        loaded = load_model(model, model=network)
+    except ModelError as error:  # other verbs have --model for that
+        raise ModelError(str(error).replace("--model FILE.py:NAME", "--network FILE.py:NAME")) from None
     answers: list[dict[str, Any]] = []
     paths = [path for given in pictures for path in _expand(given)]
     if explain and len(paths) > 1:
         raise UsageError(f"--explain and several pictures: {len(paths)}. give one picture to draw")
     sources = [_read_pipe(path, _name(path)) for path in paths]
-    for path, found in zip(paths, read_pictures(sources, network, multi=multi, invert=invert, jobs=jobs), strict=True):
+    for path, found in zip(paths, read_pictures(sources, loaded, multi=multi, invert=invert, jobs=jobs), strict=True):
         name = _name(path)
         if isinstance(found, Under10kError):
             answers.append({"picture": name, "error": complain(str(found))})

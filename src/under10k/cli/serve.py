@@ -13,7 +13,7 @@ from typing import Annotated
 from under10k.cli import names
 from under10k.cli.output import complain, show
 from under10k.cli.parsing import NetworkName, shown
-from under10k.errors import missing_library
+from under10k.errors import UsageError, missing_library
 
 
 def serve(
@@ -40,11 +40,16 @@ def serve(
         from under10k.serve import create_app, listen, reader, run
     except ImportError as error:
         raise missing_library(error.name or "the server's library", "serve") from None
-    from under10k.export import build_page
+    from under10k.export import build_page, build_upload_page
     from under10k.runs import load_weights
 
     network, facts = load_weights(weights, model=model)
-    app = create_app(build_page(network, facts), reader(network), host=host)
+    try:
+        page = build_page(network, facts)
+    except UsageError as error:
+        page = build_upload_page(network, facts)
+        complain(f"no page to draw on, but one to send pictures from: {str(error).partition('. ')[0]}", "warning")
+    app = create_app(page, reader(network), host=host)
     listener = listen(host, port)
     url = _announce(listener, host)
     if open and has_browser():

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from under10k.cli import names
 from under10k.cli.fields import fields_as_options, read_one_of_each
 from under10k.cli.output import show_json
-from under10k.cli.parsing import DataName, Device, Flag, Folder, Quiet, shown
+from under10k.cli.parsing import DataName, Device, Flag, Folder, Quiet, load_strictly, shown
 from under10k.errors import UsageError
 from under10k.recipes import Recipe, get_recipe, override
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from under10k.data import Dataset
-
     Fields = dict[str, Any]
 else:
     from pathlib import Path
 
-    Fields = fields_as_options(without=("model_sha256", "start_sha256"))
+    Fields = fields_as_options(without=("model_sha256", "start_sha256", "own_augment", "own_augment_sha256"))
 
 
 def train(
@@ -67,18 +65,10 @@ def train(
     reports: list[Report] = [WarningReport() if quiet or json else console()]
     if tensorboard:
         reports.append(TensorBoardReport())
-    digits = _load_strictly(data) if strict else data or "auto"
+    digits = load_strictly(data) if strict else data or "auto"
     result = run_training(chosen, digits, resume or out, resume is not None, device=device, reports=reports)
     if json:
         show_json(result.to_dict())
-
-
-def _load_strictly(data: str | None) -> Dataset:
-    if data is None:
-        raise UsageError("--strict without --data: it is about your own files. name them with --data")
-    from under10k.data import load_digits
-
-    return load_digits(data, strict=True)
 
 
 def _two_at_once(resume: Path, out: Path | None, recipe: str | None) -> UsageError:

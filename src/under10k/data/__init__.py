@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from under10k.data.identity import DataIdentity
     from under10k.data.mixing import mix, mixed_count
     from under10k.data.own import DataSource, DigitSource, as_dataset, as_digits, as_test_digits
+    from under10k.data.rehearsal import Rehearsal, find_rehearsal, rehearse
     from under10k.data.synthetic import draw_digits
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "DigitSource",
     "Digits",
     "MEAN",
+    "Rehearsal",
     "SIDE",
     "SLACK",
     "STD",
@@ -40,11 +42,13 @@ __all__ = [
     "augment",
     "draw_digits",
     "find_dataset",
+    "find_rehearsal",
     "frame",
     "load_digits",
     "mix",
     "mixed_count",
     "normalise",
+    "rehearse",
     "resample",
     "to_input",
     "to_unit",
@@ -63,6 +67,7 @@ __getattr__, __dir__ = lazy_door(
         "DigitSource": "own",
         "Digits": "digits",
         "MEAN": "digits",
+        "Rehearsal": "rehearsal",
         "SIDE": "digits",
         "SLACK": "framing",
         "STD": "digits",
@@ -75,11 +80,13 @@ __getattr__, __dir__ = lazy_door(
         "augment": "augmentation",
         "draw_digits": "synthetic",
         "find_dataset": "datasets",
+        "find_rehearsal": "rehearsal",
         "frame": "framing",
         "load_digits": "datasets",
         "mix": "mixing",
         "mixed_count": "mixing",
         "normalise": "digits",
+        "rehearse": "rehearsal",
         "resample": "augmentation",
         "to_input": "digits",
         "to_unit": "digits",

@@ -23,6 +23,7 @@ from under10k.data.gathered import Gathered
 from under10k.data.zips import open_zip
 from under10k.errors import DataError, Under10kError
 from under10k.files import open_ordinary
+from under10k.terminal import track
 
 if TYPE_CHECKING:
     from under10k.data.framer import Framer
@@ -210,7 +211,7 @@ def _read(files: list[_File], name: str) -> Gathered:
     with warnings.catch_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         warnings.simplefilter("ignore")  # the filters belong to all threads
         for (file, part, digit), found in zip(
-            wanted, pool.map(lambda one: _frame(framer, one[0]), wanted), strict=True
+            track(wanted, "pictures"), pool.map(lambda one: _frame(framer, one[0]), wanted), strict=True
         ):
             if isinstance(found, str):
                 skipped.append(f"{file.place} ({found})")

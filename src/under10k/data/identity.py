@@ -21,3 +21,5 @@ class DataIdentity(Typed):
     """Number of training images; 0 in older records, which do not say."""
     test: int = 0
     """Number of test images; likewise."""
+    beside: str = ""
+    """What was trained on beside it, so that it is not forgotten, such as `20,000 of mnist`."""

@@ -30,32 +30,45 @@ SAMPLES = 64
 """Points at which the pen is set down along a sign."""
 
 
+WIDTH = 2.6
+"""Middle width of the pens, in pixels of the frame."""
+
+
 CHUNK = 1000
 """Signs drawn at once: bounds the memory, and is part of what a seed means."""
 
 
-def write(labels: Tensor, ways: Ways, generator: torch.Generator) -> Tensor:
-    """Write one sign for each label, in one of its ways: int64 (N) -> uint8 (N, 28, 28), framed as MNIST's digits."""
+def write(
+    labels: Tensor, ways: Ways, generator: torch.Generator, *, variety: float = 1.0, width_pixels: float = WIDTH
+) -> Tensor:
+    """Write one sign for each label, in one of its ways: int64 (N) -> uint8 (N, 28, 28), framed as MNIST's digits.
+
+    `variety` is how much slant, shape and pen differ from sign to sign: 1 as from writer to writer, less as within a
+    hand.
+    """
     templates = _lay_out(ways)
-    return torch.cat([_write_chunk(chunk, templates, generator) for chunk in torch.split(labels, CHUNK)])
+    chunks = torch.split(labels, CHUNK)
+    return torch.cat([_write_chunk(chunk, templates, generator, variety, width_pixels) for chunk in chunks])
 
 
-def _write_chunk(labels: Tensor, templates: _Templates, generator: torch.Generator) -> Tensor:
+def _write_chunk(
+    labels: Tensor, templates: _Templates, generator: torch.Generator, variety: float, width_pixels: float
+) -> Tensor:
     ways = torch.multinomial(templates.odds[labels], 1, generator=generator).squeeze(1)
-    points = _move_pen(ways, templates, generator)
+    points = _move_pen(ways, templates, generator, variety)
     squeezed = (_narrowness(points) / templates.narrowness[ways]).clamp_max(1)  # a thick pen would fill its loops
-    width = 2.6 * squeezed * torch.exp(0.3 * torch.randn(len(labels), generator=generator))
+    width = width_pixels * squeezed * torch.exp(0.3 * variety * torch.randn(len(labels), generator=generator))
     pressure = torch.exp(0.5 * torch.randn(len(labels), SAMPLES, generator=generator))
     ink = _ink(points, templates.down[ways], width.clamp(1.2, 6.0), pressure)
     return frame(ink).mul_(255).round_().to(torch.uint8)
 
 
-def _move_pen(ways: Tensor, templates: _Templates, generator: torch.Generator) -> Tensor:
+def _move_pen(ways: Tensor, templates: _Templates, generator: torch.Generator, variety: float) -> Tensor:
     """Return the path of the pen for each way, each a little different: (N) -> (N, samples, 2), about the origin."""
     count, slots = len(ways), templates.points.shape[1]
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(count, *shape, generator=generator)
+        return variety * torch.randn(count, *shape, generator=generator)
 
     apart = normal(slots, 2).gather(1, templates.stroke[ways][..., None].expand(-1, -1, 2))
     controls = templates.points[ways] + 0.035 * normal(slots, 2) + 0.02 * apart

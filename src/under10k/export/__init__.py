@@ -2,8 +2,8 @@
 
 from under10k.export.c.folder import build_c, export_c, name_in_c, require_c
 from under10k.export.c.native import find_compiler
-from under10k.export.html import Page, build_page, export_html, require_html
-from under10k.export.onnx import OnnxModel, build_onnx, export_onnx, find_missing, require_onnx
+from under10k.export.html import Page, build_page, build_upload_page, export_html, require_html
+from under10k.export.onnx import OnnxModel, build_onnx, convert_to_onnx, export_onnx, find_missing, require_onnx
 from under10k.export.proof import Exported
 from under10k.export.translation import flatten
 
@@ -14,6 +14,8 @@ __all__ = [
     "build_c",
     "build_onnx",
     "build_page",
+    "build_upload_page",
+    "convert_to_onnx",
     "export_c",
     "export_html",
     "export_onnx",

@@ -37,13 +37,18 @@ SCRIPTS = (
     "network.js",
     "pixels.js",
     "picture.js",
+    "lines.js",
     "ink.js",
     "parts.js",
     "frame.js",
+    "touching.js",
     "judge.js",
     "crop.js",
     "paper.js",
     "views.js",
+    "why.js",
+    "files.js",
+    "lesson.js",
 )
 """The page's program, in the order in which its parts build on each other."""
 
@@ -94,6 +99,17 @@ def build_page(model: nn.Module, facts: Facts) -> Page:
         "version": __version__,
     }
     return Page(Template(_read_source("page.html")).substitute(words), policy)
+
+
+def build_upload_page(model: nn.Module, facts: Facts) -> Page:
+    """Build a page that sends a picture to the server: for a network that the page's program cannot express."""
+    policy = "default-src 'none'; base-uri 'none'; form-action 'self'"
+    words = {
+        "origin": html.escape(_origin(facts)),
+        "parameters": f"{count_parameters(model):,}",
+        "policy": html.escape(policy),
+    }
+    return Page(Template(_read_source("upload.html")).substitute(words), policy)
 
 
 def _write_program() -> str:

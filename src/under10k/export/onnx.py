@@ -85,6 +85,19 @@ def build_any_onnx(model: nn.Module, facts: Mapping[str, Any]) -> bytes:
     return _describe(onnx.load_from_string(write_onnx(model, INPUT_NAME, OUTPUT_NAME)), facts)
 
 
+def convert_to_onnx(model: nn.Module, facts: Mapping[str, Any]) -> tuple[bytes, nn.Module]:
+    """Build an ONNX model of plain layers, or else with PyTorch's exporter; and return what it is to answer as.
+
+    Raises:
+        UsageError: onnx is not installed, or neither can express the network.
+    """
+    try:
+        layers = flatten(model)
+    except UsageError:
+        return build_any_onnx(model, facts), model
+    return build_onnx(layers, facts), without_log_softmax(model)
+
+
 def _describe(model: Any, facts: Mapping[str, Any]) -> bytes:
     """Write facts into a model's metadata, and return its bytes."""
     onnx = _require("onnx")
@@ -272,12 +285,7 @@ def export_onnx(model: nn.Module, facts: Facts, out: Path, kind: Kind, dataset: 
     """
     require_onnx(out)
     known = {name: printable(str(value)) for name, value in asdict(facts).items() if value is not None}
-    try:
-        layers = flatten(model)
-    except UsageError:
-        content = build_any_onnx(model, known)
-    else:
-        content, model = build_onnx(layers, known), without_log_softmax(model)
+    content, model = convert_to_onnx(model, known)
     opset = _require("onnx").load_from_string(content).opset_import[0].version
     if kind == "int8":
         content = quantise_onnx(content, dataset.train.images[:CALIBRATION])

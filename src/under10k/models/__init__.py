@@ -3,16 +3,18 @@
 from under10k.models.blocks import GlobalAveragePool, Residual
 from under10k.models.chance import DrawingFrom
 from under10k.models.inspection import evaluating
-from under10k.models.own import hand_over, is_loaded, is_own, require_recorded
+from under10k.models.own import hand_over, is_loaded, is_own, name_source, require_recorded
 from under10k.models.registry import (
     MODELS,
     count_parameters,
     create_model,
     list_models,
+    list_variants,
     network_of,
     require_network,
 )
 from under10k.models.remarks import Traits
+from under10k.models.source import where_it_failed
 from under10k.models.summary import BY_HAND_COLUMNS, COLUMNS, Summary, summarise
 from under10k.models.tracing import Call, Trace, trace
 
@@ -34,9 +36,12 @@ __all__ = [
     "is_loaded",
     "is_own",
     "list_models",
+    "list_variants",
+    "name_source",
     "network_of",
     "require_network",
     "require_recorded",
     "summarise",
     "trace",
+    "where_it_failed",
 ]

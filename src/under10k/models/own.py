@@ -155,21 +155,28 @@ def hand_over(network: object) -> tuple[str, str | None]:
     """
     if isinstance(network, nn.Module) or not callable(network):
         raise wrong_type("model", network, "a class or function that builds a network, such as Net, not Net()")
-    qualified = getattr(network, "__qualname__", "")
-    if not qualified.isidentifier():
-        raise UsageError(f"a network without a name: {qualified or network!r:.200}. define it at the top of a module")
-    try:
-        file = Path(inspect.getsourcefile(network) or "")
-    except (TypeError, OSError):
-        file = Path()
-    importable = getattr(sys.modules.get(network.__module__), qualified, None) is network
-    if importable and file.suffix == ".py" and file.is_file():
-        digest: str | None = sha256(file.read_bytes())
-        name = f"{file.resolve()}:{qualified}"
-    else:
-        name, digest = f"{network.__module__}:{qualified}", _digest_of(network)
+    name, digest = name_source(network, "network")
     _made[name, digest] = network
     return name, digest
+
+
+def name_source(code: Callable[..., Any], what: str) -> tuple[str, str | None]:
+    """Return the name of a class or function, with its whole path where it has a file, and the SHA-256 of its source.
+
+    Raises:
+        UsageError: it has no name of its own.
+    """
+    qualified = getattr(code, "__qualname__", "")
+    if not qualified.isidentifier():
+        raise UsageError(f"a {what} without a name: {qualified or code!r:.200}. define it at the top of a module")
+    try:
+        file = Path(inspect.getsourcefile(code) or "")
+    except (TypeError, OSError):
+        file = Path()
+    importable = getattr(sys.modules.get(code.__module__), qualified, None) is code
+    if importable and file.suffix == ".py" and file.is_file():
+        return f"{file.resolve()}:{qualified}", sha256(file.read_bytes())
+    return f"{code.__module__}:{qualified}", _digest_of(code)
 
 
 def is_loaded(recipe: Recipe) -> bool:

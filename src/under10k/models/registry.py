@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from under10k.errors import UsageError, unknown_name
+from under10k.models.best import best_1k, best_2k5, best_5k
 from under10k.models.early import early
 from under10k.models.gap import gap
 from under10k.models.own import create_own, create_recorded, is_own, pin
@@ -17,7 +18,14 @@ from under10k.models.transition import transition
 from under10k.recipes import Head, Recipe
 from under10k.weights import find_weights, load_tensors, restore
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"early": early, "gap": gap, "transition": transition}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "best-1k": best_1k,
+    "best-2k5": best_2k5,
+    "best-5k": best_5k,
+    "early": early,
+    "gap": gap,
+    "transition": transition,
+}
 
 
 PARAMETER_LIMIT = 10_000
@@ -27,6 +35,14 @@ PARAMETER_LIMIT = 10_000
 def list_models() -> list[str]:
     """Return the names that `create_model` takes, sorted."""
     return sorted(MODELS)
+
+
+def list_variants(name: str) -> list[tuple[bool, Head]]:
+    """Return the variants that a network has: whether residual, and its head; the plain one first."""
+    known = inspect.signature(MODELS[name]).parameters
+    residuals = (False, True) if "residual" in known else (False,)
+    heads: tuple[Head, ...] = get_args(Head) if "head" in known else ("pool",)
+    return [(residual, head) for residual in residuals for head in heads]
 
 
 def require_network(recipe: Recipe) -> Recipe:
@@ -39,6 +55,7 @@ def require_network(recipe: Recipe) -> Recipe:
     if recipe.has_own_network:
         return pin(recipe)
     require_model(recipe.model)
+    _options_of(recipe.model, recipe.model_options())
     return recipe
 
 
@@ -68,10 +85,7 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
             raise UsageError(f"no pretrained weights of {name}. leave out pretrained, or load a run: load_model(RUN)")
         return create_own(name, options)
     require_model(name)
-    known = inspect.signature(MODELS[name]).parameters
-    for option in options:
-        if option not in known:
-            raise unknown_name(f"option of model {name}", option, known)
+    options = _options_of(name, options)
     dropout = options.get("dropout", 0.0)
     if type(dropout) not in (float, int) or not 0 <= dropout < 1:
         raise UsageError(f"dropout out of range: {dropout}. give a rate from 0 up to, not including, 1")
@@ -82,6 +96,16 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
     if pretrained:
         _load_pretrained(model, name, options)
     return model
+
+
+def _options_of(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a network takes; refuse others, unless they ask for the plain variant that it is."""
+    known = inspect.signature(MODELS[name]).parameters
+    plain = {"residual": False, "head": "pool"}
+    for option, value in options.items():
+        if option not in known and (option not in plain or value != plain[option]):
+            raise unknown_name(f"option of model {name}", option, known)
+    return {option: value for option, value in options.items() if option in known}
 
 
 def _load_pretrained(model: nn.Module, name: str, options: Mapping[str, Any]) -> None:

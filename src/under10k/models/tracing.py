@@ -83,8 +83,11 @@ def trace(model: nn.Module, images: Tensor | None = None) -> Trace:
         inside.append(part)
         traced.entered.add(part)
 
+    def leave(*_: object) -> None:
+        inside.pop()
+
     hooks = [part.register_forward_pre_hook(enter) for part in names]
-    hooks += [part.register_forward_hook(lambda *_: inside.pop() and None) for part in names]
+    hooks += [part.register_forward_hook(leave) for part in names]
     try:
         with torch.no_grad(), evaluating(model), _Watch(traced, names, inside):
             traced.output = model(traced.images)

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from under10k.pictures.lines import EIGHT, find_printed
 from under10k.pictures.pixels import Grey
-
-Mask = NDArray[np.bool_]
-
 
 Box = tuple[int, int, int, int]
 """Top, left, bottom, right, in pixels; the last two lie just outside."""
@@ -81,9 +79,10 @@ SURELY_INK = 1.5
 
 
 OF_DARKEST, OF_DARKEST_EVEN = 0.45, 0.34
-"""Least darkness of ink, as a share of the darkest ink connected with it. In a photo, shadows and printed lines have
-less. In a drawing, `_smooth` leaves a line one pixel wide a third of full ink, but two thirds where it bends: the line
-has half of its darkest. A pixel just beside a thick stroke has a third of it, and is paper."""
+"""Least darkness of ink, as a share of the darkest ink connected with it; in a photo, of that within a window three
+strokes wide, as pressure fades along a stroke. There, shadows and printed lines have less. In a drawing, `_smooth`
+leaves a line one pixel wide a third of full ink, but two thirds where it bends: the line has half of its darkest. A
+pixel just beside a thick stroke has a third of it, and is paper."""
 
 
 MOST_PARTS = 1000
@@ -94,8 +93,8 @@ DEPTHS = 4.0
 """Width of a stroke as a multiple of the mean distance of its points from its edge."""
 
 
-EIGHT = np.ones((3, 3), dtype=bool)
-"""Pixels are connected along edges and across corners."""
+PRINTED = -1
+"""Label of printed lines, which are neither ink nor paper."""
 
 
 TINY = 1e-12
@@ -198,8 +197,17 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
     darkest = _darkest(smooth, labels, count)
     darkest[darkest < SURELY_INK * faintest] = np.inf
     share = OF_DARKEST_EVEN if even else OF_DARKEST
-    labels, count = ndimage.label(smooth > share * darkest[labels], EIGHT) if count else (labels, 0)
-    return Scan(darkness, smooth, labels, _parts(smooth, labels, count))
+    limits = darkest[labels]
+    if not even:  # pressure fades along a stroke, so the darkest ink near by counts
+        near = ndimage.maximum_filter(smooth, side, mode="nearest")
+        limits = np.where(limits < np.inf, np.minimum(limits, near), limits)
+    ink = smooth > share * limits
+    printed = find_printed(ink) if count else None
+    labels, count = ndimage.label(ink if printed is None else ink & ~printed, EIGHT)
+    parts = _parts(smooth, labels, count)
+    if printed is not None:
+        labels[printed] = PRINTED
+    return Scan(darkness, smooth, labels, parts)
 
 
 def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:
@@ -232,7 +240,7 @@ def _box_mean(grey: Grey, side: int) -> Grey:
     return np.asarray(ndimage.uniform_filter(grey, side, mode="nearest"))
 
 
-def stroke_width(shape: Mask) -> float:
-    """Return the mean width of a drawing's strokes, in pixels; the shape must not touch the picture's edge."""
-    depth = ndimage.distance_transform_edt(shape)[shape] - 0.5
+def stroke_width(inside: NDArray[np.float64]) -> float:
+    """Return the mean width of a drawing's strokes, in pixels, of the distances of its points from what is outside."""
+    depth = inside[inside > 0] - 0.5
     return max(1.0, DEPTHS * float(np.mean(depth))) if depth.size else 0.0

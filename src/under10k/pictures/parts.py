@@ -9,7 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from under10k.data import BOX
-from under10k.pictures.ink import EIGHT, Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
+from under10k.pictures.ink import Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
+from under10k.pictures.lines import EIGHT
 from under10k.pictures.pixels import LEAST_RANGE, Grey
 
 PAPER_WINDOW = 0.2
@@ -52,8 +53,25 @@ REACH, REACH_EVEN, REACH_UNEVEN = 0.25, 0.1, 0.04
 """How far a part may lie from the others: a share of their size, or of a drawing's or photo's size if that is more."""
 
 
+USUAL = 0.65
+"""Quantile of parts' sizes, each weighted by itself, that is the usual size: above the median, as pieces are low."""
+
+
 FRAGMENT = 0.6
-"""Height, as a share of the tallest part's, below which a part among several digits is a piece of one."""
+"""Height, as a share of the usual part's, below which a part among several digits is a piece of one."""
+
+
+JOINED = 2.0
+"""Most height of joined pieces, as a multiple of the usual part's, which may be half a digit."""
+
+
+TALLEST, SLENDER_BAR = 1.6, 0.25
+"""Height, as a multiple of the usual digit's, of what is no digit; and the share of its height up to which its
+width makes it a bar or a bracket."""
+
+
+BESIDE = 2
+"""How many times as far a piece beside a digit counts as one above it."""
 
 
 SMALLEST_DIGIT = 4
@@ -61,7 +79,7 @@ SMALLEST_DIGIT = 4
 
 
 LEAST_BESIDE = 0.35
-"""Least size of each of several digits, as a share of the largest's."""
+"""Least size of each of several digits, as a share of the usual one's."""
 
 
 HALO = 2
@@ -121,12 +139,12 @@ def find_digits(grey: Grey, *, invert: bool = False) -> list[Found]:
     scan = _scan_finely(1 - grey if light else grey, even)
     if not scan.parts:
         return []
-    main = _main_part(scan, even)
-    parts = [part for part in scan.parts if _belongs(part, main, even)]
-    digits = _join(parts)
-    largest = max(_size(_hull(parts)) for parts in digits)
-    digits = [parts for parts in digits if _size(_hull(parts)) >= max(LEAST_BESIDE * largest, SMALLEST_DIGIT)]
-    return [_cut(scan, parts, light) for parts in _reading_order(digits)]
+    typical = scan.parts[usual([part.outline for part in scan.parts])]
+    digits = _join([part for part in scan.parts if _belongs(part, typical, even)])
+    sizes = [_size(_hull(parts)) for parts in digits]
+    least = max(LEAST_BESIDE * sizes[usual(sizes)], SMALLEST_DIGIT)
+    large = [parts for parts, size in zip(digits, sizes, strict=True) if size >= least]
+    return [_cut(scan, large[place], light) for place in reading_order([_hull(parts) for parts in large])]
 
 
 def _scan_finely(paper_up: Grey, even: bool) -> Scan:
@@ -179,34 +197,69 @@ def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: boo
 
 
 def _join(parts: Sequence[Part]) -> list[list[Part]]:
-    """Join parts into digits: a part much lower than the tallest is a piece, and belongs to what is near."""
-    tallest = max(part.box[2] - part.box[0] for part in parts)
-    digits: list[tuple[Box, list[Part]]] = []
-    for part in sorted(parts, key=lambda part: -part.outline):
-        own = [digit for digit in digits if _one_digit(part.box, digit[0], FRAGMENT * tallest)]
-        joined = [part, *(other for _, others in own for other in others)]
-        digits = [digit for digit in digits if digit not in own] + [(_hull(joined), joined)]
-    return [joined for _, joined in digits]
+    """Join parts into digits: a part much lower than the others is a piece of the digit nearest to it.
+
+    What is much taller than the others, and slender, is a bar or a bracket, and left out.
+    """
+    heights = [_height(part.box) for part in parts]
+    typical = heights[usual(heights)]
+    digits = {number: [part] for number, part in enumerate(parts)}
+    owner = list(range(len(parts)))
+    for _, piece, other in _pairs(parts, typical):
+        first, second = owner[piece], owner[other]
+        if first == second:
+            continue
+        hulls = _hull(digits[first]), _hull(digits[second])
+        joined = [*digits[first], *digits[second]]
+        if min(map(_height, hulls)) < FRAGMENT * typical and _height(_hull(joined)) <= JOINED * typical:
+            digits[first] = joined
+            for part in digits.pop(second):
+                owner[parts.index(part)] = first
+    return [joined for joined in digits.values() if not _is_bar(_hull(joined), typical)]
 
 
-def _one_digit(first: Box, second: Box, low: float) -> bool:
-    lower = min(first[2] - first[0], second[2] - second[0])
-    return lower < low and _gap(first, second) <= REACH * max(_size(first), _size(second))
+def _pairs(parts: Sequence[Part], typical: float) -> list[tuple[float, int, int]]:
+    """Return how far low parts are from others near them, the nearest first: distance, low part, other part.
+
+    What lies beside counts twice what lies above: digits are written side by side.
+    """
+    boxes = np.array([part.box for part in parts])
+    pieces = np.nonzero(boxes[:, 2] - boxes[:, 0] < FRAGMENT * typical)[0]
+    reach = REACH * np.maximum([_size(parts[piece].box) for piece in pieces.tolist()], typical)
+    top, left, bottom, right = boxes.T
+    down = np.maximum(top[pieces, None], top) - np.minimum(bottom[pieces, None], bottom)
+    across = np.maximum(left[pieces, None], left) - np.minimum(right[pieces, None], right)
+    away = np.maximum(np.maximum(BESIDE * across, down), 0)
+    near = np.nonzero(away <= reach[:, None])
+    pairs = zip(away[near].tolist(), pieces[near[0]].tolist(), near[1].tolist(), strict=True)
+    return sorted(pair for pair in pairs if pair[1] != pair[2])
 
 
-def _reading_order(digits: Sequence[list[Part]]) -> list[list[Part]]:
-    """Sort digits into rows, top to bottom, each from left to right."""
-    rows: list[list[list[Part]]] = []
-    for digit in sorted(digits, key=lambda digit: _hull(digit)[0]):
-        top, _, bottom, _ = _hull(digit)
+def _is_bar(box: Box, typical: float) -> bool:
+    height = _height(box)
+    return height > TALLEST * typical and box[3] - box[1] <= SLENDER_BAR * height
+
+
+def usual(values: Sequence[float]) -> int:
+    """Return the place of a quantile of values, each counted as often as it is large: specks hardly count."""
+    order = np.argsort(values, kind="stable")
+    sums = np.cumsum(np.asarray(values, dtype=float)[order])
+    return int(order[np.searchsorted(sums, USUAL * sums[-1])])
+
+
+def reading_order(boxes: Sequence[Box]) -> list[int]:
+    """Return the places of boxes sorted into rows, top to bottom, each from left to right."""
+    rows: list[list[int]] = []
+    for place in sorted(range(len(boxes)), key=lambda place: boxes[place][0]):
+        top, _, bottom, _ = boxes[place]
         for row in rows:
-            above, _, below, _ = _hull([part for other in row for part in other])
+            above, below = min(boxes[other][0] for other in row), max(boxes[other][2] for other in row)
             if min(bottom, below) - max(top, above) > 0.5 * min(bottom - top, below - above):
-                row.append(digit)
+                row.append(place)
                 break
         else:
-            rows.append([digit])
-    return [digit for row in rows for digit in sorted(row, key=lambda digit: _hull(digit)[1])]
+            rows.append([place])
+    return [place for row in rows for place in sorted(row, key=lambda place: boxes[place][1])]
 
 
 def _cut(scan: Scan, group: Sequence[Part], light: bool) -> Found:
@@ -234,12 +287,16 @@ def _darkest_width(scan: Scan, group: Sequence[Part]) -> float:
     kept = np.isin(scan.labels, [part.label for part in group])
     dark = kept & (scan.smooth > DARKEST_STROKES * max(part.darkest for part in group))
     top, left, bottom, right = _hull(group)
-    return stroke_width(np.pad(dark[top:bottom, left:right], 1))
+    return stroke_width(ndimage.distance_transform_edt(np.pad(dark[top:bottom, left:right], 1)))
 
 
 def _hull(parts: Sequence[Part]) -> Box:
     tops, lefts, bottoms, rights = zip(*(part.box for part in parts), strict=True)
     return min(tops), min(lefts), max(bottoms), max(rights)
+
+
+def _height(box: Box) -> int:
+    return box[2] - box[0]
 
 
 def _size(box: Box) -> int:

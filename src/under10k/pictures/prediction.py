@@ -19,11 +19,12 @@ from under10k.data import CLASSES, SIDE, frame
 from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.evaluation import like, predict_logits
 from under10k.pictures.html import describe_in_html
-from under10k.pictures.parts import Found, find_digit, find_digits
+from under10k.pictures.parts import Found, find_digit, find_digits, reading_order
 from under10k.pictures.picture import Picture, open_picture
 from under10k.pictures.pixels import Grey
 from under10k.pictures.sources import box_of, frames_of, split
 from under10k.pictures.strokes import adjust_strokes
+from under10k.pictures.touching import split_touching
 from under10k.runs import load_model
 
 DEFAULT_MODEL = "robust"
@@ -224,6 +225,8 @@ def _read_chunk(
     with warnings.catch_warnings():  # their filters belong to all threads, and each picture sets its own for a while
         warnings.simplefilter("ignore")
         looked = list((pool.map if frames.count(None) > 1 else map)(look, chunk, frames, names))
+    if multi:
+        looked = [one if isinstance(one, Under10kError) else _part(one, network) for one in looked]
     rows = iter(_probabilities(network, [frame for one in looked if isinstance(one, _Looked) for frame in one.frames]))
     return [one if isinstance(one, Under10kError) else _judge_all(one, rows, multi) for one in looked]
 
@@ -296,6 +299,22 @@ def _look(source: Any, name: str, multi: bool, invert: bool) -> _Looked:
         found = find_digit(picture.grey, invert=invert)
         digits = [found] if found else []
     return _Looked(picture, digits, [to_frame(one) for one in digits])
+
+
+def _part(looked: _Looked, network: nn.Module) -> _Looked:
+    """Part the digits that touch each other."""
+    digits = looked.digits
+    parted = split_touching(
+        digits, _probabilities(network, looked.frames), lambda some: _probabilities(network, list(map(to_frame, some)))
+    )
+    if all(len(pieces) == 1 for pieces in parted):
+        return looked
+    frames = {id(found): frame for found, frame in zip(digits, looked.frames, strict=True)}
+    pieces = [piece for several in parted for piece in several]
+    ordered = [pieces[place] for place in reading_order([piece.box for piece in pieces])]
+    return _Looked(
+        looked.picture, ordered, [frames[id(one)] if id(one) in frames else to_frame(one) for one in ordered]
+    )
 
 
 def _as_framed(frame: NDArray[np.uint8], grey: Grey) -> _Looked:

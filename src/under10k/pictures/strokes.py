@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from under10k.data import BOX
-from under10k.pictures.ink import Mask, stroke_width
+from under10k.pictures.ink import stroke_width
+from under10k.pictures.lines import Mask
 from under10k.pictures.pixels import Grey, resize
 
 THINNEST, THICKEST = 1.8, 4.3
@@ -51,32 +53,36 @@ def adjust_strokes(ink: Grey) -> Grey:
     unit = scale * size / BOX
     height, width = (round(scale * side) for side in ink.shape)
     shape = np.pad(resize(ink, max(1, height), max(1, width)) > HALF, int(MARGIN * unit))
-    thickness = stroke_width(shape) / unit
+    inside = ndimage.distance_transform_edt(shape)
+    thickness = stroke_width(inside) / unit
     wanted = min(max(thickness, THINNEST), THICKEST)
     if wanted == thickness:
         return ink
-    return _redraw(shape, unit, unit * (wanted - thickness) / 2)
+    return _redraw(shape, inside, unit, unit * (wanted - thickness) / 2)
 
 
-def _redraw(shape: Mask, unit: float, outwards: float) -> Grey:
-    """Move a shape's edges by `outwards` pixels, or by the largest share of that which loses no hole and no part."""
-    inside = ndimage.distance_transform_edt(shape)
+def _redraw(shape: Mask, inside: NDArray[np.float64], unit: float, outwards: float) -> Grey:
+    """Move a shape's edges by `outwards` pixels, or by the largest share of that which loses no hole and no part.
+
+    `inside` is how far each of its points is from what is outside.
+    """
     outside = ndimage.distance_transform_edt(~shape)
     distance = np.where(shape, inside - 0.5, 0.5 - outside)
     least = SMALLEST * unit
-    holes, parts = _count(~shape, least), _count(shape, 0)
+    holes, parts = _count_roomy(outside, least), ndimage.label(shape)[1]
     for share in (*MOVE_SHARES, 0.0):
         moved = distance + share * outwards
-        kept = holes == 1 or _count(moved <= 0, least) >= holes  # the paper around it is one, and always has room
-        if kept and (outwards > 0 or _count(moved > 0, 0) == parts):
+        kept = holes == 1 or _count_holes(moved, least) >= holes  # the paper around it is one, and always has room
+        if kept and (outwards > 0 or ndimage.label(moved > 0)[1] == parts):
             break
     return np.clip(moved + 0.5, 0, 1).astype(np.float32)
 
 
-def _count(shape: Mask, least_radius: float) -> int:
-    """Count the parts of a shape with room for a disc of some radius."""
-    labels, count = ndimage.label(shape)
-    if not least_radius:
-        return int(count)
-    depth = ndimage.distance_transform_edt(shape)
-    return int((np.asarray(ndimage.maximum(depth, labels, np.arange(1, count + 1))) >= least_radius).sum())
+def _count_holes(distance: NDArray[np.float64], least_radius: float) -> int:
+    return _count_roomy(ndimage.distance_transform_edt(distance <= 0), least_radius)
+
+
+def _count_roomy(depth: NDArray[np.float64], least_radius: float) -> int:
+    """Count the parts of a shape with room for a disc of some radius; `depth` is its points' distance from outside."""
+    labels, count = ndimage.label(depth > 0)
+    return len(set(np.unique(labels[depth >= least_radius]).tolist()) - {0}) if count else 0

@@ -31,7 +31,7 @@ def pin_start(recipe: Recipe) -> Recipe:
 
 
 def restore_start(recipe: Recipe, network: nn.Module) -> None:
-    """Copy the starting weights of a pinned recipe into its network; without any, leave it as it is.
+    """Copy the starting weights of a recipe into its network; without any, leave it as it is.
 
     Raises:
         ModelError: they are missing, damaged, of another network, or not those that the recipe records.
@@ -40,7 +40,7 @@ def restore_start(recipe: Recipe, network: nn.Module) -> None:
     if recipe.start is None:
         return
     path = locate_weights(recipe.start)
-    if hash_file(path) != recipe.start_sha256:
+    if recipe.start_sha256 not in (None, hash_file(path)):
         raise ModelError(f"other weights: {path} has changed since they were recorded. put them back, or train anew")
     tensors = load_plain_tensors(path)
     if tensors is None:

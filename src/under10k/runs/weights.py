@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from under10k.data import DATASETS
 from under10k.errors import DataError, ModelError, UsageError, unknown_name, wrong_type
 from under10k.files import as_path
 from under10k.machine import pick_device
-from under10k.models import DrawingFrom, create_model, is_own, list_models, network_of, require_recorded
+from under10k.models import DrawingFrom, create_model, is_own, list_models, list_variants, network_of, require_recorded
 from under10k.runs.folder import Run, resume_command
 from under10k.runs.reading import no_run
 from under10k.typed import build
@@ -120,7 +119,7 @@ def _load_plain(path: Path, tensors: Mapping[str, Tensor], model: str | None) ->
         expected = _create(model, options).state_dict()
         return sum(name in tensors and tensors[name].shape == one.shape for name, one in expected.items())
 
-    facts = Facts(model, max(_variants(0.0), key=fit))
+    facts = Facts(model, max(_variants(model, 0.0), key=fit))
     network = _create(model, facts.options)
     restore(network, tensors, str(path))
     return network.eval(), facts
@@ -154,7 +153,7 @@ def _recognise(network: nn.Module) -> tuple[str, Options]:
     dropout = max(rates, default=0.0)
     built = _layers(network)
     for name in list_models():
-        for options in _variants(dropout):
+        for options in _variants(name, dropout):
             if _layers(_create(name, options)) == built:
                 return name, options
     raise UsageError(
@@ -172,9 +171,8 @@ def _layers(network: nn.Module) -> list[tuple[str, type[nn.Module], str]]:
     ]
 
 
-def _variants(dropout: float) -> list[Options]:
-    heads: tuple[Literal["pool", "linear"], ...] = ("pool", "linear")
-    return [Options(dropout, residual, head) for residual in (False, True) for head in heads]
+def _variants(name: str, dropout: float) -> list[Options]:
+    return [Options(dropout, residual, head) for residual, head in list_variants(name)]
 
 
 def _create(name: str, options: Options) -> nn.Module:

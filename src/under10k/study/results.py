@@ -18,10 +18,11 @@ from under10k.errors import ModelError
 from under10k.files import read_inside, write_atomically, write_json
 from under10k.models import MODELS, create_model, summarise
 from under10k.recipes import Protocol
-from under10k.runs import Result, Run, load_model
+from under10k.runs import Epoch, Result, Run, load_model
 from under10k.study.engines import Job, Outcome, set_aside
 from under10k.study.plan import Plan, parameters_of
 from under10k.study.scores import Comparison, Row, compare_runs, score, summarise_runs
+from under10k.study.verdict import Rules, Verdict, judge
 from under10k.text import to_html
 from under10k.typed import Typed
 from under10k.version import __version__
@@ -89,6 +90,23 @@ class Study:
         """Return the finished runs of a variant by their seeds."""
         found = ((seed, self.outcomes.get((variant, seed))) for seed in range(self.plan.seeds))
         return {seed: outcome.result for seed, outcome in found if outcome and outcome.result}
+
+    def histories(self, variant: str) -> dict[int, list[Epoch]]:
+        """Return the epochs of the finished runs of a variant by their seeds."""
+        return {seed: Run(self.outcomes[variant, seed].job.folder).history() for seed in self.results(variant)}
+
+    def judge(
+        self, *, target: float | None = None, within: int | None = None, budget: int | None = None
+    ) -> list[Verdict]:
+        """Say of each network which rules hold, and compare it with the one before it.
+
+        `target` is an accuracy, a fraction, to be reached by epoch `within` and held in the last five epochs; `budget`
+        is the most parameters.
+
+        Raises:
+            UsageError: a rule is out of range.
+        """
+        return judge(self, Rules(target, within, budget))
 
     def jobs(self, device: str = "auto") -> list[Job]:
         """Return every run, seed after seed, so that an unfinished table compares like with like."""

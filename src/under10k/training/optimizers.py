@@ -103,7 +103,7 @@ class Update:
         self._recording: Recording | None = None
 
     def take(self, rate: float, *, first: bool) -> None:
-        """Take a step at a learning rate; `first`: of the whole training."""
+        """Take a step at a learning rate; `first`: the average so far is of untrained weights."""
         if self._rate is not None:
             self._rate.fill_(rate)
         if self._recording:

@@ -80,6 +80,8 @@ class ConsoleReport(Report):
             f"data [bold]{literal(data.name)}[/]: {data.train:,} training images, {data.test:,} test images; "
             f"{environment['device_name']}, {environment['threads']} threads"
         )
+        if data.beside:
+            self._say(f"beside it: {data.beside}, so that nothing is forgotten")
         if position.epoch or position.step:
             step = f", step {position.step}" if position.step else ""
             self._say(f"resumed after epoch {position.epoch}{step}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,13 @@ from under10k.data import Digits, augment, to_input, to_unit
 from under10k.evaluation import Metrics, evaluate
 from under10k.models import DrawingFrom
 from under10k.recipes import Recipe
+from under10k.training.own_augment import deform, find_augment
 from under10k.training.recording import Recording
 from under10k.training.steps import mix_seed
+
+SWITCH_SECONDS = 0.0005
+"""Longest wait of a thread for Python's lock while another holds it: between two operations, in which torch frees it,
+Python needs some microseconds, and of its own 5 ms a step of 15 would lose a tenth."""
 
 T = TypeVar("T")
 
@@ -34,16 +40,19 @@ class Shards:
     def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, *, records: bool = True) -> None:
         """Replicate `model`, which is the first shard's itself, and start the threads.
 
-        On CUDA each shard's work is recorded once and then replayed, unless the network is the user's own or `records`
-        is false. It is recorded for the images of the first batch, and later batches must be of the same ones.
+        On CUDA each shard's work is recorded once and then replayed, unless network or augmentation are the user's
+        own, or `records` is false. It is recorded for the images of the first batch, and later batches must be of the
+        same ones.
         """
-        self.records = records and device.type == "cuda" and not recipe.has_own_network  # which may wait for the GPU
+        self.records = (
+            records and device.type == "cuda" and not (recipe.has_own_network or recipe.own_augment)
+        )  # which may wait for the GPU
         """Whether the gradients stay in the same memory from step to step, as recordings leave them."""
         models = [model, *(_replicate(model) for _ in range(recipe.shards - 1))]
         self._recipe = recipe
         self._shards = [_Shard(recipe, replica, device, records=self.records) for replica in models]
         self._parameters = list(zip(*(replica.parameters() for replica in models), strict=True))
-        self._buffers = list(zip(*(replica.buffers() for replica in models), strict=True))
+        self._buffers = [list(replica.buffers()) for replica in models]
         on_cpu = device.type == "cpu"  # a GPU computes one shard after the other, for the caller's thread
         self._pool = (
             _start_threads(min(recipe.shards, torch.get_num_threads())) if recipe.shards > 1 and on_cpu else None
@@ -83,16 +92,14 @@ class Shards:
         return list(self._pool.map(work, parts) if self._pool else map(work, parts))
 
     def _spread_buffers(self, count: int) -> None:
-        for first, *others in self._buffers:
-            for other in others[: count - 1]:
-                other.copy_(first)
+        for buffers in self._buffers[1:count] if self._buffers[0] else ():
+            torch._foreach_copy_(buffers, self._buffers[0])
 
     @torch.no_grad()
     def _average_statistics(self, count: int) -> None:
-        for first, *others in self._buffers if count > 1 else ():
-            if first.is_floating_point():
-                difference = sum((other - first for other in others[1 : count - 1]), others[0] - first)
-                first.add_(difference / count)  # so that a constant stays exactly what it is
+        means, *others = [[buffer for buffer in one if buffer.is_floating_point()] for one in self._buffers[:count]]
+        for number, statistics in enumerate(others if means else (), start=2):
+            torch._foreach_lerp_(means, statistics, 1 / number)  # a running mean: a constant stays exactly what it is
 
     def _add_gradients(self, count: int) -> None:
         for same in self._parameters:
@@ -110,6 +117,7 @@ class _Shard:
         self._may_draw = recipe.dropout or recipe.has_own_network
         self._generator = torch.Generator(device)  # the augmentation's
         self._drops = torch.Generator(device)  # dropout's
+        self._deform = find_augment(recipe)
         self._records = records
         self._recordings: dict[tuple[int, float], Recording] = {}
         """By the size of the part and its share of the batch."""
@@ -135,7 +143,10 @@ class _Shard:
         return losses, right
 
     def _differentiate(self, model: nn.Module, images: Digits, part: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        pixels = augment(to_unit(images.images[part]), self._generator, self._recipe.augment)
+        chosen = images.images[part]
+        if self._deform:
+            chosen = deform(self._deform, chosen, self._generator)
+        pixels = augment(to_unit(chosen), self._generator, self._recipe.augment)
         labels = images.labels[part]
         with DrawingFrom(self._drops) if self._may_draw else nullcontext():
             logits = model(to_input(pixels))
@@ -154,7 +165,12 @@ def _replicate(model: nn.Module) -> nn.Module:
 
 
 def _start_threads(count: int) -> ThreadPoolExecutor:
-    """Start threads in each of which torch computes alone; for the caller's, and for others', nothing changes."""
+    """Start threads in each of which torch computes alone; in the caller's, and in others', as many as before.
+
+    Python's threads switch faster from then on, for the life of the process, in which other trainings may be under way.
+    """
+    if sys.getswitchinterval() > SWITCH_SECONDS:  # else the user has set it
+        sys.setswitchinterval(SWITCH_SECONDS)
     before = torch.get_num_threads()
     all_submitted = threading.Event()
 

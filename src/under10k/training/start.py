@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from under10k.data import Dataset, DataSource, as_dataset
+from under10k.data import Dataset, DataSource, Rehearsal, as_dataset, find_rehearsal
 from under10k.errors import DataError, Under10kError, UsageError
 from under10k.files import as_path, locked, sweep_temporaries
 from under10k.machine import keep_freed_memory, pick_device, require_float32
@@ -28,9 +28,10 @@ from under10k.runs import (
     resume_command,
 )
 from under10k.training.checkpoint import require_equal
+from under10k.training.own_augment import OwnAugment, find_augment, hand_over_augment
 from under10k.training.report import ConsoleReport, Report
 from under10k.training.signals import StopSignals
-from under10k.training.steps import images_of, trained_count
+from under10k.training.steps import images_of, mix_seed, trained_count
 from under10k.training.trainer import Trainer, draw_curves
 
 
@@ -42,6 +43,7 @@ def train(
     *,
     model: Callable[..., nn.Module] | str | None = None,
     start: str | Path | None = None,
+    augment: OwnAugment | None = None,
     device: str = "auto",
     reports: Sequence[Report] | None = None,
 ) -> Result:
@@ -55,7 +57,8 @@ def train(
     epoch; by default one prints, and an empty list keeps quiet. `model` replaces the recipe's network: a name, or a
     class or function of your own that builds one; it is given the recipe's `dropout` if it takes that. To resume such a
     run, hand over the same again. `start` replaces the recipe's: trained weights to begin from, as `load_model` takes
-    them; the network must be the one that they are of.
+    them; the network must be the one that they are of. `augment` deforms the training images, before the recipe's own
+    amounts do: a pure function of images, uint8 (B, 28, 28), and a `torch.Generator`, handed over again to resume.
 
     Raises:
         UsageError: a device or model that is not there, a run folder in use by another run, or a default type of
@@ -77,17 +80,25 @@ def train(
         chosen = pick_device(device)
         folder = None if run_dir is None else as_path(run_dir, "a folder")
         with _undisturbed(chosen):
-            changed = _with_changes(as_recipe(recipe), model, start)
+            changed = _with_changes(as_recipe(recipe), model, start, augment)
             return _train(changed, data, folder, resume, chosen, reports, started)
 
 
-def _with_changes(recipe: Recipe, model: Callable[..., nn.Module] | str | None, start: str | Path | None) -> Recipe:
-    """Return a recipe with another network, and with other weights to begin from, if they are given."""
+def _with_changes(
+    recipe: Recipe,
+    model: Callable[..., nn.Module] | str | None,
+    start: str | Path | None,
+    augment: OwnAugment | None,
+) -> Recipe:
+    """Return a recipe with another network, other weights to begin from, and an augmentation, if they are given."""
     if model is not None:
         name, sha256 = (model, None) if isinstance(model, str) else hand_over(model)
         recipe = replace(recipe, model=name, model_sha256=sha256)
     if start is not None:
         recipe = replace(recipe, start=str(as_path(start, WEIGHTS)), start_sha256=None)
+    if augment is not None:
+        name, sha256 = hand_over_augment(augment)
+        recipe = replace(recipe, own_augment=name, own_augment_sha256=sha256)
     return recipe
 
 
@@ -102,6 +113,7 @@ def _train(
 ) -> Result:
     keep_freed_memory()
     recipe = require_network(recipe)  # before anything is written
+    find_augment(recipe)
     if not resume or recipe.start_sha256 is None:  # a run that has a checkpoint does without the weights it began from
         recipe = pin_start(recipe)
     if resume:
@@ -111,27 +123,30 @@ def _train(
                 report.finish(finished)
             return finished
         with locked(folder) as lock:  # before the data are read, which takes time
-            dataset = _load(recipe, recorded_data(folder) if data == "auto" else data)
-            return _fit(recipe, dataset, Run(folder, lock.require), True, device, reports, started)
+            images = _load(recipe, recorded_data(folder) if data == "auto" else data)
+            return _fit(recipe, *images, Run(folder, lock.require), True, device, reports, started)
     if asked and not (asked / ".lock").exists():  # else another training may be at work there, as the lock will tell
         check_unused(asked)
-    dataset = _load(recipe, data)
+    images = _load(recipe, data)
     folder = create_run_folder(recipe, asked)
     with locked(folder) as lock:
         check_unused(folder)
-        return _fit(recipe, dataset, Run(folder, lock.require), False, device, reports, started)
+        return _fit(recipe, *images, Run(folder, lock.require), False, device, reports, started)
 
 
-def _load(recipe: Recipe, data: DataSource) -> Dataset:
-    """Read the data, and refuse too little of it."""
+def _load(recipe: Recipe, data: DataSource) -> tuple[Dataset, Rehearsal]:
+    """Read the data, and what is trained on beside it; refuse too little."""
+    if recipe.mix.mnist and isinstance(data, str) and data in ("auto", "mnist"):
+        raise UsageError(f"no data of your own: recipe {recipe.name} has MNIST beside it. give data=FOLDER, or a zip")
     dataset = as_dataset(data)
     _check_enough(recipe, dataset)
-    return dataset
+    return dataset, find_rehearsal(recipe.mix, mix_seed("mix", recipe.seed))
 
 
 def _fit(
     recipe: Recipe,
     dataset: Dataset,
+    rehearsal: Rehearsal,
     run: Run,
     resume: bool,
     device: torch.device,
@@ -140,7 +155,7 @@ def _fit(
 ) -> Result:
     with StopSignals() as signals:
         try:
-            trainer = Trainer(recipe, dataset, device, run, reports, started)
+            trainer = Trainer(recipe, dataset, device, run, reports, started, rehearsal)
             with closing(trainer.shards):
                 trainer.begin(resume)
                 trainer.fit(signals)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from under10k.data import Dataset, Digits, mix
+from under10k.data import DataIdentity, Dataset, Digits, Rehearsal, mix, rehearse
 from under10k.errors import DivergedError, StoppedError
 from under10k.evaluation import Metrics
 from under10k.machine import describe_environment
@@ -38,11 +39,17 @@ class Trainer:
         run: Run,
         reports: Sequence[Report] = (),
         started: float | None = None,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
-        """Set everything to its first step; `started` is when the clock of the run began, by `time.perf_counter`."""
+        """Set everything to its first step.
+
+        `started` is when the clock of the run began, by `time.perf_counter`; `rehearsal` is trained on beside the data.
+        """
         self.recipe, self.data, self.device, self.run, self.reports = recipe, data, device, run, reports
+        self.rehearsal = rehearsal or Rehearsal()
         self.clock = time.perf_counter() if started is None else started
         images, self.scored_set, self.scored_images = self._split()
+        images = rehearse(images, self.rehearsal, recipe.mix.own_share)
         self.images = mix(images, recipe.mix, mix_seed("mix", recipe.seed))
         self.steps = count_steps(recipe, len(self.images))
         self.state = first_state(recipe, len(self.images), device)
@@ -61,7 +68,7 @@ class Trainer:
                 losses, right = self.shards.differentiate(self.images, batch, at.epoch, at.step)
                 state.losses[batch] = losses
                 recorded = self._record_step(losses.mean(), right, len(batch), rate)
-                self.update.take(rate, first=at.total_steps == 1)
+                self.update.take(rate, first=at.total_steps == 1 and recipe.start is None)
 
                 self._book_time("train")
                 for report in self.reports:
@@ -72,19 +79,22 @@ class Trainer:
 
     def begin(self, resume: bool) -> None:
         """Open the run folder: record a new run, or resume a stopped one."""
-        self.data_identity = self.data.identity()
+        self.data_identity = self._identify_data()
         environment = describe_environment(self.device)
         if resume:
-            before = {**self.run.environment(), "data": self.run.data().sha256}
+            known, data = self.run.data(), self.data_identity
+            before = {**self.run.environment(), "data": known.sha256, "what is trained on beside it": known.beside}
             threads = () if self.recipe.shards > 1 else ("threads",)  # then sums do not depend on them
             now = {key: environment[key] for key in ("under10k", "torch", "device", *threads)}
-            require_equal(self.run.folder, before, {**now, "data": self.data_identity.sha256})
+            now |= {"data": data.sha256, "what is trained on beside it": data.beside}
+            require_equal(self.run.folder, before, now)
             restore_checkpoint(self.state, self.recipe, self.data_identity, self.run)
         else:
             self.run.begin(self.recipe, self.data_identity, environment)
         state = self.state
         if not state.at.total_steps:
-            restore_start(self.recipe, state.model)
+            for network in (state.model, *([state.average.model] if state.average else [])):
+                restore_start(self.recipe, network)
         self.run.write_history(state.at.history)
         self.run.write_batches(state.at.total_steps - len(state.batches), state.batches)
         state.batches = []
@@ -150,6 +160,12 @@ class Trainer:
             return self.data.train.to(self.device), "test", self.data.test.to(self.device)
         cut = trained_count(self.recipe, len(self.data.train))
         return self.data.train[:cut].to(self.device), "validation", self.data.train[cut:].to(self.device)
+
+    def _identify_data(self) -> DataIdentity:
+        """Return what the run's records say of the data, and of what is trained on beside it."""
+        identity = self.data.identity()
+        note = " ".join(filter(None, (identity.note, self.rehearsal.note)))
+        return replace(identity, note=note, beside=self.rehearsal.source)
 
     def _enough(self) -> bool:
         """Tell whether the target is reached or patience has run out."""

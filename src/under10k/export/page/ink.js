@@ -70,10 +70,11 @@ function pickDigit({ scan, even }) {
 /** @param {{scan: Scan, even: boolean}} scanned @returns {Found[]} */
 function pickDigits({ scan, even }) {
   if (!scan.parts.length) return [];
-  const main = mainPart(scan, even);
-  const digits = joinParts(scan.parts.filter((part) => belongs(part, main, even)));
-  const least = Math.max(LEAST_BESIDE * Math.max(...digits.map((parts) => size(hull(parts)))), SMALLEST_DIGIT);
-  return inReadingOrder(digits.filter((parts) => size(hull(parts)) >= least)).map((parts) => {
+  const typical = scan.parts[usual(scan.parts.map((part) => part.outline))];
+  const digits = joinParts(scan.parts.filter((part) => belongs(part, typical, even)));
+  const sizes = digits.map((parts) => size(hull(parts)));
+  const least = Math.max(LEAST_BESIDE * sizes[usual(sizes)], SMALLEST_DIGIT);
+  return inReadingOrder(digits.filter((_, index) => sizes[index] >= least), hull).map((parts) => {
     return { ink: cut(scan, parts), box: hull(parts), alone: true };
   });
 }
@@ -182,16 +183,17 @@ function scan(paperUp, even, side) {
   const [least, base] = even ? [0, 0] : quantiles(sample(soft, NOISE_STEP), NOISE_QUANTILES);
   const faintest = Math.max(FAINTEST, (NOISE_DEVIATIONS * (base - least)) / NOISE_SPAN);
   const [darkness, above] = even ? [rough, soft] : [add(rough, -base), add(soft, -base)];
-  const { count, labels } = findStrokes(above, paper, faintest, even ? OF_DARKEST_EVEN : OF_DARKEST);
+  const { count, labels } = findStrokes(above, paper, faintest, even, side);
   return { darkness, smooth: above, labels, parts: measureParts(above, labels, count) };
 }
 
 /**
- * Find what is dark enough, as a share of the darkest point that it is connected with.
- * @param {Pixels} smooth @param {Pixels} paper @param {number} faintest @param {number} share
+ * Find what is dark enough, as a share of the darkest point that it is connected with; in a photo, of that near by, as
+ * pressure fades along a stroke.
+ * @param {Pixels} smooth @param {Pixels} paper @param {number} faintest @param {boolean} even @param {number} side
  * @returns {{count: number, labels: Pixels}}
  */
-function findStrokes(smooth, paper, faintest, share) {
+function findStrokes(smooth, paper, faintest, even, side) {
   const [dark, bright] = [smooth.values, paper.values];
   const [usual] = quantiles(sample(paper, NOISE_STEP), [0.5]);
   const candidates = makeMask(smooth, (index) => dark[index] > faintest * Math.max(1, usual / bright[index]));
@@ -201,8 +203,18 @@ function findStrokes(smooth, paper, faintest, share) {
     const part = labels.values[index];
     if (part) darkest[part] = Math.max(darkest[part], dark[index]);
   }
-  const limits = darkest.map((value) => (value < SURELY_INK * faintest ? Infinity : share * value));
-  return label(makeMask(smooth, (index) => dark[index] > limits[labels.values[index]]), true);
+  const limits = darkest.map((value) => (value < SURELY_INK * faintest ? Infinity : value));
+  const near = even ? null : dilate(smooth, side).values;
+  const ink = makeMask(smooth, (index) => {
+    const limit = limits[labels.values[index]];
+    if (!near) return dark[index] > OF_DARKEST_EVEN * limit;
+    return limit < Infinity && dark[index] > OF_DARKEST * Math.min(limit, near[index]);
+  });
+  const printed = count ? findPrinted(ink) : null;
+  if (!printed) return label(ink, true);
+  const strokes = label(makeMask(ink, (index) => ink.values[index] && !printed.values[index]), true);
+  printed.values.forEach((isPrinted, index) => isPrinted && (strokes.labels.values[index] = PRINTED));
+  return strokes;
 }
 
 /** @param {Pixels} smooth @param {Pixels} labels @param {number} count @returns {Part[]} those with the most outline */
@@ -214,7 +226,7 @@ function measureParts(smooth, labels, count) {
   });
   for (let y = 0, index = 0; y < height; y++) {
     for (let x = 0; x < width; x++, index++) {
-      if (!values[index]) continue;
+      if (values[index] <= 0) continue;
       const part = parts[values[index] - 1];
       part.outline += steepness(smooth, y, x);
       part.darkest = Math.max(part.darkest, smooth.values[index]);

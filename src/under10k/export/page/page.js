@@ -21,11 +21,13 @@ const layers = readLayers(JSON.parse(byId("network").textContent));
 const bars = new Bars(byId("bars"));
 const frameView = new Frame(byId("frame"));
 const layerView = new Layers(byId("layers"), layers);
+const why = new Why(byId("why"), layers, showWhy);
 const paper = new Paper(byId("paper"), paperChanged, speak);
+const lesson = new Lesson(byId("sheet"));
 const raster = contextOf(makeCanvas(RASTER, RASTER), { willReadFrequently: true });
 
 /** Counts the paper's changes: a picture that is decoded after the next change is dropped. */
-let turn = 0;
+let changes = 0;
 let scheduled = false;
 let speaking = 0;
 
@@ -43,7 +45,7 @@ let chosen = 0;
 
 /** Read the paper before the next frame is drawn: once, however many events there were. */
 function paperChanged() {
-  turn++;
+  changes++;
   setCropping(false);
   tell("");
   if (!scheduled) requestAnimationFrame(readPaper);
@@ -76,7 +78,7 @@ function timeTaken(content, milliseconds) {
 
 /** @param {Stroke[] | Picture} content @returns {Framed[]} */
 function digitsOf(content) {
-  return Array.isArray(content) ? findOneOrMore(greyOf(content)).map(frameInk) : content.digits;
+  return Array.isArray(content) ? frameDigits(findOneOrMore(greyOf(content)), layers) : content.digits;
 }
 
 /** @param {Stroke[]} strokes @returns {Pixels} */
@@ -96,6 +98,7 @@ function show() {
   frameView.show(answer && answer.levels);
   layerView.show(answer && answer.outputs);
   bars.show(answer && answer.probabilities);
+  why.explain(answer);
   const rows = splitRows(answers);
   if (several) byId("digit").replaceChildren(...rows.map(writeRow));
   else byId("digit").textContent = answer ? written(answer) : "\u2013";
@@ -109,8 +112,18 @@ function show() {
   byId("crop").hidden = byId("turn").hidden = !isPicture;
   byId("pen").hidden = isPicture;
   paper.boxes = isPicture || several ? answers.map(({ box }, index) => ({ box: onPaper(box, content), chosen: several && index === chosen })) : [];
+  showWhy();
+  showLesson();
+  speak(several ? spoken(rows) : answer ? `${answer.likely ? `Read as ${answer.digit}` : "Not read"}, ${answer.words}.` : byId("lesson").open ? lesson.task : "Nothing to read.", SPEAK_AFTER);
+}
+
+/** Tint the drawing by what speaks for its answer, if that is wanted, and draw the paper anew. */
+function showWhy() {
+  const wanted = byId("why-tint").getAttribute("aria-pressed") === "true";
+  const content = paper.content();
+  const found = wanted ? why.overlay(Array.isArray(content)) : null;
+  paper.tint = found && { image: found.image, box: frameOnPaper(found.ink, onPaper(answers[chosen].box, content)) };
   paper.show();
-  speak(several ? spoken(rows) : answer ? `${answer.likely ? `Read as ${answer.digit}` : "Not read"}, ${answer.words}.` : "Nothing to read.", SPEAK_AFTER);
 }
 
 /** @param {Answer[]} row @returns {HTMLElement} a button for each digit, which shows what is known of it */
@@ -170,7 +183,7 @@ function speak(words, after = 0) {
 
 /** Read drawings while the browser is idle, until there is a real one. @param {number} [times] */
 function rehearse(times = REHEARSALS) {
-  if (!times || turn) return;
+  if (!times || changes) return;
   digitsOf([REHEARSED[times % REHEARSED.length]]).forEach(answerOf);
   whenIdle(() => rehearse(times - 1));
 }
@@ -191,15 +204,15 @@ function tell(words) {
 /** @param {FileList | undefined} files */
 async function openFiles(files) {
   if (!files?.length) return tell("No picture there. Give a PNG, JPEG, WebP, GIF or BMP file.");
-  const mine = ++turn;
+  const mine = ++changes;
   const start = performance.now();
   try {
     const image = await decode(files[0]);
-    if (mine !== turn) return;
+    if (mine !== changes) return;
     addPicture(image, start);
     if (files.length > 1) tell(`One picture at a time: this is ${files[0].name}.`);
   } catch (error) {
-    if (mine !== turn) return;
+    if (mine !== changes) return;
     paper.clear(); // what was read before is no answer to this file
     tell(/** @type {Error} */ (error).message);
   }
@@ -208,7 +221,7 @@ async function openFiles(files) {
 /** @param {HTMLCanvasElement} image @param {number} start when its making began */
 function addPicture(image, start) {
   const pixels = contextOf(image).getImageData(0, 0, image.width, image.height);
-  const digits = findOneOrMore(toGrey(pixels)).map(frameInk);
+  const digits = frameDigits(findOneOrMore(toGrey(pixels)), layers);
   paper.add({ kind: "picture", image, digits, milliseconds: performance.now() - start });
 }
 
@@ -260,6 +273,42 @@ function cutPicture(box) {
   addPicture(part, start);
 }
 
+// --- the lesson ---
+
+/** Show what is asked for, and what can be pressed. */
+function showLesson() {
+  const teaching = byId("lesson").open;
+  byId("task").textContent = lesson.task;
+  byId("wanted").textContent = lesson.finished ? "All are there" : `Write ${lesson.wanted}`;
+  byId("wanted").hidden = !teaching;
+  byId("free").hidden = teaching;
+  byId("keep").disabled = !teaching || lesson.finished || paper.content() === null;
+  byId("back").disabled = !lesson.kept.length;
+  byId("download").disabled = lesson.kept.length < ENOUGH;
+}
+
+/** Keep the digit on the paper as the one that was asked for, and ask for the next. */
+function keepDigit() {
+  if (scheduled) readPaper();
+  if (answers.length !== 1) return tell(`Write one digit: ${lesson.wanted}.`);
+  lesson.keep(answers[0].levels);
+  paper.clear();
+}
+
+function takeBack() {
+  lesson.takeBack();
+  showLesson();
+  speak(lesson.task);
+}
+
+function downloadDigits() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (lesson.zip())], { type: "application/zip" }));
+  link.download = "my-digits.zip";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // once the browser has saved it
+}
+
 // --- controls ---
 
 function setPen() {
@@ -294,17 +343,30 @@ byId("crop").addEventListener("click", (/** @type {MouseEvent} */ event) => {
   else setCropping(true, !event.detail); // a key clicks no number of times
 });
 byId("clear").addEventListener("click", () => paper.clear());
+byId("why-tint").addEventListener("click", () => {
+  const tint = byId("why-tint");
+  tint.setAttribute("aria-pressed", `${tint.getAttribute("aria-pressed") !== "true"}`);
+  showWhy();
+});
 byId("open").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", () => {
   openFiles(byId("file").files);
   byId("file").value = ""; // so that the same file can be chosen again
 });
 byId("width").addEventListener("input", setPen);
+byId("lesson").addEventListener("toggle", showLesson);
+byId("keep").addEventListener("click", keepDigit);
+byId("back").addEventListener("click", takeBack);
+byId("download").addEventListener("click", downloadDigits);
+byId("paper").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+  if (event.key === "Enter" && !event.defaultPrevented && !byId("keep").disabled) keepDigit();
+});
 document.addEventListener("keydown", shortcut);
 document.addEventListener("paste", (event) => openFiles(event.clipboardData?.files));
 for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, /** @type {EventListener} */ (drag));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  paper.show();
+  why.repaint();
+  showWhy();
   layerView.repaint();
 });
 setPen();

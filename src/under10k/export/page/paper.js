@@ -42,6 +42,8 @@ class Paper {
     this.penShown = false;
     /** @type {Array<{box: Box, chosen: boolean}>} what is outlined, in shares of the paper's side */
     this.boxes = [];
+    /** @type {{image: HTMLCanvasElement, box: Box} | null} what tints the ink, and where it lies */
+    this.tint = null;
     /** @type {Cut | null} what cuts out a part of the picture, while that is wanted */
     this.cut = null;
     this.listen();
@@ -209,6 +211,7 @@ class Paper {
     const colours = getComputedStyle(this.canvas);
     context.clearRect(0, 0, side, side);
     this.draw(context, side, colours.getPropertyValue("--ink"));
+    if (this.tint) drawTint(context, side, this.tint);
     const accent = colours.getPropertyValue("--accent");
     for (const { box, chosen } of this.boxes) drawBox(context, side, box, accent, chosen ? 3 : 1);
     if (this.cut?.box) drawBox(context, side, this.cut.box, accent, 2);
@@ -254,6 +257,14 @@ function drawBox(context, side, { top, left, bottom, right }, colour, width) {
   context.strokeStyle = colour;
   context.lineWidth = width * devicePixelRatio;
   context.strokeRect(left * side, top * side, (right - left) * side, (bottom - top) * side);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} side @param {{image: HTMLCanvasElement, box: Box}} tint */
+function drawTint(context, side, { image, box: { top, left, bottom, right } }) {
+  context.globalCompositeOperation = "source-atop"; // where something is drawn already
+  context.imageSmoothingEnabled = true;
+  context.drawImage(image, left * side, top * side, (right - left) * side, (bottom - top) * side);
+  context.globalCompositeOperation = "source-over";
 }
 
 /**

@@ -33,41 +33,86 @@ function gather(scan, even) {
 }
 
 /**
- * Join parts into digits: a part much lower than the tallest is a piece, and belongs to what is near.
+ * Join parts into digits: a part much lower than the others is a piece of the digit nearest to it. What is much taller than
+ * the others, and slender, is a bar or a bracket, and left out.
  * @param {Part[]} parts those with the most outline first @returns {Part[][]}
  */
 function joinParts(parts) {
-  const low = FRAGMENT * Math.max(...parts.map(({ box }) => box.bottom - box.top));
-  /** @type {Part[][]} */
-  let digits = [];
-  for (const part of parts) {
-    const own = digits.filter((digit) => isOneDigit(part.box, hull(digit), low));
-    digits = [...digits.filter((digit) => !own.includes(digit)), [part, ...own.flat()]];
+  const heights = parts.map(({ box }) => heightOf(box));
+  const typical = heights[usual(heights)];
+  const digits = new Map(parts.map((part) => [part, [part]]));
+  const owner = new Map(parts.map((part) => [part, part]));
+  for (const { piece, other } of pairUp(parts, typical)) {
+    const [first, second] = [piece, other].map((part) => /** @type {Part} */ (owner.get(part)));
+    if (first === second) continue;
+    const [one, two] = [first, second].map((part) => /** @type {Part[]} */ (digits.get(part)));
+    const lower = Math.min(heightOf(hull(one)), heightOf(hull(two)));
+    if (lower >= FRAGMENT * typical || heightOf(hull([...one, ...two])) > JOINED * typical) continue;
+    digits.set(first, [...one, ...two]);
+    digits.delete(second);
+    for (const part of two) owner.set(part, first);
   }
-  return digits;
+  return [...digits.values()].filter((joined) => !isBar(hull(joined), typical));
 }
 
-/** @param {Box} a @param {Box} b @param {number} low @returns {boolean} whether one is a piece, and near the other */
-function isOneDigit(a, b, low) {
-  const lower = Math.min(a.bottom - a.top, b.bottom - b.top);
-  return lower < low && gap(a, b) <= REACH * Math.max(size(a), size(b));
+/**
+ * Pair low parts with others near them, the nearest first. What lies beside counts twice what lies above: digits are
+ * written side by side.
+ * @param {Part[]} parts @param {number} typical height @returns {{away: number, piece: Part, other: Part}[]}
+ */
+function pairUp(parts, typical) {
+  const pairs = [];
+  for (const piece of parts) {
+    if (heightOf(piece.box) >= FRAGMENT * typical) continue;
+    const reach = REACH * Math.max(size(piece.box), typical);
+    for (const other of parts) {
+      if (other === piece) continue;
+      const down = Math.max(piece.box.top, other.box.top) - Math.min(piece.box.bottom, other.box.bottom);
+      const across = Math.max(piece.box.left, other.box.left) - Math.min(piece.box.right, other.box.right);
+      const away = Math.max(BESIDE * across, down, 0);
+      if (away <= reach) pairs.push({ away, piece, other });
+    }
+  }
+  return sortBy(pairs, ({ away }) => away);
 }
 
-/** @param {Part[][]} digits @returns {Part[][]} row by row, top to bottom, each from left to right */
-function inReadingOrder(digits) {
-  /** @type {Part[][][]} */
+/** @param {Box} box @param {number} typical height @returns {boolean} */
+function isBar(box, typical) {
+  const height = heightOf(box);
+  return height > TALLEST * typical && box.right - box.left <= SLENDER_BAR * height;
+}
+
+/** @param {number[]} values @returns {number} place of a quantile, each counted as often as it is large: specks hardly count */
+function usual(values) {
+  const order = sortBy([...values.keys()], (index) => values[index]);
+  const wanted = USUAL * order.reduce((sum, index) => sum + values[index], 0);
+  let sum = 0;
+  return order.find((index) => (sum += values[index]) >= wanted) ?? order[order.length - 1];
+}
+
+/** @param {Box} box @returns {number} */
+function heightOf({ top, bottom }) {
+  return bottom - top;
+}
+
+/**
+ * Sort digits row by row, top to bottom, each from left to right.
+ * @template T @param {T[]} digits @param {(digit: T) => Box} boxOf @returns {T[]}
+ */
+function inReadingOrder(digits, boxOf) {
+  /** @type {T[][]} */
   const rows = [];
-  for (const digit of sortBy(digits, (parts) => hull(parts).top)) {
-    const { top, bottom } = hull(digit);
+  for (const digit of sortBy(digits, (each) => boxOf(each).top)) {
+    const { top, bottom } = boxOf(digit);
     const row = rows.find((others) => {
-      const all = hull(others.flat());
+      const all = hull(others.map((other) => ({ box: boxOf(other) })));
       const shared = Math.min(bottom, all.bottom) - Math.max(top, all.top);
       return shared > 0.5 * Math.min(bottom - top, all.bottom - all.top);
     });
     if (row) row.push(digit);
     else rows.push([digit]);
   }
-  return rows.flatMap((row) => sortBy(row, (parts) => hull(parts).left));
+  return rows.flatMap((row) => sortBy(row, (each) => boxOf(each).left));
 }
 
 /**
@@ -153,7 +198,7 @@ function around(pixels, { top, left, bottom, right }, margin) {
   return crop(pixels, Math.max(top - margin, 0), Math.max(left - margin, 0), lowest, rightmost);
 }
 
-/** @param {Part[]} parts @returns {Box} */
+/** @param {{box: Box}[]} parts @returns {Box} */
 function hull(parts) {
   return {
     top: Math.min(...parts.map(({ box }) => box.top)),

@@ -13,7 +13,7 @@ return JSON.stringify(given.pictures.map(({ width, height, rgba }) => {
   const found = makeFrame(grey);
   const answer = found && judge(softmax(logitsOf(found.levels)), found);
   const read = (found) => ({ ...judge(softmax(logitsOf(found.levels)), found), box: found.box, levels: [...found.levels] });
-  const rows = splitRows(findDigits(grey).map(frameInk)).map((row) => row.map(read));
+  const rows = splitRows(frameDigits(findDigits(grey), layers)).map((row) => row.map(read));
   return { logits, answer: answer && { ...answer, levels: [...found.levels] }, rows };
 }))`;
 

@@ -35,7 +35,7 @@ class Bars {
     this.rows.forEach(({ item, fill, share }, digit) => {
       const probability = probabilities?.[digit] ?? 0;
       item.classList.toggle("best", probability === best);
-      fill.style.width = `${100 * probability}%`;
+      fill.style.setProperty("--share", `${100 * probability}%`);
       share.textContent = probabilities ? percent(probability) : "";
     });
   }
@@ -61,15 +61,22 @@ class Frame {
   }
 }
 
+/** @param {CSSStyleDeclaration} style @returns {Record<"against" | "blank" | "for" | "text", number[]>} red, green and blue */
+function readTones(style) {
+  /** @param {string} name @returns {number[]} */
+  const read = (name) => {
+    const colour = parseInt(style.getPropertyValue(`--${name}`).trim().slice(1), 16);
+    return [colour >> 16, (colour >> 8) & 255, colour & 255];
+  };
+  return { against: read("against"), blank: read("blank"), for: read("for"), text: read("text") };
+}
+
 /**
  * Colours for values from -1 to 1, as a canvas stores them: 255 steps from `against` through `blank` to `for`.
  * @param {CSSStyleDeclaration} style @returns {Uint32Array}
  */
 function readPalette(style) {
-  const [against, blank, most] = ["--against", "--blank", "--for"].map((name) => {
-    const colour = parseInt(style.getPropertyValue(name).trim().slice(1), 16);
-    return [colour >> 16, (colour >> 8) & 255, colour & 255];
-  });
+  const { against, blank, for: most } = readTones(style);
   const bytes = new Uint8ClampedArray(4 * 255);
   for (let step = -127; step <= 127; step++) {
     const share = (Math.abs(step) / 127) ** 0.7; // makes small values easier to see

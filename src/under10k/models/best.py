@@ -1,0 +1,56 @@
+"""Our most accurate networks of 5,000, 2,500 and 1,000 parameters: how they were found, docs/frontier.md."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import nn
+
+from under10k.models.blocks import GlobalAveragePool, Residual, bare, block
+
+
+def best_5k(*, dropout: float = 0.02) -> nn.Sequential:
+    """Build `best-5k`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10), with 4,964 parameters."""
+    conv = partial(block, dropout=dropout, norm_first=True)
+    return nn.Sequential(
+        conv(1, 12, 5, pool=True),  # (B, 12, 12, 12)
+        conv(12, 12, 3),  # (B, 12, 10, 10)
+        conv(12, 12, 3),  # (B, 12, 8, 8)
+        nn.MaxPool2d(2),  # (B, 12, 4, 4)
+        conv(12, 10, 3, padding=1),  # (B, 10, 4, 4)
+        bare(10, 10, 3),  # (B, 10, 2, 2)
+        GlobalAveragePool(),  # (B, 10)
+    )
+
+
+def best_2k5(*, dropout: float = 0.02) -> nn.Sequential:
+    """Build `best-2k5`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10), with 2,466 parameters."""
+    conv = partial(block, dropout=dropout, norm_first=True)
+    return nn.Sequential(
+        conv(1, 6, 5, pool=True),  # (B, 6, 12, 12)
+        conv(6, 8, 3, padding=1),  # (B, 8, 12, 12)
+        Residual(conv(8, 8, 3, padding=1)),  # (B, 8, 12, 12)
+        nn.MaxPool2d(2),  # (B, 8, 6, 6)
+        conv(8, 8, 3),  # (B, 8, 4, 4)
+        conv(8, 8, 3),  # (B, 8, 2, 2)
+        bare(8, 10, 1),  # (B, 10, 2, 2)
+        GlobalAveragePool(),  # (B, 10)
+    )
+
+
+def best_1k(*, dropout: float = 0.02) -> nn.Sequential:
+    """Build `best-1k`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10), with 902 parameters.
+
+    So small a network reads better if its last layer sees where on the map a feature is than if it averages.
+    """
+    conv = partial(block, dropout=dropout, norm_first=True)
+    return nn.Sequential(
+        conv(1, 4, 5, pool=True),  # (B, 4, 12, 12)
+        conv(4, 4, 3, padding=1),  # (B, 4, 12, 12)
+        conv(4, 4, 3, padding=1),  # (B, 4, 12, 12)
+        nn.MaxPool2d(2),  # (B, 4, 6, 6)
+        conv(4, 4, 3),  # (B, 4, 4, 4)
+        bare(4, 2, 1),  # (B, 2, 4, 4)
+        nn.Flatten(),  # (B, 32)
+        nn.Linear(32, 10),  # (B, 10)
+    )

@@ -1,0 +1,363 @@
+"""Printed lines, told from strokes: ruled and squared paper, boxes, tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Mask = NDArray[np.bool_]
+
+
+EIGHT = np.ones((3, 3), dtype=bool)
+"""Pixels are connected along edges and across corners."""
+
+
+LINE_WIDTH, LINE_SHARE = 6, 0.0125
+"""Largest width of a printed line: pixels, or a share of the picture's larger side if that is more."""
+
+
+SHORTEST, SLENDER = 12, 6.0
+"""Least length of a line's longest piece: pixels, and a multiple of its width."""
+
+
+STEEPEST = 0.18
+"""Largest slope of a line, against the picture's rows or columns: 10 degrees."""
+
+
+BEND = 0.8
+"""Largest deviation of a piece's pixels from a straight line, in pixels, besides that of its width."""
+
+
+NEAR_LINE = 2.0
+"""Pixels from a line, besides half its width, within which a further piece of it lies."""
+
+
+MOST_SEEDS = 200
+"""Most pieces, the longest, that lines are looked for along, in each direction."""
+
+
+FLAT = 2.5
+"""How many times as long as high the run of pixels is that a line's pixel lies in: less, and it is a stroke's."""
+
+
+RULED = 3
+"""Lines across the picture that are sure to be paper's."""
+
+
+OVERHANG = 0.03
+"""Share of its length by which a lone line across the picture must go on beyond the ink that it touches."""
+
+
+UNIFORM = 12
+"""Square of a stretch's length, divided by the variance of places spread evenly over it."""
+
+
+CORNER = 4
+"""Pixels, besides the width of a line, that the ends of two lines may be apart to form a corner."""
+
+
+ALIKE = 0.8
+"""Share of their length that the two sides of an open box have in common."""
+
+
+LEAST_WITHIN = 0.12
+"""Least size of ink within a frame, as a share of its smaller side."""
+
+
+EMPTY_WIDTH = 0.05
+"""Largest width of an empty box's lines, as a share of its smaller side; a 0 drawn with corners is thicker."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line: along rows, from `first` to before `last`, or along columns if `upright`."""
+
+    upright: bool
+    first: int
+    last: int
+    slope: float
+    offset: float
+    width: float
+    pieces: tuple[tuple[int, int, int], ...]
+    """Where each piece of it begins and ends, and the number of the connected ink that it belongs to."""
+
+    def ink_at(self, along: float) -> int:
+        """Return the number of the ink that the piece nearest to a place belongs to."""
+        return min(self.pieces, key=lambda piece: max(piece[0] - along, along - piece[1]))[2]
+
+    def across(self, along: float) -> float:
+        """Return where the line is, across its direction."""
+        return self.slope * along + self.offset
+
+
+Box = tuple[float, float, float, float]
+
+
+def find_printed(ink: Mask) -> Mask | None:
+    """Return where printed lines are, apart from the strokes that cross them; None where there are none.
+
+    A line is printed if it crosses the picture, or is a side of a box or table: then its ends meet other lines. Lines
+    are left where no ink would remain, so that a lone 1 stays; a thin box with nothing in it is no digit.
+    """
+    width = max(LINE_WIDTH, int(LINE_SHARE * max(ink.shape)))
+    high, wide = _runs(ink), _runs(ink.T).T
+    thin = [ink & (high <= width), ink & (wide <= width)]
+    parts, _ = ndimage.label(ndimage.binary_dilation(ink, EIGHT), EIGHT)
+    lines = [
+        *_find_lines(thin[0] & (wide >= FLAT * high), parts, False),
+        *_find_lines((thin[1] & (high >= FLAT * wide)).T, parts.T, True),
+    ]
+    if not lines:
+        return None
+    crossing = [line for line in lines if _crosses(line, ink.shape)]
+    frames = _frames([line for line in lines if line not in crossing], ink.shape)
+    chosen = _paint(ink, thin, [*crossing, *(line for frame in frames for line in frame)])
+    rest = _boxes(ink & ~chosen)
+    kept = [
+        *_crossing_paper(crossing, rest),
+        *(line for frame in frames if _holds_ink(frame, rest) or _is_empty_box(frame) for line in frame),
+    ]
+    if not kept:
+        return None
+    printed = _paint(ink, thin, kept)
+    return printed if printed.any() else None
+
+
+# --- straight and thin ---------------------------------------------------------------------------------------------
+
+
+def _runs(ink: Mask) -> NDArray[np.int64]:
+    """Return for each pixel of ink how many there are in its vertical run."""
+    runs, _ = ndimage.label(ink, np.array([[0, 1, 0]] * 3))
+    return np.asarray(np.bincount(runs.ravel())[runs])
+
+
+def _find_lines(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
+    """Find lines along rows: a long straight piece, and all further pieces in its course."""
+    pieces, count = ndimage.label(thin, EIGHT)
+    if not count:
+        return []
+    down, along = np.nonzero(thin)
+    which = pieces[down, along] - 1
+    slices = ndimage.find_objects(pieces)
+    first, last = (np.array([getattr(piece[1], end) for piece in slices]) for end in ("start", "stop"))
+    high = np.array([piece[0].stop - piece[0].start for piece in slices])
+    pixels = np.bincount(which, minlength=count).astype(float)
+    x, y, xx, xy, yy = (
+        np.bincount(which, weights=weight, minlength=count)
+        for weight in (along, down, along * along, along * down, down * down)
+    )
+    part = np.zeros(count, dtype=int)
+    part[which] = parts[down, along]  # the same all over a piece
+    sums = np.stack([pixels, x, y, xx, xy, yy], axis=1)
+    length = last - first
+    order = np.argsort(-length, kind="stable")
+    free = np.ones(count, dtype=bool)
+    lines: list[Line] = []
+    for seed in order[:MOST_SEEDS].tolist():
+        if length[seed] < SHORTEST:
+            break
+        if not free[seed] or (fit := _fit(sums[seed], int(length[seed]))) is None:
+            continue
+        slope, offset, width = fit
+        start, end = int(first[seed]), int(last[seed])
+        held = np.zeros(count, dtype=bool)
+        held[seed] = True
+        while True:  # look as far again to either side, then fit anew: a short piece tells the slope but roughly
+            near = np.abs(y / pixels - slope * x / pixels - offset) <= width / 2 + NEAR_LINE
+            near &= free & ~held & (high <= width + np.abs(slope) * length + 2 * NEAR_LINE)
+            near &= (first - end <= end - start) & (start - last <= end - start)
+            if not near.any():
+                break
+            held |= near
+            start, end = min(start, int(first[near].min())), max(end, int(last[near].max()))
+            slope, offset, _ = _slope(sums[held].sum(axis=0))
+        free &= ~held
+        pieces_of = tuple((int(first[piece]), int(last[piece]), int(part[piece])) for piece in np.nonzero(held)[0])
+        lines.append(Line(upright, start, end, slope, offset, width, pieces_of))
+    return lines
+
+
+def _slope(sums: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Fit a straight line by least squares: its slope, offset, and the variance around it."""
+    pixels, x, y, xx, xy, yy = sums.tolist()
+    spread = xx / pixels - (x / pixels) ** 2
+    shared = xy / pixels - x * y / pixels**2
+    slope = shared / spread if spread else 0.0
+    return slope, (y - slope * x) / pixels, yy / pixels - (y / pixels) ** 2 - slope * shared
+
+
+def _fit(sums: NDArray[np.float64], length: int) -> tuple[float, float, float] | None:
+    """Return slope, offset and width of a piece, if it is straight and slender."""
+    slope, offset, variance = _slope(sums)
+    width = float(sums[0]) / length
+    straight = variance <= width**2 / UNIFORM + BEND**2 and abs(slope) <= STEEPEST
+    return (slope, offset, width) if straight and length >= SLENDER * width else None
+
+
+def _paint(ink: Mask, thin: Sequence[Mask], lines: Sequence[Line]) -> Mask:
+    """Return the ink of lines: what is thin along one, and where two meet."""
+    flat, steep = (_bands(ink, [line for line in lines if line.upright == upright]) for upright in (False, True))
+    return np.asarray(ink & ((flat & thin[0]) | (steep & thin[1]) | (flat & steep)))
+
+
+def _bands(ink: Mask, lines: Sequence[Line]) -> Mask:
+    """Return the stretch around each of some lines that go the same way."""
+    upright = bool(lines) and lines[0].upright
+    height, width = ink.shape[::-1] if upright else ink.shape
+    bands = np.zeros((height, width), dtype=bool)
+    rows = np.arange(height)[:, None]
+    for line in lines:
+        half = line.width / 2 + NEAR_LINE
+        first, last = max(0, line.first - CORNER), min(width, line.last + CORNER)
+        centre = line.slope * np.arange(first, last) + line.offset
+        top, bottom = max(0, math.floor(centre.min() - half)), math.ceil(centre.max() + half) + 1
+        bands[top:bottom, first:last] |= np.abs(rows[top:bottom] - centre) <= half
+    return bands.T if upright else bands
+
+
+# --- across the picture --------------------------------------------------------------------------------------------
+
+
+def _crossing_paper(lines: Sequence[Line], rest: Sequence[Box]) -> list[Line]:
+    """Return the lines across the picture that are paper's: several, or those that go on beyond the ink they touch."""
+    if not rest:
+        return []
+    kept = []
+    for upright in (False, True):
+        same = [line for line in lines if line.upright == upright]
+        kept += [line for line in same if len(same) >= RULED or _goes_on(line, rest)]
+    return kept
+
+
+def _goes_on(line: Line, rest: Sequence[Box]) -> bool:
+    """Tell whether a line goes on, at both ends, beyond all ink that touches it."""
+    most = max(OVERHANG * (line.last - line.first), CORNER)
+    for box in rest:
+        low, high, start, end = (box[1], box[3], box[0], box[2]) if line.upright else (box[0], box[2], box[1], box[3])
+        course = sorted((line.across(start), line.across(end)))
+        reach = line.width / 2 + CORNER
+        touches = low - reach <= course[1] and course[0] <= high + reach
+        if touches and (start - line.first < most or line.last - end < most):
+            return False
+    return True
+
+
+# --- frames --------------------------------------------------------------------------------------------------------
+
+
+def _frames(lines: Sequence[Line], shape: tuple[int, ...]) -> list[list[Line]]:
+    """Group the lines whose ends meet others: closed boxes, tables, and boxes open on one side."""
+    ends = [[_meets(line, at, lines, shape) for at in (line.first, line.last)] for line in lines]
+    firm = [all(met for met, _ in both) for both in ends]
+    half = [any(corner for _, corner in both) for both in ends]
+    tied = [line for line, one, other in zip(lines, firm, half, strict=True) if one or other]
+    sides = [
+        line
+        for line, is_firm in zip(lines, firm, strict=True)
+        if is_firm or (line in tied and any(_alike(line, other) for other in tied))
+    ]
+    groups: list[list[Line]] = []
+    for line in sides:
+        own = [group for group in groups if any(_touch(line, other) for other in group)]
+        groups = [group for group in groups if group not in own] + [
+            [line, *(other for group in own for other in group)]
+        ]
+    return [group for group in groups if len(group) > 2 and len({line.upright for line in group}) == 2]
+
+
+def _meets(line: Line, at: int, lines: Sequence[Line], shape: tuple[int, ...]) -> tuple[bool, bool]:
+    """Tell whether a line's end meets another line or the picture's edge, and whether it forms a corner there."""
+    if _at_edge(line, at, shape):
+        return True, True
+    place = line.across(at)
+    met = corner = False
+    for other in lines:
+        reach = _reach(line, other)
+        if other.upright == line.upright or abs(other.across(place) - at) > reach:
+            continue
+        if other.ink_at(place) != line.ink_at(at):
+            continue
+        met |= other.first - reach <= place <= other.last + reach
+        corner |= min(abs(place - other.first), abs(place - other.last)) <= reach
+    return met, corner
+
+
+def _reach(first: Line, second: Line) -> float:
+    return (first.width + second.width) / 2 + CORNER
+
+
+def _crosses(line: Line, shape: tuple[int, ...]) -> bool:
+    """Tell whether a line goes from edge to edge of the picture, and not along one."""
+    length, reach = shape[0 if line.upright else 1], line.width + CORNER
+    ends = line.first <= reach or line.last >= length - reach
+    return ends and _at_edge(line, line.first, shape) and _at_edge(line, line.last, shape)
+
+
+def _at_edge(line: Line, at: int, shape: tuple[int, ...]) -> bool:
+    """Tell whether a line's end lies at the picture's edge: it runs up to it, or slants out of the picture."""
+    height, width = shape[::-1] if line.upright else shape
+    reach, side = line.width + CORNER, line.width / 2 + 1
+    return not (reach < at < width - reach and side < line.across(at) < height - side)
+
+
+def _alike(first: Line, second: Line) -> bool:
+    """Tell whether two lines go the same way, over about the same stretch."""
+    if first is second or first.upright != second.upright:
+        return False
+    shared = min(first.last, second.last) - max(first.first, second.first)
+    return shared >= ALIKE * max(first.last - first.first, second.last - second.first)
+
+
+def _touch(first: Line, second: Line) -> bool:
+    one, other = _box_of(first), _box_of(second)
+    down = max(one[0], other[0]) - min(one[2], other[2])
+    across = max(one[1], other[1]) - min(one[3], other[3])
+    return max(down, across) <= _reach(first, second)
+
+
+def _box_of(line: Line) -> Box:
+    low, high = sorted((line.across(line.first), line.across(line.last)))
+    return (line.first, low, line.last, high) if line.upright else (low, line.first, high, line.last)
+
+
+def _hull(lines: Sequence[Line]) -> Box:
+    tops, lefts, bottoms, rights = zip(*map(_box_of, lines), strict=True)
+    return min(tops), min(lefts), max(bottoms), max(rights)
+
+
+def _holds_ink(frame: Sequence[Line], rest: Sequence[Box]) -> bool:
+    top, left, bottom, right = _hull(frame)
+    least = max(LEAST_WITHIN * min(bottom - top, right - left), CORNER)
+    return any(
+        top <= box[0]
+        and left <= box[1]
+        and box[2] <= bottom + 1
+        and box[3] <= right + 1
+        and max(box[2] - box[0], box[3] - box[1]) >= least
+        for box in rest
+    )
+
+
+def _is_empty_box(frame: Sequence[Line]) -> bool:
+    top, left, bottom, right = _hull(frame)
+    sides = {True: bottom - top, False: right - left}
+    whole = [line.upright for line in frame if line.last - line.first >= ALIKE * sides[line.upright]]
+    width = max(line.width for line in frame)
+    return min(whole.count(True), whole.count(False)) > 1 and width <= EMPTY_WIDTH * min(sides.values())
+
+
+def _boxes(ink: Mask) -> list[Box]:
+    labels: NDArray[Any]
+    labels, _ = ndimage.label(ink, EIGHT)
+    return [
+        (rows.start, columns.start, rows.stop, columns.stop)
+        for rows, columns in ndimage.find_objects(labels)
+        if max(rows.stop - rows.start, columns.stop - columns.start) > CORNER
+    ]

@@ -1,0 +1,137 @@
+"""Printed lines are no ink, and a digit's own strokes are; rows are read whatever stands beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from hard_pictures import HANDS, Polyline, box_around, draw_lines
+from picture_maker import lines
+from under10k.data.synthetic import draw_digits
+from under10k.pictures.parts import Found, find_digit, find_digits
+from under10k.pictures.pixels import Grey, resize
+from under10k.pictures.touching import split_touching
+
+EIGHT_STROKES: list[Polyline] = [[(60, 40), (40, 60), (80, 100), (60, 120), (40, 100), (80, 60), (60, 40)]]
+
+
+def drawn(strokes: Sequence[Polyline], thickness: float = 5, height: int = 160, width: int = 160) -> Grey:
+    return (1 - draw_lines(height, width, strokes, thickness)).astype(np.float32)
+
+
+def is_whole(found: Found | None, strokes: Sequence[Polyline], slack: float = 6) -> bool:
+    """Tell whether what was found lies where the strokes do."""
+    points = np.concatenate([np.array(stroke) for stroke in strokes])
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return found is not None and bool(np.abs(np.array(found.box) - (top, left, bottom, right)).max() <= slack)
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("degrees", "missing", "double"), [(0, False, 0), (0, True, 0), (4, False, 0), (-5, True, 0), (0, False, 6)]
+)
+def test_a_box_around_a_digit_is_no_ink(degrees: float, missing: bool, double: float, thickness: int) -> None:
+    rng = np.random.default_rng(thickness)
+    half = np.array([52.0, 62.0])
+    sides = box_around(np.array([60.0, 80.0]), half, rng, degrees=degrees, missing=missing, double=double)
+    grey = np.minimum(0.35 + 0.65 * drawn(EIGHT_STROKES), drawn(sides, thickness))
+    assert is_whole(find_digit(grey), EIGHT_STROKES)
+
+
+@pytest.mark.parametrize("left", [0, 4, 9])
+def test_a_box_that_touches_the_pictures_edge_is_no_ink(left: int) -> None:
+    box: list[Polyline] = [[(110, 18), (9, 18), (9, 142), (110, 142)]]
+    grey = np.minimum(0.35 + 0.65 * drawn(EIGHT_STROKES), drawn(box, 2))[:, left:]
+    found = find_digit(grey)
+    assert is_whole(found, [[(x - left, y) for x, y in EIGHT_STROKES[0]]])
+
+
+def test_a_one_in_a_box_stays() -> None:
+    one: list[Polyline] = [[(80, 40), (80, 120)]]
+    box: list[Polyline] = [[(40, 20), (120, 20), (120, 140), (40, 140), (40, 20)]]
+    assert is_whole(find_digit(np.minimum(drawn(one, 4), drawn(box, 2))), one)
+
+
+def test_an_empty_box_is_no_digit() -> None:
+    assert find_digit(drawn([[(30, 30), (130, 30), (130, 130), (30, 130), (30, 30)]], 2)) is None
+
+
+@pytest.mark.parametrize("thickness", [2, 5, 10])
+@pytest.mark.parametrize("name", [*HANDS, "1", "1 with a foot", "straight 7", "square 0"])
+def test_a_digits_own_straight_strokes_are_ink(name: str, thickness: float) -> None:
+    straight: dict[str, list[Polyline]] = {
+        "1": [[(0.5, 0), (0.5, 1)]],
+        "1 with a foot": [[(0.2, 0.3), (0.5, 0), (0.5, 1)], [(0.1, 1), (0.9, 1)]],
+        "straight 7": [[(0, 0), (0.8, 0), (0.8, 1)]],
+        "square 0": [[(0.1, 0), (0.6, 0), (0.7, 0.1), (0.7, 0.9), (0.6, 1), (0.1, 1), (0, 0.9), (0, 0.1), (0.1, 0)]],
+    }
+    shape = straight[name] if name in straight else HANDS[name][1]
+    strokes: list[Polyline] = [[(30 + 100 * x, 30 + 100 * y) for x, y in stroke] for stroke in shape]
+    assert is_whole(find_digit(drawn(strokes, thickness)), strokes, slack=thickness / 2 + 3)
+
+
+@pytest.mark.parametrize("name", ["straight 7", "1 with a foot"])
+def test_a_digit_cut_out_tightly_keeps_the_stroke_from_edge_to_edge(name: str) -> None:
+    shapes: dict[str, list[Polyline]] = {
+        "straight 7": [[(0, 3), (78, 3), (40, 120)]],
+        "1 with a foot": [[(0, 40), (44, 2), (44, 120)], [(2, 118), (78, 118)]],
+    }
+    found = find_digit(drawn(shapes[name], 5, 121, 81))
+    assert found is not None
+    assert found.box[2] - found.box[0] > 115
+
+
+def rows_of_digits(rows: int, columns: int) -> Grey:
+    """Draw digits 60 pixels high, 100 apart."""
+    paper = np.ones((rows * 100, columns * 100), dtype=np.float32)
+    images = draw_digits(rows * columns, seed=2).images.numpy()
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        paper[row * 100 + 10 : row * 100 + 94, column * 100 + 10 : column * 100 + 94] -= resize(
+            (image / 255).astype(np.float32), 84, 84
+        )
+    return paper
+
+
+def test_rows_are_found_beside_a_bar() -> None:
+    paper = np.pad(rows_of_digits(4, 6), ((0, 0), (40, 0)), constant_values=1)
+    assert len(find_digits(paper)) == 24
+    paper[100:260, 12:18] = 0
+    assert len(find_digits(paper)) == 24
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_rows_are_found_on_dark_lines(squared: bool) -> None:
+    paper = rows_of_digits(3, 6)
+    ruling = lines(300, 600, np.random.default_rng(1), squared=squared, step=47, degrees=1)
+    found = find_digits(np.minimum(paper, (1 - ruling).astype(np.float32)))
+    assert abs(len(found) - 18) <= squared  # a stroke along a line goes with it
+
+
+def test_a_one_thinner_than_the_others_is_found() -> None:
+    paper = rows_of_digits(1, 5)
+    paper[:, :100] = 1
+    paper[24:84, 60:62] = 0
+    assert len(find_digits(paper)) == 5
+
+
+def test_specks_far_from_a_row_are_left_out() -> None:
+    paper = np.pad(rows_of_digits(1, 5), 60, constant_values=1)
+    for top, left in ((10, 30), (200, 400), (15, 500)):
+        paper[top : top + 12, left : left + 12] = 0
+    assert len(find_digits(paper)) == 5
+
+
+def test_digits_that_touch_are_parted_where_the_pieces_are_surer_than_the_whole() -> None:
+    paper = np.ones((100, 200), dtype=np.float32)
+    paper[20:80, 40:80] = paper[20:80, 86:126] = paper[48:52, 80:86] = 0
+    (whole,) = find_digits(paper)
+
+    def read(pieces: list[Found]) -> list[list[float]]:
+        return [[0.95 if 36 <= one.box[3] - one.box[1] <= 50 else 0.3, 0.05] for one in pieces]
+
+    (pieces,) = split_touching([whole], [[0.3, 0.3]], read)
+    assert [round((one.box[1] + one.box[3]) / 2) for one in pieces] == pytest.approx([60, 106], abs=6)
+    assert split_touching([whole], [[0.3, 0.3]], lambda some: [[0.4, 0.3]] * len(some)) == [[whole]]
