@@ -1,32 +1,29 @@
-"""A network of under 8,000 parameters, to copy and change: docs/your-network.md goes through it line by line."""
+"""A network of under 8,000 parameters, to copy and change."""
 
 from torch import Tensor, nn
 
 
-def block(inputs: int, outputs: int, padding: int, dropout: float) -> nn.Sequential:
-    """Build a 3x3 convolution, batch norm, ReLU and dropout; the bias is left out: batch norm would subtract it."""
+def block(inputs: int, outputs: int, kernel: int, padding: int = 0, pool: int = 1) -> nn.Sequential:
+    """Build a convolution, a pool, batch norm and ReLU; the bias is left out: batch norm would subtract it."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=padding, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False),
+        *([nn.MaxPool2d(pool)] if pool > 1 else []),  # before the rest, which has less to do then
         nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-        nn.Dropout(dropout),
+        nn.ReLU(inplace=True),
     )
 
 
 class Slim(nn.Module):
-    """In the shape of `gap`, narrower after its first pool: 7,616 parameters."""
+    """In the shape of `early`, narrower at its end: 7,936 parameters."""
 
-    def __init__(self, dropout: float = 0.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            block(1, 8, 1, dropout),  # (B, 8, 28, 28)
-            block(8, 16, 1, dropout),  # (B, 16, 28, 28)
-            nn.MaxPool2d(2),  # (B, 16, 14, 14)
-            block(16, 12, 1, dropout),  # (B, 12, 14, 14)
-            block(12, 14, 1, dropout),  # (B, 14, 14, 14)
-            nn.MaxPool2d(2),  # (B, 14, 7, 7)
-            block(14, 14, 0, dropout),  # (B, 14, 5, 5)
-            nn.Conv2d(14, 10, 3, bias=False),  # (B, 10, 3, 3)
+            block(1, 16, 5, pool=2),  # (B, 16, 12, 12)
+            block(16, 16, 3),  # (B, 16, 10, 10)
+            block(16, 16, 3, pool=2),  # (B, 16, 4, 4)
+            block(16, 12, 3, padding=1),  # (B, 12, 4, 4)
+            nn.Conv2d(12, 10, 3, bias=False),  # (B, 10, 2, 2)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -228,7 +228,7 @@ def _analyse(
         largest, over = network.costliest(1)[0].parameters, row.parameters - rules.budget
         yield f"It has {over:,} parameters too many; the largest layer has {largest:,}"
     if "held" in broken and "reached" not in broken:
-        yield "It reaches the target and does not hold it: a rate that falls to zero, or averaged weights, would"
+        yield "It reaches the target and does not hold it in every seed: the margin is thin"
     if gap:
         yield _explain_gap(*gap, row.scored)
     if against and against.difference is not None:
