@@ -697,6 +697,7 @@ def test_plot_lays_studies_side_by_side(
     assert (tmp_path / "studies.png").read_bytes()[1:4] == b"PNG"
     main(["plot", "--frontier", str(finished_study), "--out", str(tmp_path / "frontier.png")])
     assert (tmp_path / "frontier.png").read_bytes()[1:4] == b"PNG"
+    capsys.readouterr()
     refused = fails(capsys, 2, "plot", "--frontier", str(finished_run), "--out", str(tmp_path / "none.png"))
     assert "give studies' folders with --frontier" in refused
     mixed = ["plot", str(finished_study), str(finished_run), "--out", str(tmp_path / "mixed.png")]

@@ -21,7 +21,7 @@ from short_runs import KilledError, StopAt, kill, small
 from under10k.data.datasets import Dataset
 from under10k.errors import ModelError, UsageError
 from under10k.machine import find_commit
-from under10k.models.registry import create_model, list_models
+from under10k.models.registry import create_model, list_models, list_variants
 from under10k.runs.folder import Run, check_unused
 from under10k.runs.weights import load_model, load_weights
 from under10k.training.start import train
@@ -60,8 +60,9 @@ def of_another_type(tensors: dict[str, Tensor]) -> None:
 
 @pytest.mark.parametrize("name", list_models())
 def test_weights_come_back_as_they_were_saved(name: str, tmp_path: Path) -> None:
-    model = create_model(name, residual=True).eval()
-    save_weights(tmp_path / "w", model, {"model": name, "options": {"residual": True}})
+    residual, head = list_variants(name)[-1]
+    model = create_model(name, residual=residual, head=head).eval()
+    save_weights(tmp_path / "w", model, {"model": name, "options": {"residual": residual, "head": head}})
     loaded = load_model(tmp_path / "w")
     images = torch.randn(3, 1, 28, 28)
     assert torch.equal(loaded(images), model(images))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -36,6 +37,9 @@ CLAIMS = (
 )
 """What others report of networks under 10,000 parameters, read in November 2026: none is a mean over seeds."""
 
+
+_LETTERS = 60
+"""Longest line of a legend: two columns of them fit below a panel."""
 
 _TICKS = (90, 95, 97, 98, 98.5, 99, 99.2, 99.3, 99.4, 99.5, 99.6, 99.7, 99.8)
 
@@ -75,5 +79,5 @@ def _draw(axes: Axes, points: Mapping[str, tuple[int, Sequence[float]]]) -> None
         mean, colour = mean_interval([100 * score for score in scores]), COLOURS[number % len(COLOURS)]
         if mean.bounds:
             axes.plot([size, size], mean.bounds, color=colour, marker="_", zorder=3)
-        name = f"{as_it_is(label)}: {mean.value:.2f} %, {size:,} (n = {len(scores)})"
+        name = textwrap.fill(f"{as_it_is(label)}: {mean.value:.2f} %, {size:,} (n = {len(scores)})", _LETTERS)
         axes.plot(size, mean.value, color=colour, marker=MARKERS[number % len(MARKERS)], linestyle="none", label=name)
