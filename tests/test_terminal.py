@@ -175,7 +175,9 @@ def test_the_bar_of_a_training_takes_one_line_with_labels(columns: int, data_fol
     assert bars
     assert all(len(bar) < columns for bar in bars), bars
     labels = ("train acc", "loss", "images/s", "left")
-    assert [label for label in labels if label in bars[0]] == (["left"] if columns == 40 else list(labels))
+    there = [label for label in labels if label in bars[0]]
+    assert there[-1] == "left"
+    assert len(there) <= 2 if columns == 40 else there == list(labels)
 
 
 def test_the_bar_is_whole_after_the_terminal_was_resized(data_folder: Path, tmp_path: Path) -> None:

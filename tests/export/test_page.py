@@ -23,7 +23,7 @@ from under10k.errors import UsageError
 from under10k.evaluation.metrics import predict_logits
 from under10k.export.html import build_page, export_html, read_network
 from under10k.export.translation import flatten
-from under10k.models.registry import list_models
+from under10k.models.registry import list_models, list_variants
 from under10k.pictures.prediction import LIKELY_PROBABILITY, predict_all, split_rows
 from under10k.weights.bundled import Facts
 
@@ -206,7 +206,8 @@ def test_every_network_runs_in_the_page_as_in_pytorch(open_page: OpenPage) -> No
 @pytest.mark.parametrize("name", list_models())
 def test_what_the_layers_of_every_network_make_is_shown(name: str, open_page: OpenPage, tmp_path: Path) -> None:
     file = tmp_path / "digits.html"
-    file.write_text(build_page(random_network(name, residual=True), Facts(name)).text)
+    residual, head = list_variants(name)[-1]
+    file.write_text(build_page(random_network(name, residual=residual, head=head), Facts(name)).text)
     page = open_page(file.as_uri())
     blank = page.locator("#layers").screenshot()
     draw(page, SEVEN)
