@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from own_networks import NETWORKS, source
 from under10k.cli import main
-from under10k.models.registry import MODELS, count_parameters, create_model
+from under10k.models.registry import MODELS, count_parameters, create_model, list_variants
 from under10k.models.summary import COLUMNS, Summary, summarise
 
-VARIANTS = list(itertools.product(MODELS, ("pool", "linear"), (False, True)))
+VARIANTS = [(name, head, residual) for name in MODELS for residual, head in list_variants(name)]
 
 of_each_variant = pytest.mark.parametrize(("name", "head", "residual"), VARIANTS)
 
