@@ -132,6 +132,10 @@ def _is_guard(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test)
 
 
+_PACKAGE = Path(__file__).parent.parent
+"""Not any folder called under10k: a clone is one, and the user's file may lie in it."""
+
+
 def where_it_failed(error: BaseException) -> str:
     """Return the line of the user's that an error came from, its kind and the first line of its message."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
@@ -141,5 +145,5 @@ def where_it_failed(error: BaseException) -> str:
 
 
 def _is_ours(filename: str) -> bool:
-    parts = Path(filename).parts
-    return "site-packages" in parts or "under10k" in parts or filename.startswith("<frozen")
+    path = Path(filename)
+    return "site-packages" in path.parts or path.is_relative_to(_PACKAGE) or filename.startswith("<frozen")
