@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -82,6 +83,21 @@ def on_screen(page: Page, point: tuple[float, float]) -> tuple[float, float]:
 def settle(page: Page) -> None:
     """Wait until what was done is on the screen."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def wait_until(page: Page, condition: str) -> None:
+    """Wait until an expression is true in the page, up to 30 s; Playwright's wait needs `eval`, which it forbids."""
+    page.evaluate(
+        f"""() => new Promise((done, fail) => {{
+            const end = performance.now() + 30000;
+            const look = () => {{
+                if ({condition}) done();
+                else if (performance.now() > end) fail(new Error({json.dumps("never: " + condition)}));
+                else requestAnimationFrame(look);
+            }};
+            look();
+        }})"""
+    )
 
 
 def answer(page: Page) -> str:

@@ -122,17 +122,21 @@ def rows_with_a_link(pool: Pool, rng: np.random.Generator) -> tuple[Any, list[st
 
 @sheet
 def dark_ruled_paper(pool: Pool, rng: np.random.Generator) -> tuple[Any, list[str]]:
-    placed = place(pool, [6] * int(rng.integers(1, 5)), rng, pen=some_pen(rng))
-    height, width = placed.ink.shape
-    ruling = lines(height, width, rng, squared=False, step=rng.uniform(35, 90), degrees=rng.uniform(-2, 2))
-    return show(placed, rng, ruling), placed.rows
+    return on_paper(pool, rng, squared=False, steps=(35, 90))
 
 
 @sheet
 def dark_squared_paper(pool: Pool, rng: np.random.Generator) -> tuple[Any, list[str]]:
+    return on_paper(pool, rng, squared=True, steps=(25, 60))
+
+
+def on_paper(
+    pool: Pool, rng: np.random.Generator, *, squared: bool, steps: tuple[float, float]
+) -> tuple[Any, list[str]]:
+    """Rows of digits on dark lines, which are between `steps` pixels apart."""
     placed = place(pool, [6] * int(rng.integers(1, 5)), rng, pen=some_pen(rng))
     height, width = placed.ink.shape
-    ruling = lines(height, width, rng, squared=True, step=rng.uniform(25, 60), degrees=rng.uniform(-2, 2))
+    ruling = lines(height, width, rng, squared=squared, step=rng.uniform(*steps), degrees=rng.uniform(-2, 2))
     return show(placed, rng, ruling), placed.rows
 
 

@@ -21,7 +21,7 @@ from under10k.evaluation import evaluate as _evaluate
 from under10k.evaluation import evaluate_corruptions as _evaluate_corruptions
 from under10k.files import as_path, require_folder, write_json, writing_together
 from under10k.machine import pick_device
-from under10k.runs import load_model, load_weights, recorded_data
+from under10k.runs import as_network, load_weights, recorded_data
 
 
 def evaluate(model: nn.Module | str | Path, digits: DataSource | DigitSource) -> Metrics:
@@ -35,7 +35,7 @@ def evaluate(model: nn.Module | str | Path, digits: DataSource | DigitSource) ->
         DataError: the data is missing or damaged.
         ModelError: the weights are missing or damaged.
     """
-    return _evaluate(_network(model), as_test_digits(digits))
+    return _evaluate(as_network(model), as_test_digits(digits))
 
 
 def evaluate_corruptions(
@@ -53,11 +53,7 @@ def evaluate_corruptions(
         UsageError: no corruption has one of the names.
     """
     asked = [names] if isinstance(names, str) else names
-    return _evaluate_corruptions(_network(model), as_test_digits(digits), asked, seed)
-
-
-def _network(model: nn.Module | str | Path) -> nn.Module:
-    return model if isinstance(model, nn.Module) else load_model(model)
+    return _evaluate_corruptions(as_network(model), as_test_digits(digits), asked, seed)
 
 
 PICTURES = ("confusion.png", "misread.png", "corruptions.png", "corruptions-examples.png")

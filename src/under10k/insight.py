@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from under10k.data import CLASSES, SIDE, as_unit, to_input, to_unit
+from under10k.data import CLASSES, SIDE, as_unit, to_input, to_levels, to_unit
 from under10k.errors import UsageError
 from under10k.evaluation import like, predict_logits
-from under10k.models import Call, evaluating, trace
+from under10k.models import DROPOUTS, Call, evaluating, trace
 from under10k.pictures import Prediction, frame_picture
-from under10k.runs import load_model
+from under10k.runs import as_network
 
 OCCLUDER_PIXELS = 5
 """Side of the square that is wiped out to see what is lost: about two strokes wide."""
@@ -37,7 +37,7 @@ _KINDS = {
 
 _SILENT = frozenset(
     (
-        *("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_alpha_dropout"),  # in evaluation
+        *DROPOUTS,  # in evaluation
         *("flatten", "view", "reshape", "squeeze", "unsqueeze", "permute", "transpose", "getitem"),
         *("contiguous", "to", "clone", "detach", "float"),
     )
@@ -73,7 +73,7 @@ def activations(model: nn.Module | str | Path, image: Any) -> dict[str, Tensor]:
         Under10kError: the picture cannot be read, or holds no digit.
         ModelError: the weights cannot be loaded.
     """
-    network, pixels = _network(model), to_pixels(image)
+    network, pixels = as_network(model), to_pixels(image)
     return {name: call.values[0].float().cpu() for name, call in _named_calls(network, pixels)}
 
 
@@ -86,7 +86,7 @@ def filters(model: nn.Module | str | Path) -> dict[str, Tensor]:
     Raises:
         ModelError: the weights cannot be loaded.
     """
-    calls = _named_calls(_network(model), torch.zeros(SIDE, SIDE, dtype=torch.uint8))
+    calls = _named_calls(as_network(model), torch.zeros(SIDE, SIDE, dtype=torch.uint8))
     found = ((name, call.arguments["weight"]) for name, call in calls if call.name == "conv2d")
     return {name: weight.detach().float().cpu().clone() for name, weight in found}
 
@@ -105,7 +105,7 @@ def saliency(model: nn.Module | str | Path, image: Any, digit: int | None = None
     """
     if digit is not None and (type(digit) is not int or not 0 <= digit < CLASSES):
         raise UsageError(f"no such digit: {digit!r}. give one from 0 to {CLASSES - 1}")
-    network, pixels = _network(model), to_pixels(image)
+    network, pixels = as_network(model), to_pixels(image)
     probabilities = predict_probabilities(network, pixels[None])[0]
     asked = int(probabilities.argmax()) if digit is None else digit
     probability = float(probabilities[asked])
@@ -137,10 +137,6 @@ def predict_probabilities(model: nn.Module, images: Tensor) -> Tensor:
     return predict_logits(model, images.to(like(model).device)).clone().softmax(dim=1)
 
 
-def _network(model: nn.Module | str | Path) -> nn.Module:
-    return model if isinstance(model, nn.Module) else load_model(model)
-
-
 def to_pixels(image: Any) -> Tensor:
     """Return an image of any kind as uint8 (28, 28), white on black."""
     if isinstance(image, Prediction):
@@ -148,7 +144,7 @@ def to_pixels(image: Any) -> Tensor:
     shape = tuple(getattr(image, "shape", ()))
     if shape[-2:] != (SIDE, SIDE) or any(side != 1 for side in shape[:-2]):
         image = frame_picture(image, "the picture")
-    return as_unit(image.reshape(1, SIDE, SIDE)).mul(255).round().to(torch.uint8)[0].cpu()
+    return to_levels(as_unit(image.reshape(1, SIDE, SIDE)))[0].cpu()
 
 
 def _named_calls(model: nn.Module, pixels: Tensor) -> Iterator[tuple[str, Call]]:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from browsers import ONE, SEVEN, Points, answer, draw, draw_with_a_finger, give_files, on_screen, settle
+from browsers import ONE, SEVEN, Points, answer, draw, draw_with_a_finger, give_files, on_screen, settle, wait_until
 from random_networks import VARIANTS, random_network
 from under10k.data.datasets import Dataset
 from under10k.data.digits import read_idx
@@ -317,7 +317,7 @@ def test_the_time_says_what_it_includes(open_page: OpenPage) -> None:
     settle(page)
     assert re.fullmatch(r"Read in [\d.]+ ms, from the last stroke to this answer\.", page.inner_text("#time"))
     give_files(page, "drop", ("seven", picture(SEVEN)))
-    page.wait_for_function("paper.steps.length === 2")
+    wait_until(page, "paper.steps.length === 2")
     settle(page)
     assert re.fullmatch(r"Read in [\d.]+ ms, from opening the file to this answer\.", page.inner_text("#time"))
 
@@ -718,7 +718,7 @@ def effects_by_python(levels: torch.Tensor, digits: list[int]) -> torch.Tensor:
 def test_why_an_answer_was_given_is_what_it_loses_without_each_piece_of_ink(open_page: OpenPage) -> None:
     page = open_page()
     draw(page, SEVEN)
-    page.wait_for_function("() => why.effects")
+    wait_until(page, "why.effects")
     digits = page.evaluate("bestTwo(answers[0])")
     assert page.evaluate("answers[0].digit") == digits[0]
     found = torch.tensor(page.evaluate("why.effects.map((effects) => [...effects])")).view(2, 28, 28)
@@ -738,7 +738,7 @@ def blank_why(open_page: OpenPage, each: int) -> bytes:
 def test_the_drawing_is_coloured_by_what_speaks_for_its_answer_until_it_changes(open_page: OpenPage) -> None:
     page = open_page()
     draw(page, SEVEN)
-    page.wait_for_function("() => why.effects")
+    wait_until(page, "why.effects")
     plain = page.locator("#paper").screenshot()
     page.click("#why-tint")
     settle(page)
@@ -752,7 +752,7 @@ def test_the_drawing_is_coloured_by_what_speaks_for_its_answer_until_it_changes(
     assert answer(page) == NOTHING
     assert page.evaluate("[paper.tint, why.effects]") == [None, None]
     page.click("#undo")
-    page.wait_for_function("() => paper.tint")
+    wait_until(page, "paper.tint")
     page.click("#why-tint")
     settle(page)
     page.mouse.move(0, 0)
@@ -764,10 +764,10 @@ def test_the_reasons_of_a_picture_are_those_of_the_digit_that_is_chosen(open_pag
     page = open_page()
     page.click("#why-tint")
     give_files(page, "drop", ("sheet.png", sheet()))
-    page.wait_for_function("() => paper.tint")
+    wait_until(page, "paper.tint")
     first = page.evaluate("paper.tint.box")
     page.locator(".glyph").nth(5).click()
-    page.wait_for_function("() => paper.tint && why.answer === answers[5]")
+    wait_until(page, "paper.tint && why.answer === answers[5]")
     second = page.evaluate("paper.tint.box")
     assert first["bottom"] < second["top"] + 0.1
 

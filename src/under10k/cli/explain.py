@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from under10k.cli import names
-from under10k.cli.output import refuse_same, show
+from under10k.cli.output import choose_picture, refuse_same, show
 from under10k.cli.parsing import Count, shown
 from under10k.errors import UsageError
 
@@ -34,11 +34,9 @@ def explain(
         digit: The digit to ask about, 0 to 9; by default the one that the network reads.
         out: Picture to write, replacing an existing one; by default explain.png, which must not exist yet.
     """
-    if out is None and DEFAULT.exists():
-        raise UsageError(f"already there: {DEFAULT}. name the picture to write with: -o PICTURE")
+    target = choose_picture(out, DEFAULT)
     if digit is not None and not 0 <= digit <= 9:
         raise UsageError(f"no such digit: {digit}. give one from 0 to 9")
-    target = out or DEFAULT
 
     from under10k.files import require_file
 

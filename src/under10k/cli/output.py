@@ -103,6 +103,13 @@ _NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "failed to map 
 """What torch, the loader of libraries and threads say where there is none; none of them has an error of its own."""
 
 
+def choose_picture(out: Path | None, default: Path) -> Path:
+    """Return the picture to write: the one that is named, or else the default, which must not be there yet."""
+    if out is None and default.exists():
+        raise UsageError(f"already there: {default}. name the picture to write with: -o PICTURE")
+    return out or default
+
+
 def refuse_same(out: Path, source: Path) -> None:
     """Keep from writing over what is read."""
     if out.exists() and source.exists() and out.samefile(source):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from under10k.cli import names
-from under10k.cli.output import show
+from under10k.cli.output import choose_picture, show
 from under10k.cli.parsing import Flag, shown
 from under10k.errors import UsageError
 
@@ -29,8 +29,7 @@ def plot(
         batches: Plot the loss of every batch and the learning rate instead of epochs; for runs only.
         frontier: Plot accuracy against parameters, and against multiply-accumulates; for studies only.
     """
-    if out is None and DEFAULT.exists():
-        raise UsageError(f"already there: {DEFAULT}. name the picture to write with: -o PICTURE")
+    target = choose_picture(out, DEFAULT)
     studies = [folder for folder in folders if (folder / "plan.json").is_file()]
     if studies and len(studies) < len(folders):
         raise UsageError("runs and studies together: they do not fit in one picture. plot one kind at a time")
@@ -45,7 +44,6 @@ def plot(
     from under10k.study import read_networks, read_points
     from under10k.terminal import literal
 
-    target = out or DEFAULT
     require_file(target)
     if frontier:
         figure = plot_frontier(read_networks(studies))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from under10k.data.augmentation import affine_grid, augment, resample
     from under10k.data.catalogue import DATASETS
     from under10k.data.datasets import Dataset, find_dataset, load_digits
-    from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, as_unit, normalise, to_input, to_unit
+    from under10k.data.digits import CLASSES, MEAN, SIDE, STD, Digits, as_unit, normalise, to_input, to_levels, to_unit
     from under10k.data.framer import use_framer
     from under10k.data.framing import BOX, SLACK, THRESHOLD, frame
     from under10k.data.identity import DataIdentity
@@ -51,6 +51,7 @@ __all__ = [
     "rehearse",
     "resample",
     "to_input",
+    "to_levels",
     "to_unit",
     "use_framer",
 ]
@@ -89,6 +90,7 @@ __getattr__, __dir__ = lazy_door(
         "rehearse": "rehearsal",
         "resample": "augmentation",
         "to_input": "digits",
+        "to_levels": "digits",
         "to_unit": "digits",
         "use_framer": "framer",
     },

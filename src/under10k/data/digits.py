@@ -167,6 +167,11 @@ def to_unit(images: Tensor) -> Tensor:
     return images.to(torch.float32).div_(255)
 
 
+def to_levels(unit: Tensor) -> Tensor:
+    """Round floats in [0, 1] to uint8 pixels in 0..255: the reverse of `to_unit`."""
+    return unit.mul(255).round_().to(torch.uint8)
+
+
 def read_digits(images: Path, labels: Path, verify: Callable[[Path, bytes], None] | None = None) -> Digits:
     """Read a pair of IDX files, plain or gzip, into digits.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from under10k.data.digits import CLASSES, SIDE, Digits, to_unit
+from under10k.data.digits import CLASSES, SIDE, Digits, to_levels, to_unit
 from under10k.data.framing import frame
 from under10k.data.pen import Ways, write
 from under10k.data.world import LETTERS, WORLD
@@ -33,19 +33,25 @@ def mix(digits: Digits, amounts: Mix, seed: int) -> Digits:
         return digits
     generator = torch.Generator().manual_seed(seed)
     images, labels = [digits.images.cpu()], [digits.labels.cpu()]
-    if count := round(amounts.drawn * len(digits)):
-        drawn = torch.randperm(count, generator=generator) % CLASSES
+    extra, others = _counts(amounts, len(digits))
+    if extra:
+        drawn = torch.randperm(extra, generator=generator) % CLASSES
         images.append(write(drawn, WORLD, generator))
         labels.append(drawn)
-    if count := round(amounts.no_digits * len(digits)):
-        images.append(_draw_no_digits(count, images[0], generator))
-        labels.append(torch.randint(CLASSES, (count,), generator=generator))
+    if others:
+        images.append(_draw_no_digits(others, images[0], generator))
+        labels.append(torch.randint(CLASSES, (others,), generator=generator))
     return Digits(torch.cat(images), torch.cat(labels)).to(digits.images.device)
 
 
 def mixed_count(amounts: Mix, images: int) -> int:
     """Return how many images so many become."""
-    return images + round(amounts.drawn * images) + round(amounts.no_digits * images)
+    return images + sum(_counts(amounts, images))
+
+
+def _counts(amounts: Mix, images: int) -> tuple[int, int]:
+    """Return how many drawn digits, and how many images of no digit, are mixed into so many images."""
+    return round(amounts.drawn * images), round(amounts.no_digits * images)
 
 
 def _draw_no_digits(count: int, images: Tensor, generator: Generator) -> Tensor:
@@ -83,4 +89,4 @@ def _pair(left: Tensor, right: Tensor, generator: Generator) -> Tensor:
     places = columns.clamp(0, SIDE - 1)[:, None, :].expand(-1, SIDE, -1)
     moved = right.gather(2, places) * seen[:, None, :]
     both = torch.maximum(torch.nn.functional.pad(left, (0, SIDE)), moved)
-    return frame(to_unit(both)).mul_(255).round_().to(torch.uint8)
+    return to_levels(frame(to_unit(both)))

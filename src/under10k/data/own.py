@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from under10k.data.datasets import Dataset, load_digits
-from under10k.data.digits import Digits, as_unit
+from under10k.data.digits import Digits, as_unit, to_levels
 from under10k.errors import DataError, UsageError, wrong_type
 
 DataSource = str | Path | Dataset | tuple[Any, Any]
@@ -83,7 +83,7 @@ def as_digits(source: DigitSource) -> Digits:
 
 def _join(images: Any, labels: Any) -> Digits:
     try:
-        levels = as_unit(images).mul(255).round_().to(torch.uint8)
+        levels = to_levels(as_unit(images))
     except UsageError as error:
         raise UsageError(f"{error}. {_FRAME}" if "shape" in str(error) else str(error)) from None
     names = torch.as_tensor(labels)

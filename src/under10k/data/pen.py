@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from under10k.data.digits import to_levels
 from under10k.data.framing import BOX, frame
 
 Stroke = list[tuple[int, int]]
@@ -60,7 +61,7 @@ def _write_chunk(
     width = width_pixels * squeezed * torch.exp(0.3 * variety * torch.randn(len(labels), generator=generator))
     pressure = torch.exp(0.5 * torch.randn(len(labels), SAMPLES, generator=generator))
     ink = _ink(points, templates.down[ways], width.clamp(1.2, 6.0), pressure)
-    return frame(ink).mul_(255).round_().to(torch.uint8)
+    return to_levels(frame(ink))
 
 
 def _move_pen(ways: Tensor, templates: _Templates, generator: torch.Generator, variety: float) -> Tensor:

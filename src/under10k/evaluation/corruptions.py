@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from under10k.data import SIDE, affine_grid, resample, to_unit
+from under10k.data import SIDE, affine_grid, resample, to_levels, to_unit
 from under10k.errors import UsageError, unknown_name
 from under10k.machine import require_float32
 
@@ -54,7 +54,7 @@ def corrupt(images: Tensor, name: str, strength: float, generator: Generator) ->
     if not len(images):
         return images.clone()
     worse = [effect(to_unit(part), strength, generator) for part in torch.split(images, CHUNK)]
-    return torch.cat(worse).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+    return to_levels(torch.cat(worse).clamp_(0, 1))
 
 
 def get_corruption(name: str) -> Corruption:

@@ -29,7 +29,7 @@ from under10k.export.plain import (
     append_relu,
     shape_after,
 )
-from under10k.models import Call, trace
+from under10k.models import DROPOUTS, Call, trace
 
 
 def flatten(model: nn.Module) -> list[Layer]:
@@ -43,7 +43,7 @@ def flatten(model: nn.Module) -> list[Layer]:
         UsageError: the model computes something that no plain layer can express.
     """
     steps = _steps_of(model)
-    if steps and isinstance(steps[-1], Call) and steps[-1].name == "log_softmax":
+    if _ends_in_log_softmax(steps):
         steps.pop()
     layers: list[Layer] = [Affine(np.array([1 / STD]), np.array([-MEAN / STD]))]
     _translate(steps, layers, INPUT)
@@ -52,9 +52,11 @@ def flatten(model: nn.Module) -> list[Layer]:
 
 def without_log_softmax(model: nn.Module) -> nn.Module:
     """Return a network that gives the logits of `flatten`'s layers: the model itself, or without a last log_softmax."""
-    steps = _steps_of(model)
-    ends = bool(steps) and isinstance(steps[-1], Call) and steps[-1].name == "log_softmax"
-    return _WithoutLogSoftmax(model) if ends else model
+    return _WithoutLogSoftmax(model) if _ends_in_log_softmax(_steps_of(model)) else model
+
+
+def _ends_in_log_softmax(steps: list[_Step]) -> bool:
+    return bool(steps) and isinstance(steps[-1], Call) and steps[-1].name == "log_softmax"
 
 
 class _WithoutLogSoftmax(nn.Module):
@@ -95,7 +97,7 @@ _Step = Call | _Sum
 _IDENTITIES = frozenset(
     (
         *("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "clone", "detach", "to", "float"),
-        *("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_alpha_dropout"),
+        *DROPOUTS,
     )
 )
 """What changes no value, in evaluation; whether it keeps the maps is checked by their shape."""

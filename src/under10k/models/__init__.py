@@ -16,12 +16,13 @@ from under10k.models.registry import (
 from under10k.models.remarks import Traits
 from under10k.models.source import where_it_failed
 from under10k.models.summary import BY_HAND_COLUMNS, COLUMNS, Summary, summarise
-from under10k.models.tracing import Call, Trace, trace
+from under10k.models.tracing import DROPOUTS, Call, Trace, trace
 
 __all__ = [
     "BY_HAND_COLUMNS",
     "COLUMNS",
     "Call",
+    "DROPOUTS",
     "DrawingFrom",
     "GlobalAveragePool",
     "MODELS",

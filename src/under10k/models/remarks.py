@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from under10k.models.layers import NORMS, UNUSED, Layer, is_of_whole_maps, side_of
-from under10k.models.tracing import Call, Trace
+from under10k.models.tracing import DROPOUTS, Call, Trace
 
 DIGIT_PIXELS = 20
 """Side of the box that MNIST's digits are scaled to."""
@@ -23,9 +23,6 @@ _WEIGHTED = frozenset(("conv2d", "linear"))
 
 
 _RESHAPING = frozenset(("flatten", "view", "reshape", "squeeze", "contiguous"))
-
-
-_DROPPING = frozenset(("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_alpha_dropout"))
 
 
 _ENDS = {
@@ -106,7 +103,7 @@ def _norms(graph: _Graph) -> str:
 
 
 def _dropout(traced: Trace) -> str:
-    rates = [float(call.arguments.get("p", 0.5)) for call in traced.calls if call.name in _DROPPING]
+    rates = [float(call.arguments.get("p", 0.5)) for call in traced.calls if call.name in DROPOUTS]
     rate = max(rates, default=0.0)
     if not rate:
         return "no dropout: our best recipes for networks this small have none either"

@@ -31,6 +31,10 @@ _ARGUMENTS = {
 """What the positional arguments of torch's functions are called."""
 
 
+DROPOUTS = frozenset(("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_alpha_dropout"))
+"""Functions of torch that drop values in training, and change none in evaluation."""
+
+
 @dataclass(frozen=True, eq=False)
 class Call:
     """A call of one of torch's functions."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
 
-from under10k.data import CLASSES, SIDE, frame
+from under10k.data import CLASSES, SIDE, frame, to_levels
 from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.evaluation import like, predict_logits
 from under10k.pictures.html import describe_in_html
@@ -269,7 +269,7 @@ def row_text(row: Sequence[Prediction]) -> str:
 def to_frame(found: Found) -> NDArray[np.uint8]:
     """Bring a digit into MNIST's frame: uint8 (28, 28), white on black."""
     framed = frame(torch.from_numpy(adjust_strokes(found.ink)).unsqueeze(0)).squeeze(0)
-    return framed.mul_(255).round_().to(torch.uint8).numpy()
+    return to_levels(framed).numpy()
 
 
 def _network(model: nn.Module | str | Path | None, device: str | None) -> nn.Module:

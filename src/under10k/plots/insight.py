@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from under10k.data import CLASSES, SIDE
 from under10k.insight import activations, filters, predict_probabilities, saliency, to_pixels
 from under10k.plots.figure import COLOURS, Drawing, as_it_is
-from under10k.runs import load_model
+from under10k.runs import as_network
 
 _WIDTH, _HEIGHT = 13.33, 7.5
 """A slide's size, in inches."""
@@ -37,7 +37,7 @@ def plot_insight(model: nn.Module | str | Path, image: Any, digit: int | None = 
         Under10kError: the picture cannot be read, or holds no digit.
         ModelError: the weights cannot be loaded.
     """
-    network = model if isinstance(model, nn.Module) else load_model(model)
+    network = as_network(model)
     pixels = to_pixels(image)
     figure = Drawing(figsize=(_WIDTH, _HEIGHT))
     probabilities = predict_probabilities(network, pixels[None])[0]

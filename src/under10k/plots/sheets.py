@@ -12,7 +12,7 @@ from matplotlib.ticker import FormatStrFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from under10k.data import CLASSES, SIDE, Digits, as_unit
+from under10k.data import CLASSES, SIDE, Digits, as_unit, to_levels
 from under10k.errors import UsageError
 from under10k.evaluation import (
     CORRUPTIONS,
@@ -96,7 +96,7 @@ def show(images: Digits | Tensor | NDArray[Any], labels: Sequence[object] | Tens
     titles = [str(label) for label in (labels.tolist() if isinstance(labels, Tensor) else labels or ())]
     if titles and len(titles) != len(pixels):
         raise UsageError(f"images and labels differ in number: {len(pixels)}, {len(titles)}. give one label an image")
-    return plot_sheet(pixels.mul(255).round().to(torch.uint8), titles, columns=max(1, min(10, len(pixels))))
+    return plot_sheet(to_levels(pixels), titles, columns=max(1, min(10, len(pixels))))
 
 
 def plot_sheet(images: Tensor, titles: Sequence[str], heading: str = "", columns: int = 10) -> Drawing:

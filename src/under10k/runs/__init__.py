@@ -4,7 +4,7 @@ from under10k.runs.folder import Run, check_unused, create_run_folder, resume_co
 from under10k.runs.records import Batch, Epoch, History, Position, ScoredSet
 from under10k.runs.result import Result
 from under10k.runs.start import pin_start, restore_start
-from under10k.runs.weights import WEIGHTS, load_model, load_weights, recorded_data, save_model
+from under10k.runs.weights import WEIGHTS, as_network, load_model, load_weights, recorded_data, save_model
 
 __all__ = [
     "Batch",
@@ -15,6 +15,7 @@ __all__ = [
     "Run",
     "ScoredSet",
     "WEIGHTS",
+    "as_network",
     "check_unused",
     "create_run_folder",
     "load_model",

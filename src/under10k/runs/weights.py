@@ -48,6 +48,11 @@ def load_model(weights: str | Path, *, model: str | None = None, device: str = "
     return load_weights(weights, model=model)[0].to(chosen)
 
 
+def as_network(model: nn.Module | str | Path) -> nn.Module:
+    """Return a network that is given as itself, or as anything that `load_model` takes."""
+    return model if isinstance(model, nn.Module) else load_model(model)
+
+
 def load_weights(weights: str | Path, *, model: str | None = None) -> tuple[nn.Module, Facts]:
     """Load a network as `load_model` does, with the facts that were saved beside it."""
     path = locate_weights(weights)

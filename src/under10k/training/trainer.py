@@ -93,8 +93,9 @@ class Trainer:
             self.run.begin(self.recipe, self.data_identity, environment)
         state = self.state
         if not state.at.total_steps:
-            for network in (state.model, *([state.average.model] if state.average else [])):
-                restore_start(self.recipe, network)
+            restore_start(self.recipe, state.model)
+            if state.average:
+                state.average.update(first=True)  # a copy
         self.run.write_history(state.at.history)
         self.run.write_batches(state.at.total_steps - len(state.batches), state.batches)
         state.batches = []
