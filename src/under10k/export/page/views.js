@@ -151,7 +151,7 @@ class Layers {
       const { channels, height, width } = shape;
       const text = layers.filter(({ kind }) => kind !== "affine").map(describe).join(", ");
       const size = height === 1 ? say("numbers", { channels }) : say("maps", { channels, height, width });
-      name.replaceChildren(text, " ", element("span", "size", size));
+      name.replaceChildren(element("span", "word", text), " ", element("span", "size", size));
       name.title = say("look_closer");
       maps.setAttribute("aria-label", `${text}: ${size}`);
     }
