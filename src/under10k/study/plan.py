@@ -14,7 +14,7 @@ import torch
 from under10k.data import DataIdentity
 from under10k.errors import ModelError, UsageError
 from under10k.files import read_inside
-from under10k.models import DrawingFrom, count_parameters, is_loaded, network_of, require_network
+from under10k.models import DrawingFrom, count_parameters, is_loaded, network_of, require_network, with_network
 from under10k.recipes import Recipe, as_recipe, override
 from under10k.runs import pin_start
 from under10k.typed import Between, Typed, build
@@ -92,7 +92,11 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
     for given in recipes:
         for values in itertools.product(*overrides.values()):
             fields = dict(zip(overrides, values, strict=True))
+            model = fields.pop("model", None)
             recipe = override(replace(as_recipe(given), seed=0), fields)
+            if "model" in overrides:
+                recipe = with_network(recipe, model)
+                fields["model"] = recipe.model
             label = " ".join([recipe.name, *sorted(f"{name}={_write_value(value)}" for name, value in fields.items())])
             recipe = pin_start(require_network(recipe))  # before anything is written
             if label in variants or recipe in variants.values():
