@@ -167,7 +167,7 @@ class Recipe(Typed):
         if self.protocol == "fixed" and (self.target_accuracy, self.patience_epochs) != (None, None):
             raise UsageError(
                 "protocol fixed cannot stop early: it scores no epoch. "
-                "choose --protocol held-out or watched, or drop target_accuracy and patience_epochs"
+                "choose protocol held-out or watched, or drop target_accuracy and patience_epochs"
             )
 
     @property
@@ -416,7 +416,7 @@ def as_recipe(recipe: str | Recipe) -> Recipe:
         return recipe
     if isinstance(recipe, str):
         if ":" in recipe:
-            raise UsageError(f"a network, not a recipe: {recipe:.200}. write: default --model {recipe:.200}")
+            raise UsageError(f"a network, not a recipe: {recipe:.200}. give a recipe, with model={recipe!r:.200}")
         return get_recipe(recipe)
     raise wrong_type("recipe", recipe, f"a Recipe, or a name: {', '.join(list_recipes())}")
 

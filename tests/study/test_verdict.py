@@ -200,5 +200,5 @@ def test_the_command_prints_the_verdict_and_writes_it_as_markdown(
 
 
 def test_a_network_in_place_of_a_recipe_is_told_how_to_be_written() -> None:
-    with pytest.raises(UsageError, match=r"a network, not a recipe: my_net.py:Net\. write: default --model my_net"):
+    with pytest.raises(UsageError, match=r"a network, not a recipe: my_net.py:Net\. give a recipe, with model='my_net"):
         run_study("my_net.py:Net")

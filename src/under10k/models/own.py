@@ -231,7 +231,7 @@ def require_recorded(recipe: Recipe, where: str) -> None:
         raise ModelError(f"not a class: {where} names {recipe.network}. {_NAME_IT}")
 
 
-_NAME_IT = "name the network: --model FILE.py:NAME"
+_NAME_IT = "name the network: model='FILE.py:NAME'"
 
 
 def _library() -> set[Path]:

@@ -49,7 +49,7 @@ class Plan(Typed):
         if self.data.sha256 != wanted.data.sha256:
             changes.append((f"its data was {self.data.name}, of other content", "give that"))
         if self.threads != wanted.threads:
-            changes.append((f"its runs have other threads, {self.threads} each", f"give --threads {self.threads}"))
+            changes.append((f"its runs have other threads, {self.threads} each", f"give threads={self.threads}"))
         for change, remedy in changes:
             raise UsageError(f"another study: {folder}: {change}. {remedy}, or choose another folder")
         new = {label: recipe for label, recipe in wanted.variants.items() if recipe not in self.variants.values()}
@@ -87,7 +87,7 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
     """
     for name in ("name", "seed"):
         if name in overrides:
-            raise UsageError(f"cannot override {name}: a study numbers its runs by seed. give --seeds, from 0 on")
+            raise UsageError(f"cannot override {name}: a study numbers its runs by seed. give how many seeds, from 0 on")
     variants: dict[str, Recipe] = {}
     for given in recipes:
         for values in itertools.product(*overrides.values()):
