@@ -87,7 +87,7 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
     """
     for name in ("name", "seed"):
         if name in overrides:
-            raise UsageError(f"cannot override {name}: a study numbers its runs by seed. give how many seeds, from 0 on")
+            raise UsageError(f"cannot override {name}: a study numbers its runs by seed. give how many seeds")
     variants: dict[str, Recipe] = {}
     for given in recipes:
         for values in itertools.product(*overrides.values()):
