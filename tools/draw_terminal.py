@@ -74,6 +74,7 @@ def record(folder: Path) -> str:
     shell = shlex.join(["env", "-u", "NO_COLOR", *(f"{name}={value}" for name, value in settings.items()), "bash"])
     size = ("-x", str(COLUMNS), "-y", "24")
     tmux("new-session", "-d", *size, "-c", str(folder), f"{shell} --norc --noprofile")
+
     def wait_for_prompt() -> None:
         """Wait until the shell reads keys: what is typed before would be shown twice."""
         tmux("wait-for", "ready")

@@ -14,7 +14,7 @@ import torch
 from under10k.data import DataIdentity
 from under10k.errors import ModelError, UsageError
 from under10k.files import read_inside
-from under10k.models import DrawingFrom, count_parameters, is_loaded, network_of, require_network, with_network
+from under10k.models import DrawingFrom, Summary, is_loaded, network_of, require_network, summarise, with_network
 from under10k.recipes import Recipe, as_recipe, override
 from under10k.runs import pin_start
 from under10k.typed import Between, Typed, build
@@ -110,8 +110,8 @@ def _write_value(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value).removesuffix(".0")
 
 
-def parameters_of(recipe: Recipe) -> int | None:
-    """Return how many parameters a recipe's network has; None where code of somebody's would have to run for that.
+def summary_of(recipe: Recipe) -> Summary | None:
+    """Return the table of a recipe's network; None where somebody's code would have to run for that.
 
     Raises:
         UsageError: there is no such network.
@@ -119,4 +119,4 @@ def parameters_of(recipe: Recipe) -> int | None:
     if recipe.has_own_network and not is_loaded(recipe):
         return None
     with DrawingFrom(torch.Generator()):  # the caller's chance is kept
-        return count_parameters(network_of(recipe))
+        return summarise(network_of(recipe))
