@@ -161,6 +161,8 @@ def test_no_text_that_is_seen_or_spoken_stands_outside_the_table(open_page: Open
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_fits_a_small_phone(language: str, open_page: OpenPage) -> None:
     page = open_page(locale=language, viewport={"width": 320, "height": 568}, has_touch=True, is_mobile=True)
+    boxes = {name: page.locator(name).bounding_box() for name in ("#digit", "#bars", "#paper", "#pen")}
+    assert all(box and box["y"] >= 0 and box["y"] + box["height"] <= 568 for box in boxes.values()), boxes
     draw(page, SEVEN)
     settle(page)
     for name in ("#lesson summary", "#about summary"):
