@@ -271,6 +271,7 @@ recipes = st.builds(
     epochs=st.integers(1, 100_000),
     batch_size=st.integers(2, 4096),
     shards=st.integers(1, 64),
+    precision=st.sampled_from(["float32", "bfloat16"]),
     optimizer=st.builds(
         Optimizer,
         name=st.sampled_from(["sgd", "adam", "adamw"]),
