@@ -62,9 +62,7 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(dataset: Dataset, tmp_path: P
     assert batches(tmp_path / "killed") == batches(tmp_path / "whole")
 
 
-def test_a_network_of_ones_own_trains_in_it(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_of_ones_own_trains_in_it(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("under10k.models.own._made", {})
     Path("my_net.py").write_text(source("linear"))
