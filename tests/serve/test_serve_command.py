@@ -110,7 +110,7 @@ def test_a_port_in_use_is_an_error_of_one_line(weights: Path, capsys: pytest.Cap
         port = taken.getsockname()[1]
         line = fails(capsys, 1, str(weights), "--port", str(port))
     reason = "Address already in use"
-    assert line == f"error: cannot listen: 127.0.0.1, port {port} ({reason}). give another --port or --host\n"
+    assert line == f"error: cannot listen: 127.0.0.1, port {port} ({reason}). give another port or host\n"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no weights"])
