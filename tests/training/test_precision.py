@@ -65,7 +65,7 @@ def test_a_killed_run_is_resumed_to_the_same_bytes(dataset: Dataset, tmp_path: P
 def test_a_network_of_ones_own_trains_in_it(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("under10k.models.own._made", {})
-    Path("my_net.py").write_text(source("linear"))
+    Path("my_net.py").write_text(source("linear"), encoding="utf-8")
     result = train(small(model="my_net.py:Net", epochs=1, precision="bfloat16"), dataset, "run", reports=[])
     assert result.test_accuracy > 0.3
 
@@ -74,6 +74,6 @@ def test_on_a_gpu_it_is_refused_before_anything_is_written(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start, "pick_device", lambda _name: torch.device("cuda"))
-    with pytest.raises(UsageError, match="bfloat16 on cuda: only CPUs train in it. give device cpu, or precision"):
+    with pytest.raises(UsageError, match=r"bfloat16 on cuda: only CPUs train in it\. give device cpu, or precision"):
         train(BFLOAT16, dataset, tmp_path / "run", reports=[])
     assert not (tmp_path / "run").exists()
