@@ -6,6 +6,7 @@ from under10k.models.inspection import evaluating
 from under10k.models.own import is_loaded, is_own, lives_here, name_source, require_recorded, with_network
 from under10k.models.registry import (
     MODELS,
+    PARAMETER_LIMIT,
     count_parameters,
     create_model,
     list_models,
@@ -26,6 +27,7 @@ __all__ = [
     "DrawingFrom",
     "GlobalAveragePool",
     "MODELS",
+    "PARAMETER_LIMIT",
     "Residual",
     "Summary",
     "Trace",
