@@ -188,6 +188,7 @@ def test_every_number_of_a_recipe_has_its_range_here() -> None:
         "own_augment_sha256",
         "residual",
         "head",
+        "precision",
         "protocol",
         "optimizer.name",
         "optimizer.nesterov",
