@@ -12,7 +12,7 @@ import pytest
 import under10k
 from conftest import REPOSITORY
 from under10k.cli.output import describe_error
-from under10k.errors import DataError, Under10kError, UsageError, missing_library
+from under10k.errors import DataError, ModelError, Under10kError, UsageError, missing_library
 from under10k.machine import pick_device
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -77,3 +77,5 @@ def test_an_error_speaks_python_to_python_and_the_shells_words_to_the_shell() ->
     assert describe_error(caught.value)[1].endswith("give --device cpu")
     gone = DataError("the data of run is gone: digits. give data=FOLDER")
     assert describe_error(gone)[1] == "the data of run is gone: digits. give --data FOLDER"
+    strange = ModelError("no file to trust: run names __main__:Net. name the network: model='FILE.py:NAME'")
+    assert describe_error(strange)[1].endswith("name the network: --model FILE.py:NAME")

@@ -26,10 +26,9 @@ from under10k.data import draw_digits
 COLUMNS = 80
 
 COMMANDS = (
-    "under10k train fast --epochs 1",
+    "under10k train fast",
     "under10k predict digit.png",
-    "under10k study fast --epochs 1,2 --seeds 2",
-    "under10k summary gap",
+    "under10k study fast --epochs 1,2 --seeds 3",
 )
 
 THEME = TerminalTheme(
@@ -48,7 +47,7 @@ THEME = TerminalTheme(
 
 def main(out: Path) -> None:
     """Type the commands, and draw the terminal as an SVG that refers to nothing else."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # tmux may end after it
         digits = draw_digits(200, seed=2)
         digit = 255 - digits.images[(digits.labels == 7).nonzero()[0, 0]].numpy()
         Image.fromarray(digit).resize((280, 280)).save(Path(folder, "digit.png"))
@@ -71,16 +70,23 @@ def record(folder: Path) -> str:
     ready = f"tmux -S {shlex.quote(str(socket))} wait-for -S ready"
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
     settings = {"PS1": "$ ", "PROMPT_COMMAND": ready, "PATH": path, "HOME": str(folder), "LANG": "C.UTF-8"}
-    settings["UNDER10K_DATA"] = os.environ.get("UNDER10K_DATA", "")
+    settings |= {"HISTFILE": "/dev/null", "UNDER10K_DATA": os.environ.get("UNDER10K_DATA", "")}
     shell = shlex.join(["env", "-u", "NO_COLOR", *(f"{name}={value}" for name, value in settings.items()), "bash"])
     size = ("-x", str(COLUMNS), "-y", "24")
     tmux("new-session", "-d", *size, "-c", str(folder), f"{shell} --norc --noprofile")
-    try:
+
+    def wait_for_prompt() -> None:
+        """Wait until the shell reads keys: what is typed before would be shown twice."""
         tmux("wait-for", "ready")
+        while not tmux("capture-pane", "-p").rstrip("\n").endswith("$"):
+            pass
+
+    try:
+        wait_for_prompt()
         for command in COMMANDS:
             tmux("send-keys", "-l", command)
             tmux("send-keys", "Enter")
-            tmux("wait-for", "ready")
+            wait_for_prompt()
         return tmux("capture-pane", "-e", "-p", "-S", "-")
     finally:
         tmux("kill-server")

@@ -59,7 +59,7 @@ SWAPPED = [
     ("predict digit.png --explain digit.png", 2, "would overwrite its own input: digit.png"),
     ("predict digit.png --explain pipe.txt", 2, "not a kind of picture: pipe.txt"),
     ("datasets --sheet x.png", 2, "write: under10k datasets mnist --sheet x.png"),
-    (f"serve weights.safetensors --port 0 --host {'x' * 300}", 1, "(not a host's name). give another --port or --host"),
+    (f"serve weights.safetensors --port 0 --host {'x' * 300}", 1, "(not a host's name). give another port or host"),
     ("TRAIN", 2, "did you mean train?"),
     (HUGE, 2, "train"),
     (f"train {HUGE}", 2, "robust"),

@@ -261,7 +261,7 @@ def test_each_bad_file_is_named_and_skipped_or_refuses_all(few: Dataset, tmp_pat
     assert named == ["3/broken.png", "3/notes.txt", "4/blank.png", "4/empty.png", "letter/a.png"]
     assert "5 files were skipped: " in found.note
     assert "and 2 more" in found.note
-    with pytest.raises(DataError, match=r"^unreadable files: .* leave out --strict to skip them"):
+    with pytest.raises(DataError, match=r"^unreadable files: .* or skip them, without strict"):
         load_digits(data, strict=True)
 
 

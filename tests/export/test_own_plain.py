@@ -152,7 +152,7 @@ def test_a_forward_that_cannot_be_followed_is_refused_by_its_first_call(
     with pytest.raises(UsageError, match="cannot export") as caught:
         flatten(Written(forward).eval())
     assert told in str(caught.value)
-    assert "ONNX takes any network: --to onnx" in str(caught.value)
+    assert "ONNX takes any network" in str(caught.value)
 
 
 def test_batch_norm_is_folded_wherever_it_stands() -> None:
@@ -168,7 +168,7 @@ def test_batch_norm_is_folded_wherever_it_stands() -> None:
 
 def test_a_sum_past_several_layers_is_refused_for_c_in_one_line() -> None:
     model = Written(lambda net, x: net.out(add(net.a(x), lambda y: net.b(F.relu(net.b(y)))).mean((2, 3))))
-    with pytest.raises(UsageError, match=r"^cannot export to C: a sum .* past 2 layers\. .*--to onnx$"):
+    with pytest.raises(UsageError, match=r"^cannot export to C: a sum .* past 2 layers\. .*ONNX$"):
         group(flatten(model.eval()))
 
 

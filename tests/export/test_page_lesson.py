@@ -98,22 +98,22 @@ def kept(page: Page) -> int:
 
 def test_digits_are_asked_for_kept_and_taken_back(open_page: OpenPage) -> None:
     page = open_page()
-    assert page.inner_text("#task") == "Write a 0, as you always do: 1 of 5."
-    assert page.inner_text("#hint") == "Write a 0"
+    assert page.inner_text("#task") == "Write 0, as you always do: 1 of 5."
+    assert page.inner_text("#hint") == "Write 0"
     for name in "#keep", "#back", "#download":
         assert page.is_disabled(name)
     draw(page, SEVEN)
     settle(page)
     page.click("#keep")
     settle(page)
-    assert page.inner_text("#task").startswith("Write a 1,")
+    assert page.inner_text("#task").startswith("Write 1,")
     assert page.evaluate("paper.content()") is None
-    page.locator("#spoken", has_text="Write a 1, as you always do: 1 of 5.").wait_for(state="attached")
+    page.locator("#spoken", has_text="Write 1, as you always do: 1 of 5.").wait_for(state="attached")
     assert page.get_by_role("img", name="1 of 50 digits kept").count() == 1
     page.click("#back")
-    assert page.inner_text("#task").startswith("Write a 0,")
+    assert page.inner_text("#task").startswith("Write 0,")
     assert page.is_disabled("#back")
-    page.locator("#spoken", has_text="Write a 0, as you always do: 1 of 5.").wait_for(state="attached")
+    page.locator("#spoken", has_text="Write 0, as you always do: 1 of 5.").wait_for(state="attached")
 
 
 def test_what_is_kept_is_shown_as_it_was_framed(open_page: OpenPage) -> None:
@@ -132,7 +132,7 @@ def test_one_digit_at_a_time_is_kept_and_nothing_else(open_page: OpenPage) -> No
         draw(page, [[(left + 0.45 * x, 0.2 + 0.6 * y) for x, y in stroke] for stroke in SEVEN])
     settle(page)
     page.click("#keep")
-    assert page.inner_text("#message") == "Write one digit: a 0."
+    assert page.inner_text("#message") == "Write just one digit: 0."
     assert kept(page) == 0
     assert page.evaluate("paper.content().length") == 2, "the drawing is still there"
 
@@ -166,7 +166,7 @@ def test_a_finger_can_do_all_of_it_on_a_small_phone(open_page: OpenPage) -> None
     assert keep
     assert keep["y"] + keep["height"] <= 640, "the paper and its button are on one screen"
     page.tap("#keep")
-    page.locator("#task", has_text="Write a 1").wait_for()  # a tap becomes a click a little later
+    page.locator("#task", has_text="Write 1").wait_for()  # a tap becomes a click a little later
     assert kept(page) == 1
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     for name in "#keep", "#back", "#download", "#lesson summary":

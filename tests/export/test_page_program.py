@@ -53,14 +53,14 @@ def test_no_constant_of_reading_is_typed_in_the_pages_program(name: str) -> None
 
 
 def test_no_name_of_pythons_is_given_another_value_in_the_pages_program() -> None:
-    for name in (*SCRIPTS, "page.js"):
+    for name in (*SCRIPTS, *START):
         declared = re.findall(r"\bconst (\w+) =", (SOURCES / name).read_text(encoding="utf-8"))
         assert set(declared) & reading_constants().keys() == set(), name
 
 
 def test_no_two_scripts_of_the_page_declare_the_same_name() -> None:
     declared: dict[str, str] = {}
-    for name in (*SCRIPTS, "page.js"):
+    for name in (*SCRIPTS, *START):
         code = (SOURCES / name).read_text(encoding="utf-8")
         for found in re.findall(r"^(?:const|let|function\*?|async function|class) (\w+)", code, re.M):
             assert declared.setdefault(found, name) == name, f"{found}: in {declared[found]} and {name}"
@@ -79,7 +79,7 @@ def test_the_built_page_holds_pythons_values_of_all_that_its_program_uses() -> N
 
 def test_no_two_scripts_of_the_page_declare_one_name() -> None:
     declared = re.compile(r"^(?:const|let|class|(?:async )?function) (\w+)", re.M)
-    names = [name for script in (*SCRIPTS, START) for name in declared.findall((SOURCES / script).read_text("utf-8"))]
+    names = [name for script in (*SCRIPTS, *START) for name in declared.findall((SOURCES / script).read_text("utf-8"))]
     assert len(names) > 100
     assert {name for name in names if names.count(name) > 1} == set()
 

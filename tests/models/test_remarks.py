@@ -148,5 +148,5 @@ class Net(nn.Linear):
     def forward(self, x): return super().forward({call}.flatten(1))
 """
     (tmp_path / "my_net.py").write_text(HEAD + text)
-    with pytest.raises(UsageError, match=r"moves images to a device: .*leave that out: --device"):
+    with pytest.raises(UsageError, match=r"moves images to a device: .*leave that out: the caller chooses"):
         create_model(f"{tmp_path / 'my_net.py'}:Net")

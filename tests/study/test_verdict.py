@@ -28,10 +28,10 @@ from under10k.study.verdict import Rules, Verdict, _judge_one, write_markdown
 
 def row(**changes: Any) -> Row:
     given: dict[str, Any] = {
-        "variant": "mine", "model": "gap", "parameters": 9720, "protocol": "held-out", "scored": "validation",
-        "runs": 3, "n": 3, "failed": 0, "mean": 0.9946, "deviation": 0.0005, "interval_95": (0.9934, 0.9958),
-        "best": 0.995, "worst": 0.994, "target_accuracy": None, "reached": 0, "median_target_epoch": None,
-        "mean_seconds": 1.0, "best_minus_last": None,
+        "variant": "mine", "model": "gap", "parameters": 9720, "macs": 1_933_344, "protocol": "held-out",
+        "scored": "validation", "runs": 3, "n": 3, "failed": 0, "mean": 0.9946, "deviation": 0.0005,
+        "interval_95": (0.9934, 0.9958), "best": 0.995, "worst": 0.994, "target_accuracy": None, "reached": 0,
+        "median_target_epoch": None, "mean_seconds": 1.0, "best_minus_last": None,
     }  # fmt: skip
     return Row(**{**given, **changes})
 
@@ -200,5 +200,5 @@ def test_the_command_prints_the_verdict_and_writes_it_as_markdown(
 
 
 def test_a_network_in_place_of_a_recipe_is_told_how_to_be_written() -> None:
-    with pytest.raises(UsageError, match=r"a network, not a recipe: my_net.py:Net\. write: default --model my_net"):
+    with pytest.raises(UsageError, match=r"a network, not a recipe: my_net.py:Net\. give a recipe, with model='my_net"):
         run_study("my_net.py:Net")

@@ -233,6 +233,22 @@ def test_a_class_of_a_notebook_is_known_in_this_process_alone(place: Path, datas
         load_model("run")
 
 
+def test_a_study_takes_a_class_of_a_notebook_where_its_own_process_trains(place: Path, dataset: Dataset) -> None:
+    made = type("Cell", (Handed,), {"__module__": "__main__"})
+    grid = {"model": [made, Handed]}
+    with pytest.raises(UsageError, match=r"only this process has: __main__:Cell\. give engine='serial'"):
+        run_study(small(epochs=1), 1, dataset, "study", overrides=grid)
+    assert not (place / "study").exists()
+    study = run_study(small(epochs=1), 1, dataset, "study", overrides=grid, engine="serial")
+    assert {(row.model, row.parameters) for row in study.rows} == {
+        ("__main__:Cell", 7850),
+        ("test_own_networks.py:Handed", 7850),
+    }
+    assert not study.failures
+    grown = run_study(small(epochs=1), 2, dataset, "study", overrides=grid, engine="serial")
+    assert [row.n for row in grown.rows] == [2, 2]
+
+
 @pytest.mark.parametrize("model", [Handed(), 3, lambda: Handed()])
 def test_what_is_no_class_is_refused(model: Any, place: Path, dataset: Dataset) -> None:
     with pytest.raises(UsageError):

@@ -96,7 +96,7 @@ def _in_shells_words(message: str) -> str:
     return _ARGUMENT.sub(lambda found: f"--{found[1]} {found[2]}", message)
 
 
-_ARGUMENT = re.compile(r"\b(device|engine|data)='?(\w+)'?$")
+_ARGUMENT = re.compile(r"\b(device|engine|data|model|network|threads)='?([\w.:-]+)'?(?=$|, or )")
 
 
 _NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "failed to map segment", "can't start new thread")

@@ -64,7 +64,7 @@ def predict(
     try:
         loaded = load_model(model, model=network)
     except ModelError as error:  # other verbs have --model for that
-        raise ModelError(str(error).replace("--model FILE.py:NAME", "--network FILE.py:NAME")) from None
+        raise ModelError(str(error).replace("model=", "network=")) from None
     answers: list[dict[str, Any]] = []
     paths = [path for given in pictures for path in _expand(given)]
     if explain and len(paths) > 1:

@@ -227,7 +227,7 @@ def _finish(path: Path, found: Gathered, strict: bool) -> Dataset:
     if strict and found.skipped:
         raise DataError(
             f"unreadable files: {path}: {len(found.skipped):,}, first {found.skipped[0]}. "
-            "put them right or take them out, or leave out --strict to skip them"
+            "put them right or take them out, or skip them, without strict"
         )
     if len(found.train) > MAXIMUM_IMAGES:
         raise DataError(f"too many images: {path} has {len(found.train):,}. at most {MAXIMUM_IMAGES:,} are read")

@@ -27,13 +27,14 @@ from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer
 from under10k.export.proof import Exported, Kind, compare, require_agreement, undisturbed
 from under10k.export.translation import flatten, without_log_softmax
 from under10k.files import require_file, write_atomically
-from under10k.models import count_parameters
+from under10k.models import PARAMETER_LIMIT, count_parameters
 from under10k.pictures import reading_constants
 from under10k.text import printable
 from under10k.version import __version__
 from under10k.weights import Facts
 
 SCRIPTS = (
+    "texts.js",
     "network.js",
     "pixels.js",
     "picture.js",
@@ -46,6 +47,9 @@ SCRIPTS = (
     "crop.js",
     "paper.js",
     "views.js",
+    "trace.js",
+    "numbers.js",
+    "closeup.js",
     "why.js",
     "files.js",
     "lesson.js",
@@ -53,8 +57,16 @@ SCRIPTS = (
 """The page's program, in the order in which its parts build on each other."""
 
 
-START = "page.js"
-"""What starts the program: the one script that needs a document."""
+START = ("page.js", "opening.js", "controls.js")
+"""What starts the program: the scripts that need a document."""
+
+
+STYLES = ("page.css", "closeup.css")
+"""The page's style; what comes later wins."""
+
+
+GALLERY = "gallery"
+"""Name of the files of what only a served page has: they ask the server for pictures."""
 
 
 VECTORS = 20
@@ -75,30 +87,39 @@ class Page:
     """Content Security Policy: its own style and program, known by their hashes, and nothing else."""
 
 
-def build_page(model: nn.Module, facts: Facts) -> Page:
+def build_page(model: nn.Module, facts: Facts, *, gallery: bool = False) -> Page:
     """Build the page of a trained network; `facts` are those saved beside the weights.
+
+    With `gallery` it asks the server that it comes from for digits that the network misreads, and shows them.
 
     Raises:
         UsageError: the network has a part that no export knows.
     """
-    style = _read_source("page.css")
-    script = _write_program() + _read_source(START)
+    style = _read_sources([*STYLES, f"{GALLERY}.css"] if gallery else STYLES)
+    script = _write_program() + _read_sources([*START, f"{GALLERY}.js"] if gallery else START)
+    parameters = count_parameters(model)
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
+    if gallery:
+        policy += "; connect-src 'self'"
     words = {
         "icon": "data:image/svg+xml," + quote(_read_source("icon.svg")),
         "network": _json([_write_layer(layer) for layer in flatten(model)]),
-        "origin": html.escape(_origin(facts)),
-        "parameters": f"{count_parameters(model):,}",
+        "limit": str(PARAMETER_LIMIT),
+        "origin": _write_origin(facts),
+        "parameters": str(parameters),
         "policy": html.escape(policy),
         "script": script,
         "side": str(SIDE),
         "style": style,
+        "title": read_texts()["title"]["en"],
         "version": __version__,
     }
-    return Page(Template(_read_source("page.html")).substitute(words), policy)
+    source = _read_source("page.html").replace("$gallery", _read_source(f"{GALLERY}.html") if gallery else "")
+    source = _fill_texts(source, {"limit": PARAMETER_LIMIT, "parameters": parameters, "side": SIDE})
+    return Page(Template(source).substitute(words), policy)
 
 
 def build_upload_page(model: nn.Module, facts: Facts) -> Page:
@@ -114,19 +135,43 @@ def build_upload_page(model: nn.Module, facts: Facts) -> Page:
 
 def _write_program() -> str:
     """Write the part of a page's script that needs no browser: Python's constants, and the scripts that use them."""
-    scripts = "\n".join(map(_read_source, SCRIPTS))
+    scripts = _read_sources(SCRIPTS)
     used = set(re.findall(r"\b[A-Z][A-Z_]+\b", scripts))
     constants = [f"const {name} = {_json(value)};" for name, value in reading_constants().items() if name in used]
-    return "\n".join(['"use strict";', *constants, scripts, ""])
+    return "\n".join(
+        ['"use strict";', *constants, f"const TEXTS = {_json(read_texts(), ascii_only=False)};", scripts, ""]
+    )
+
+
+def read_texts() -> dict[str, dict[str, str]]:
+    """Return the page's words by key and language."""
+    texts: dict[str, dict[str, str]] = json.loads(_read_source("texts.json"))
+    return texts
+
+
+def _fill_texts(source: str, values: Mapping[str, int]) -> str:
+    """Put the English words where the page's source names them, for before its program runs, and where it cannot."""
+    texts = read_texts()
+    written = {name: f"{value:,}" for name, value in values.items()}
+
+    def english(key: str) -> str:
+        return texts[key]["en"].format_map(written)
+
+    source = re.sub(r'data-text="(\w+)"([^<>]*)>', lambda found: found[0] + english(found[1]), source)
+    return re.sub(r'data-label="(\w+)"', lambda found: f'{found[0]} aria-label="{english(found[1])}"', source)
 
 
 def _read_source(name: str) -> str:
     return (resources.files("under10k.export") / "page" / name).read_text(encoding="utf-8")
 
 
+def _read_sources(names: Iterable[str]) -> str:
+    return "\n".join(map(_read_source, names))
+
+
 def read_program(page: str) -> str:
     """Return the part of a page's script that needs no browser."""
-    return str(_SCRIPT.findall(page)[-1]).removesuffix(_read_source(START))
+    return str(_SCRIPT.findall(page)[-1]).removesuffix(_read_sources(START))
 
 
 def read_network_json(page: str) -> str:
@@ -229,9 +274,10 @@ def _decode(text: str) -> Array:
     return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float64)
 
 
-def _json(value: Any) -> str:
+def _json(value: Any, *, ascii_only: bool = True) -> str:
     """Write JSON that is safe inside a script element."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=ascii_only)
+    return text.replace("<", "\\u003c")
 
 
 def _hash(text: str) -> str:
@@ -241,3 +287,14 @@ def _hash(text: str) -> str:
 def _origin(facts: Facts) -> str:
     known = [f"{name} {value}" for name, value in (("recipe", facts.recipe), ("seed", facts.seed)) if value is not None]
     return printable(f"Network {facts.model}, {', '.join([*known, f'under10k {__version__}'])}.")
+
+
+def _write_origin(facts: Facts) -> str:
+    """Write where a page's network comes from, its words in elements that the page translates."""
+    known = [("network", facts.model), ("recipe", facts.recipe), ("seed", facts.seed)]
+    words = [
+        f'<span data-text="{key}">{read_texts()[key]["en"]}</span> {html.escape(printable(str(value)))}'
+        for key, value in known
+        if value is not None
+    ]
+    return f"{', '.join([*words, f'under10k {__version__}'])}."

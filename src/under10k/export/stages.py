@@ -83,7 +83,7 @@ def _take_stage(rest: list[Layer], number: int, shape: Shape) -> Stage:
     if isinstance(first, Skip) and (convolution is None or pool or source):
         raise UsageError(
             f"cannot export to C: a sum with an earlier layer goes past {len(first.layers)} layers. "
-            "add the input of a single convolution, or take ONNX: --to onnx"
+            "add the input of a single convolution, or take ONNX"
         )
     return Stage(number, layers, shape, shape_after(layers, shape), convolution, pool, affine, isinstance(first, Skip))
 

@@ -121,7 +121,7 @@ def _steps_of(model: nn.Module) -> list[_Step]:
     return _Ways(traced.calls, parents).between(-1, numbers[traced.output])
 
 
-_ANY = "ONNX takes any network: --to onnx"
+_ANY = "ONNX takes any network"
 
 
 def _refuse(call: Call) -> UsageError:

@@ -3,9 +3,10 @@
 from under10k.models.blocks import GlobalAveragePool, Residual
 from under10k.models.chance import DrawingFrom
 from under10k.models.inspection import evaluating
-from under10k.models.own import hand_over, is_loaded, is_own, name_source, require_recorded
+from under10k.models.own import is_loaded, is_own, lives_here, name_source, require_recorded, with_network
 from under10k.models.registry import (
     MODELS,
+    PARAMETER_LIMIT,
     count_parameters,
     create_model,
     list_models,
@@ -26,6 +27,7 @@ __all__ = [
     "DrawingFrom",
     "GlobalAveragePool",
     "MODELS",
+    "PARAMETER_LIMIT",
     "Residual",
     "Summary",
     "Trace",
@@ -33,11 +35,11 @@ __all__ = [
     "count_parameters",
     "create_model",
     "evaluating",
-    "hand_over",
     "is_loaded",
     "is_own",
     "list_models",
     "list_variants",
+    "lives_here",
     "name_source",
     "network_of",
     "require_network",
@@ -45,4 +47,5 @@ __all__ = [
     "summarise",
     "trace",
     "where_it_failed",
+    "with_network",
 ]

@@ -160,6 +160,27 @@ def hand_over(network: object) -> tuple[str, str | None]:
     return name, digest
 
 
+def with_network(recipe: Recipe, model: Callable[..., nn.Module] | str) -> Recipe:
+    """Return a recipe with another network: by name, or handed over.
+
+    Raises:
+        UsageError: it is neither a name, nor a class or function that has one.
+    """
+    name, digest = (model, None) if isinstance(model, str) else hand_over(model)
+    return replace(recipe, model=name, model_sha256=digest)
+
+
+def lives_here(recipe: Recipe) -> bool:
+    """Tell whether a recipe's network was written in a notebook's cell or at a prompt: no other process has it."""
+    if not is_own(recipe.model) or not is_loaded(recipe):
+        return False
+    parsed = parse_own(recipe.model)
+    try:
+        return sha256(parsed.path.read_bytes()) != recipe.model_sha256
+    except (UsageError, OSError):  # no such module
+        return True
+
+
 def name_source(code: Callable[..., Any], what: str) -> tuple[str, str | None]:
     """Return the name of a class or function, with its whole path where it has a file, and the SHA-256 of its source.
 
@@ -210,7 +231,7 @@ def require_recorded(recipe: Recipe, where: str) -> None:
         raise ModelError(f"not a class: {where} names {recipe.network}. {_NAME_IT}")
 
 
-_NAME_IT = "name the network: --model FILE.py:NAME"
+_NAME_IT = "name the network: model='FILE.py:NAME'"
 
 
 def _library() -> set[Path]:

@@ -73,7 +73,8 @@ class _StayingHere(TorchFunctionMode):
         named = [one for one in (*args[1:], *kwargs.values()) if isinstance(one, str | torch.device)]
         if called == "cuda" or (called == "to" and any(str(one).startswith(_DEVICES) for one in named)):
             raise UsageError(
-                f"moves images to a device: forward of {self._name} calls .{called}(). leave that out: --device decides"
+                f"moves images to a device: forward of {self._name} calls .{called}(). "
+                "leave that out: the caller chooses the device"
             )
         return function(*args, **kwargs)
 

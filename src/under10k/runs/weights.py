@@ -104,7 +104,7 @@ def _create_own(path: Path, weights: Path, facts: Facts, model: str | None) -> n
     return build_on_cpu(lambda: network_of(recipe))
 
 
-_NAME_IT = "name its network: --model FILE.py:NAME"
+_NAME_IT = "name its network: model='FILE.py:NAME'"
 
 
 def _load_plain(path: Path, tensors: Mapping[str, Tensor], model: str | None) -> tuple[nn.Module, Facts]:

@@ -312,7 +312,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, UnicodeError) as error:  # the latter of a name that no host could have
         reason = str(getattr(error, "strerror", "not a host's name")).partition(" (while")[0]  # the address is named
-        raise Under10kError(f"cannot listen: {host}, port {port} ({reason}). give another --port or --host") from None
+        raise Under10kError(f"cannot listen: {host}, port {port} ({reason}). give another port or host") from None
 
 
 def run(app: ASGIApp, listener: socket.socket) -> None:

@@ -14,7 +14,7 @@ import torch
 from under10k.data import DataIdentity
 from under10k.errors import ModelError, UsageError
 from under10k.files import read_inside
-from under10k.models import DrawingFrom, count_parameters, is_loaded, network_of, require_network
+from under10k.models import DrawingFrom, Summary, is_loaded, network_of, require_network, summarise, with_network
 from under10k.recipes import Recipe, as_recipe, override
 from under10k.runs import pin_start
 from under10k.typed import Between, Typed, build
@@ -49,7 +49,7 @@ class Plan(Typed):
         if self.data.sha256 != wanted.data.sha256:
             changes.append((f"its data was {self.data.name}, of other content", "give that"))
         if self.threads != wanted.threads:
-            changes.append((f"its runs have other threads, {self.threads} each", f"give --threads {self.threads}"))
+            changes.append((f"its runs have other threads, {self.threads} each", f"give threads={self.threads}"))
         for change, remedy in changes:
             raise UsageError(f"another study: {folder}: {change}. {remedy}, or choose another folder")
         new = {label: recipe for label, recipe in wanted.variants.items() if recipe not in self.variants.values()}
@@ -87,12 +87,16 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
     """
     for name in ("name", "seed"):
         if name in overrides:
-            raise UsageError(f"cannot override {name}: a study numbers its runs by seed. give --seeds, from 0 on")
+            raise UsageError(f"cannot override {name}: a study numbers its runs by seed. give how many seeds")
     variants: dict[str, Recipe] = {}
     for given in recipes:
         for values in itertools.product(*overrides.values()):
             fields = dict(zip(overrides, values, strict=True))
+            model = fields.pop("model", None)
             recipe = override(replace(as_recipe(given), seed=0), fields)
+            if "model" in overrides:
+                recipe = with_network(recipe, model)
+                fields["model"] = recipe.model
             label = " ".join([recipe.name, *sorted(f"{name}={_write_value(value)}" for name, value in fields.items())])
             recipe = pin_start(require_network(recipe))  # before anything is written
             if label in variants or recipe in variants.values():
@@ -106,8 +110,8 @@ def _write_value(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value).removesuffix(".0")
 
 
-def parameters_of(recipe: Recipe) -> int | None:
-    """Return how many parameters a recipe's network has; None where code of somebody's would have to run for that.
+def summary_of(recipe: Recipe) -> Summary | None:
+    """Return the table of a recipe's network; None where somebody's code would have to run for that.
 
     Raises:
         UsageError: there is no such network.
@@ -115,4 +119,4 @@ def parameters_of(recipe: Recipe) -> int | None:
     if recipe.has_own_network and not is_loaded(recipe):
         return None
     with DrawingFrom(torch.Generator()):  # the caller's chance is kept
-        return count_parameters(network_of(recipe))
+        return summarise(network_of(recipe))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,8 @@ class StudyReport:
         size = f"{_count(len(plan.variants), 'recipe')} x {_count(plan.seeds, 'seed')}"
         share = f"{_count(plan.threads, 'thread')} a run" + (f", {slots} at a time" if slots else "")
         self.say(f"{size}, data [bold]{literal(plan.data.name)}[/]; {share}")
+        if shared := _shared(study):
+            self.say(f"each with {literal(' '.join(shared))}")
         if done:
             self.say(f"{done} of {study.planned} runs are finished already")
         self._slots = slots
@@ -56,7 +59,7 @@ class StudyReport:
     def outcome(self, outcome: Outcome, study: Study) -> None:
         """Print the outcome of a run."""
         self.say_note(outcome.note)
-        self.say(f"{_line(outcome)} ({len(study.outcomes)} of {study.planned})")
+        self.say(f"{_line(outcome, study)} ({len(study.outcomes)} of {study.planned})")
         self._move(study)
 
     def finish(self, study: Study, note: str) -> None:
@@ -116,29 +119,42 @@ class WarningStudyReport(StudyReport):
         """Show no bar."""
 
 
-def _line(outcome: Outcome) -> str:
-    run = f"{literal(outcome.job.variant)} s{outcome.job.recipe.seed}"
+def _line(outcome: Outcome, study: Study) -> str:
+    run = f"{literal(_short(outcome.job.variant, study))} s{outcome.job.recipe.seed}"
     if outcome.result is None:
         return f"{run}: [bold red]failed[/]: {literal(outcome.error)}"
     return f"{run}: {score(outcome.result):.2%} in {outcome.result.seconds['total']:.0f} s"
+
+
+def _shared(study: Study) -> list[str]:
+    """Return the overridden fields that every recipe of a study has alike, such as `epochs=14`: said once."""
+    labels = list(study.plan.variants)
+    fields = [field for field in labels[0].split(" ")[1:] if re.fullmatch(r"[\w.]+=[^(),]+", field)]
+    return [field for field in fields if len(labels) > 1 and all(field in label.split(" ") for label in labels)]
+
+
+def _short(label: str, study: Study) -> str:
+    """Return a recipe's label without what all have alike."""
+    shared = _shared(study)
+    return " ".join(part for part in label.split(" ") if part not in shared)
 
 
 def describe_study(study: Study) -> Iterator[str | Table]:
     """Yield the results of a study, tables and lines, readable on 80 columns."""
     rows = study.rows
     for protocol in dict.fromkeys(row.protocol for row in rows):
-        yield _accuracy_table(protocol, [row for row in rows if row.protocol == protocol])
-    yield _effort_table(rows)
+        yield _accuracy_table(protocol, [row for row in rows if row.protocol == protocol], study)
+    yield _effort_table(rows, study)
     compared = [comparison for comparison in study.comparisons if comparison.difference is not None]
     if compared:
-        yield _comparison_table(compared)
+        yield _comparison_table(compared, study)
     yield from _remarks(study)
 
 
-def _accuracy_table(protocol: str, rows: Sequence[Row]) -> Table:
+def _accuracy_table(protocol: str, rows: Sequence[Row], study: Study) -> Table:
     cells = [
         (
-            row.variant,
+            _short(row.variant, study),
             str(row.n) if row.n == row.runs else f"{row.n}/{row.runs}",
             _percent(row.mean, 3),
             _percent(row.deviation, 3),
@@ -153,9 +169,11 @@ def _accuracy_table(protocol: str, rows: Sequence[Row]) -> Table:
     return build_table(title, columns, cells, wrap_first=True)
 
 
-def _effort_table(rows: Sequence[Row]) -> Table:
-    columns = ["recipe", "parameters", "seconds a run"]
-    cells: list[list[object]] = [[row.variant, row.parameters, _tenths(row.mean_seconds)] for row in rows]
+def _effort_table(rows: Sequence[Row], study: Study) -> Table:
+    columns = ["recipe", "parameters", "MACs", "seconds a run"]
+    cells: list[list[object]] = [
+        [_short(row.variant, study), row.parameters, row.macs, _tenths(row.mean_seconds)] for row in rows
+    ]
     if any(row.target_accuracy is not None for row in rows):
         columns += ["target %", "median epoch"]
         for row, cell in zip(rows, cells, strict=True):
@@ -170,10 +188,10 @@ def _target_epoch(row: Row) -> str:
     return f"{epoch} ({row.reached} of {row.n})"
 
 
-def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
+def _comparison_table(comparisons: Sequence[Comparison], study: Study) -> Table:
     cells = [
         (
-            found.variant,
+            _short(found.variant, study),
             found.pairs,
             f"{100 * (found.difference or 0):+.3f}",
             f"{100 * found.interval_95[0]:+.3f} to {100 * found.interval_95[1]:+.3f}" if found.interval_95 else "",
@@ -193,20 +211,20 @@ def _remarks(study: Study) -> Iterator[str]:
         yield "median epoch: of reaching the target, as so many runs did; one that did not counts as later than any"
     for row in study.rows:
         if row.best_minus_last is not None:
-            gain = f"{100 * row.best_minus_last:+.3f} points"
-            yield f"{literal(row.variant)}: keeping the best epoch instead of the last makes {gain} of the mean"
+            gain = f"makes {100 * row.best_minus_last:+.3f} points of the mean"
+            yield f"{literal(_short(row.variant, study))}: keeping the best epoch instead of the last {gain}"
     for row in study.rows:
         if row.n > 1 and row.interval_95 is None:
-            yield f"{literal(row.variant)}: no interval: all {row.n} runs have the same score"
+            yield f"{literal(_short(row.variant, study))}: no interval: all {row.n} runs have the same score"
     for comparison in study.comparisons:
         if comparison.pairs and comparison.p is None:
             alike = comparison.pairs > 1 and comparison.interval_95 is None
             reason = "all pairs differ alike" if alike else f"a test takes {FEWEST_PAIRS} pairs"
-            yield f"{literal(comparison.variant)}: no p: {reason}"
+            yield f"{literal(_short(comparison.variant, study))}: no p: {reason}"
         if comparison.reason:
-            yield f"{literal(comparison.variant)}: not compared with the first: {comparison.reason}"
+            yield f"{literal(_short(comparison.variant, study))}: not compared with the first: {comparison.reason}"
     for outcome in study.failures:
-        run = f"{literal(outcome.job.variant)} seed {outcome.job.recipe.seed}"
+        run = f"{literal(_short(outcome.job.variant, study))} seed {outcome.job.recipe.seed}"
         yield f"[bold red]failed[/]: {run}: {literal(outcome.error)}"
 
 

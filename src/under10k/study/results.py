@@ -20,7 +20,7 @@ from under10k.models import MODELS, create_model, summarise
 from under10k.recipes import Protocol
 from under10k.runs import Epoch, Result, Run, load_model
 from under10k.study.engines import Job, Outcome, set_aside
-from under10k.study.plan import Plan, parameters_of
+from under10k.study.plan import Plan, summary_of
 from under10k.study.scores import Comparison, Row, compare_runs, score, summarise_runs
 from under10k.study.verdict import Rules, Verdict, judge
 from under10k.text import to_html
@@ -35,7 +35,7 @@ class Study:
         self.folder, self.plan = folder, plan
         self.outcomes: dict[tuple[str, int], Outcome] = {}
         """By variant and seed."""
-        self._parameters = {label: parameters_of(recipe) for label, recipe in plan.variants.items()}
+        self._networks = {label: summary_of(recipe) for label, recipe in plan.variants.items()}
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
@@ -51,8 +51,9 @@ class Study:
 
     def _parameters_of(self, label: str) -> int:
         """Return what was counted; for a network that is not loaded, what its runs say, or 0 before the first."""
-        found = [result.parameters for result in self.results(label).values()]
-        return self._parameters[label] or (found[0] if found else 0)
+        if network := self._networks[label]:
+            return network.parameters
+        return next((result.parameters for result in self.results(label).values()), 0)
 
     @property
     def planned(self) -> int:
@@ -70,7 +71,13 @@ class Study:
         failed = [outcome.job.variant for outcome in self.failures]
         return [
             summarise_runs(
-                label, recipe, self._parameters_of(label), self.plan.seeds, failed.count(label), self.results(label)
+                label,
+                recipe,
+                self._parameters_of(label),
+                self.plan.seeds,
+                failed.count(label),
+                self.results(label),
+                network.macs if (network := self._networks[label]) else None,
             )
             for label, recipe in self.plan.variants.items()
         ]

@@ -23,6 +23,8 @@ class Row:
     variant: str
     model: str
     parameters: int
+    macs: int | None
+    """Multiply-accumulates of an image; None where somebody's code would have to run to count them."""
     protocol: str
     scored: str
     """The images that the scores are of: `validation` under `held-out`, else `test`."""
@@ -78,7 +80,9 @@ def score(result: Result) -> float:
     return found
 
 
-def summarise_runs(variant: str, recipe: Recipe, parameters: int, runs: int, failed: int, results: Results) -> Row:
+def summarise_runs(
+    variant: str, recipe: Recipe, parameters: int, runs: int, failed: int, results: Results, macs: int | None = None
+) -> Row:
     """Return the row of a variant, `runs` of which were planned and `failed` failed."""
     finished = list(results.values())
     scores = [score(result) for result in finished]
@@ -90,6 +94,7 @@ def summarise_runs(variant: str, recipe: Recipe, parameters: int, runs: int, fai
         variant=variant,
         model=recipe.network,
         parameters=parameters,
+        macs=macs,
         protocol=recipe.protocol,
         scored="validation" if recipe.protocol == "held-out" else "test",
         runs=runs,

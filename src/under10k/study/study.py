@@ -15,7 +15,7 @@ from under10k.data import DataIdentity, Dataset, DataSource, as_dataset
 from under10k.errors import StoppedError, Under10kError, UsageError, unknown_name
 from under10k.files import Lock, locked, refuse_links, sweep_temporaries
 from under10k.machine import count_cores, pick_device
-from under10k.models import require_recorded
+from under10k.models import lives_here, require_recorded
 from under10k.recipes import Recipe, as_recipe
 from under10k.study.cluster import RayEngine, check_installed
 from under10k.study.engines import Engine, ProcessEngine, SerialEngine
@@ -45,9 +45,9 @@ def run_study(
 
     Everything is kept in `folder`, by default `studies/<recipes>`. What is finished there is not trained again: the
     study is resumed, and grows by what is new. `seeds`, 20 by default, counts from seed 0. `overrides` maps fields,
-    named as on the command line, to their values. `engine` is `processes` on this machine, `serial` in this process, or
-    `ray` on the cluster at `address`; `workers` runs are trained at a time, each on `threads` threads. A run that fails
-    is listed in the study's `failures`, and is tried again next time.
+    named as on the command line, to their values; a `model` may be a class of your own. `engine` is `processes` on this
+    machine, `serial` in this process, or `ray` on the cluster at `address`; `workers` runs are trained at a time, each
+    on `threads` threads. A run that fails is listed in the study's `failures`, and is tried again next time.
 
     Raises:
         UsageError: a recipe, field, value, engine or device that is not there, or a folder of another study.
@@ -59,6 +59,7 @@ def run_study(
     execution = Execution(engine, device, workers, threads, address)
     recipes = [recipes] if isinstance(recipes, str | Recipe) else recipes
     variants = expand(recipes, overrides or {})
+    execution.require_reach(variants)
     place = Path(folder) if folder else Path("studies") / "-".join(as_recipe(given).name for given in recipes)
     report = report or StudyReport()
     known = read_plan(place)
@@ -149,6 +150,15 @@ class Execution:
     def run_device(self) -> str:
         """The device of each run; a Ray task has a GPU only if asked for."""
         return "cpu" if self.engine == "ray" and self.device == "auto" else self.device
+
+    def require_reach(self, variants: Mapping[str, Recipe]) -> None:
+        """Refuse networks that the processes of the engine cannot load."""
+        for recipe in variants.values():
+            if self.engine != "serial" and lives_here(recipe):
+                raise UsageError(
+                    f"a network that only this process has: {recipe.network}. "
+                    "give engine='serial', or put it in a file and name that: my_net.py:Net"
+                )
 
     def choose_threads(self, known: Plan | None) -> int:
         """Return the threads of each run: those asked for, else those of the study so far."""

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import torch
 from rich.table import Table
 
 from under10k.errors import UsageError
-from under10k.models import DrawingFrom, Summary, is_loaded, network_of, summarise
+from under10k.models import Summary
 from under10k.recipes import Recipe
 from under10k.runs import Epoch
+from under10k.study.plan import summary_of
 from under10k.study.scores import Comparison, Row, compare_runs
 from under10k.terminal import build_table
 
@@ -127,7 +127,7 @@ def write_markdown(verdicts: Sequence[Verdict]) -> str:
 def _judge_one(
     row: Row, recipe: Recipe, histories: Mapping[int, list[Epoch]], rules: Rules, against: Comparison | None
 ) -> Verdict:
-    network = _summary_of(recipe)
+    network = summary_of(recipe)
     findings = [*_parameters(row, rules), *_accuracy(row, histories, rules)]
     gap = _gap(row, histories)
     if gap:
@@ -141,14 +141,6 @@ def _judge_one(
         findings.append(Finding("the one before", "", _difference(against)))
     analysis = tuple(_analyse(row, rules, findings, gap, network, against))
     return Verdict(row.variant, tuple(findings), analysis, row.protocol)
-
-
-def _summary_of(recipe: Recipe) -> Summary | None:
-    """Return a network's table; None where somebody's code would have to run for that."""
-    if recipe.has_own_network and not is_loaded(recipe):
-        return None
-    with DrawingFrom(torch.Generator()):  # the caller's chance is kept
-        return summarise(network_of(recipe))
 
 
 def _parts(network: Summary) -> tuple[str, str, str]:

@@ -76,10 +76,9 @@ class ConsoleReport(Report):
             self._say(f"[bold yellow]{literal(data.note)}[/]")
         network = literal(recipe.network + (f" from {recipe.start}" if recipe.start else ""))
         self._say(f"recipe [bold]{recipe.name}[/]: model {network}, {recipe.protocol} protocol, seed {recipe.seed}")
-        self._say(
-            f"data [bold]{literal(data.name)}[/]: {data.train:,} training images, {data.test:,} test images; "
-            f"{environment['device_name']}, {environment['threads']} threads"
-        )
+        self._say(f"data [bold]{literal(data.name)}[/]: {data.train:,} training images, {data.test:,} test images")
+        threads = environment["threads"]
+        self._say(f"device {literal(environment['device_name'])}, {threads} thread{'' if threads == 1 else 's'}")
         if data.beside:
             self._say(f"beside it: {data.beside}, so that nothing is forgotten")
         if position.epoch or position.step:

@@ -15,7 +15,7 @@ from under10k.data import Dataset, DataSource, Rehearsal, as_dataset, find_rehea
 from under10k.errors import DataError, Under10kError, UsageError
 from under10k.files import as_path, locked, sweep_temporaries
 from under10k.machine import keep_freed_memory, pick_device, require_float32
-from under10k.models import hand_over, require_network
+from under10k.models import require_network, with_network
 from under10k.recipes import Recipe, as_recipe
 from under10k.runs import (
     WEIGHTS,
@@ -92,8 +92,7 @@ def _with_changes(
 ) -> Recipe:
     """Return a recipe with another network, other weights to begin from, and an augmentation, if they are given."""
     if model is not None:
-        name, sha256 = (model, None) if isinstance(model, str) else hand_over(model)
-        recipe = replace(recipe, model=name, model_sha256=sha256)
+        recipe = with_network(recipe, model)
     if start is not None:
         recipe = replace(recipe, start=str(as_path(start, WEIGHTS)), start_sha256=None)
     if augment is not None:

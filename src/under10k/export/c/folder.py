@@ -234,7 +234,7 @@ def _refuse_foreign(out: Path, name: str) -> None:
         with header.open("rb") as file:
             is_ours = b"Made by under10k" in file.read(1000)
     if not is_ours and out.is_dir() and not all(map(is_scratch, out.iterdir())):
-        raise UsageError(f"folder not empty: {out} holds no export of {name}. give --out another, or empty it")
+        raise UsageError(f"folder not empty: {out} holds no export of {name}. choose another folder, or empty it")
 
 
 def _origin(facts: Facts, kind: Kind) -> str:

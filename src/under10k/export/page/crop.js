@@ -73,7 +73,7 @@ class Cut {
     const share = (place, first, last) => `${Math.round((100 * (place - first)) / (last - first))}`;
     const [left, right] = [box.left, box.right].map((place) => share(place, bounds.left, bounds.right));
     const [top, bottom] = [box.top, box.bottom].map((place) => share(place, bounds.top, bounds.bottom));
-    return `Box from ${left} to ${right} % across and ${top} to ${bottom} % down.`;
+    return say("box", { left, right, top, bottom });
   }
 }
 

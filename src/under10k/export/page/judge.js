@@ -11,23 +11,19 @@ function judge(probabilities, { levels, alone }) {
   const [best, next] = [probabilities[digit], probabilities[second]];
   const warnings = [];
   const filled = isFilled(levels);
-  if (filled) warnings.push(FILLED);
-  else if (best < LIKELY_PROBABILITY) warnings.push(`perhaps no digit: nothing is likelier than ${whole(best)}`);
+  if (filled) warnings.push(say("filled"));
+  else if (best < LIKELY_PROBABILITY) warnings.push(say("unlikely", { best: wholePercent(best) }));
   else if (best < SURE_PROBABILITY) {
-    warnings.push(`unsure: ${digit} (${whole(best)}) or ${second} (${whole(next)})`);
+    warnings.push(say("unsure", { digit, best: wholePercent(best), second, next: wholePercent(next) }));
   }
-  if (!alone) warnings.push(OTHER_INK);
+  if (!alone) warnings.push(say("other_ink"));
+  const words = warnings.join("; ") || say("sure", { probability: percent(best) });
   const likely = best >= LIKELY_PROBABILITY && !filled;
-  return { digit, probabilities, likely, confident: !warnings.length, words: warnings.join("; ") || `${percent(best)} sure` };
+  return { digit, probabilities, likely, confident: !warnings.length, words };
 }
 
 /** @param {Uint8Array} levels of a frame @returns {boolean} whether no pen can have left it */
 function isFilled(levels) {
   const ink = makeMask(makePixels(SIDE, SIDE), (index) => levels[index] >= FILLED_LEVEL);
   return range(distanceTransform(widen(ink, 1)).values).most > FILLED_RADIUS;
-}
-
-/** @param {number} share @returns {string} */
-function whole(share) {
-  return `${Math.round(100 * share)}%`;
 }

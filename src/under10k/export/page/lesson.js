@@ -28,15 +28,10 @@ class Lesson {
     return this.kept.length === EXAMPLES * CLASSES;
   }
 
-  /** @returns {string} the digit that is asked for, with its article; empty once all are there */
-  get wanted() {
-    return this.finished ? "" : `${this.asked === 8 ? "an" : "a"} ${this.asked}`;
-  }
-
   /** @returns {string} what to do next */
   get task() {
     const round = Math.floor(this.kept.length / CLASSES) + 1;
-    return this.finished ? "All are there. Download them." : `Write ${this.wanted}, as you always do: ${round} of ${EXAMPLES}.`;
+    return this.finished ? say("download_all") : say("task", { digit: this.asked, round, rounds: EXAMPLES });
   }
 
   /** @param {Uint8Array} levels of the frame of the digit asked for */
@@ -59,7 +54,7 @@ class Lesson {
       levels.forEach((level, pixel) => image.data.set([level, level, level, 255], 4 * pixel));
       context.putImageData(image, (index % CLASSES) * PLACE, Math.floor(index / CLASSES) * PLACE);
     });
-    this.sheet.setAttribute("aria-label", `${this.kept.length} of ${EXAMPLES * CLASSES} digits kept, each in its frame`);
+    this.sheet.setAttribute("aria-label", this.kept.length ? say("kept", { kept: this.kept.length, all: EXAMPLES * CLASSES }) : say("none_kept"));
   }
 
   /** @returns {Uint8Array} a zip of a folder for each digit, as `under10k train --data` takes it */

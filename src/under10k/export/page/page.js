@@ -20,7 +20,8 @@ const REHEARSALS = 8;
 const layers = readLayers(JSON.parse(byId("network").textContent));
 const bars = new Bars(byId("bars"));
 const frameView = new Frame(byId("frame"));
-const layerView = new Layers(byId("layers"), layers);
+const layerView = new Layers(byId("layers"), layers, (layer) => closeUp.openLayer(layer));
+const closeUp = new CloseUp(byId("close-up"), layers, showField, speak);
 const why = new Why(byId("why"), layers, showWhy);
 const paper = new Paper(byId("paper"), paperChanged, speak);
 const lesson = new Lesson(byId("sheet"));
@@ -30,6 +31,8 @@ const raster = contextOf(makeCanvas(RASTER, RASTER), { willReadFrequently: true 
 let changes = 0;
 let scheduled = false;
 let speaking = 0;
+/** What the last reading took. */
+let milliseconds = 0;
 
 /**
  * A digit and what was read: its frame, how likely it is, and what each layer makes of it.
@@ -46,6 +49,7 @@ let chosen = 0;
 /** Read the paper before the next frame is drawn: once, however many events there were. */
 function paperChanged() {
   changes++;
+  paper.field = null;
   setCropping(false);
   tell("");
   if (!scheduled) requestAnimationFrame(readPaper);
@@ -58,9 +62,9 @@ function readPaper() {
   const content = paper.content();
   answers = content ? digitsOf(content).map(answerOf) : [];
   chosen = Math.min(chosen, Math.max(answers.length - 1, 0));
+  milliseconds = performance.now() - start;
   show();
-  byId("time").textContent = answers.length ? timeTaken(content, performance.now() - start) : "";
-  if (content && !answers.length) tell("No digit found: nothing there looks like ink.");
+  if (content && !answers.length) tell(say("no_digit"));
 }
 
 /** @param {Framed} found @returns {Answer} */
@@ -69,11 +73,11 @@ function answerOf(found) {
   return { ...found, ...judge(softmax(outputs[outputs.length - 1].values), found), outputs };
 }
 
-/** @param {Stroke[] | Picture | null} content @param {number} milliseconds since it was there @returns {string} in words */
-function timeTaken(content, milliseconds) {
+/** @param {Stroke[] | Picture | null} content @returns {string} how long reading it took, in words */
+function timeTaken(content) {
   const isPicture = content !== null && !Array.isArray(content);
-  const all = milliseconds + (isPicture ? content.milliseconds : 0);
-  return `Read in ${all.toFixed(1)} ms, from ${isPicture ? "opening the file" : "the last stroke"} to this answer.`;
+  const time = writeNumber(milliseconds + (isPicture ? content.milliseconds : 0), 1);
+  return say(isPicture ? "time_opened" : "time_drawn", { time });
 }
 
 /** @param {Stroke[] | Picture} content @returns {Framed[]} */
@@ -104,7 +108,8 @@ function show() {
   else byId("digit").textContent = answer ? written(answer) : "\u2013";
   byId("digit").classList.toggle("unsure", !several && !answer?.confident);
   byId("reading").classList.toggle("several", several);
-  byId("verdict").textContent = answer ? `${several ? `${answer.digit}: ` : ""}${answer.words}` : "what it reads";
+  byId("verdict").textContent = answer ? `${several ? `${answer.digit}: ` : ""}${answer.words}` : say("reads");
+  byId("time").textContent = answer ? timeTaken(content) : "";
   byId("hint").hidden = content !== null;
   byId("undo").disabled = !paper.steps.length;
   byId("redo").disabled = !paper.undone.length;
@@ -114,7 +119,8 @@ function show() {
   paper.boxes = isPicture || several ? answers.map(({ box }, index) => ({ box: onPaper(box, content), chosen: several && index === chosen })) : [];
   showWhy();
   showLesson();
-  speak(several ? spoken(rows) : answer ? `${answer.likely ? `Read as ${answer.digit}` : "Not read"}, ${answer.words}.` : byId("lesson").open ? lesson.task : "Nothing to read.", SPEAK_AFTER);
+  closeUp.look(answer);
+  speak(answer ? spoken(rows) : byId("lesson").open ? lesson.task : say("nothing_to_read"), SPEAK_AFTER);
 }
 
 /** Tint the drawing by what speaks for its answer, if that is wanted, and draw the paper anew. */
@@ -124,6 +130,20 @@ function showWhy() {
   const found = wanted ? why.overlay(Array.isArray(content)) : null;
   paper.tint = found && { image: found.image, box: frameOnPaper(found.ink, onPaper(answers[chosen].box, content)) };
   paper.show();
+}
+
+/** Outline on the drawing what a place up close sees of it. @param {Box | null} field in the frame's pixels */
+function showField(field) {
+  const answer = answers[chosen];
+  const whole = field && answer && frameOnPaper(inkBox(answer.levels), onPaper(answer.box, paper.content()));
+  paper.field = whole && boxWithin(whole, field);
+  paper.show();
+}
+
+/** @param {Box} whole of the frame, in shares of the paper @param {Box} part in the frame's pixels @returns {Box} in shares */
+function boxWithin(whole, { top, left, bottom, right }) {
+  const pixel = (whole.bottom - whole.top) / SIDE;
+  return { top: whole.top + pixel * top, left: whole.left + pixel * left, bottom: whole.top + pixel * bottom, right: whole.left + pixel * right };
 }
 
 /** @param {Answer[]} row @returns {HTMLElement} a button for each digit, which shows what is known of it */
@@ -146,9 +166,11 @@ function writeRow(row) {
 
 /** @param {Answer[][]} rows @returns {string} */
 function spoken(rows) {
-  const unsure = answers.filter(({ confident }) => !confident).length;
-  const digits = rows.map((row) => row.map(({ digit }) => digit).join(" ")).join(", ");
-  return `Read as ${digits}.${unsure ? ` Unsure of ${unsure}.` : ""}`;
+  const [{ digit, likely, words }, ...others] = answers;
+  if (!others.length) return say(likely ? "read_as" : "not_read", { digit, words });
+  const count = answers.filter(({ confident }) => !confident).length;
+  const digits = rows.map((row) => row.map((each) => each.digit).join(" ")).join(", ");
+  return [say("read_row", { digits }), ...(count ? [say("unsure_of", { count })] : [])].join(" ");
 }
 
 /** @param {Box} box of ink @param {Stroke[] | Picture | null} content @returns {Box} in shares of the paper's side */
@@ -198,178 +220,3 @@ function whenIdle(act) {
 function tell(words) {
   byId("message").textContent = words;
 }
-
-// --- pictures ---
-
-/** @param {FileList | undefined} files */
-async function openFiles(files) {
-  if (!files?.length) return tell("No picture there. Give a PNG, JPEG, WebP, GIF or BMP file.");
-  const mine = ++changes;
-  const start = performance.now();
-  try {
-    const image = await decode(files[0]);
-    if (mine !== changes) return;
-    addPicture(image, start);
-    if (files.length > 1) tell(`One picture at a time: this is ${files[0].name}.`);
-  } catch (error) {
-    if (mine !== changes) return;
-    paper.clear(); // what was read before is no answer to this file
-    tell(/** @type {Error} */ (error).message);
-  }
-}
-
-/** @param {HTMLCanvasElement} image @param {number} start when its making began */
-function addPicture(image, start) {
-  const pixels = contextOf(image).getImageData(0, 0, image.width, image.height);
-  const digits = frameDigits(findOneOrMore(toGrey(pixels)), layers);
-  paper.add({ kind: "picture", image, digits, milliseconds: performance.now() - start });
-}
-
-/** Turn the picture clockwise by a quarter. */
-function turnPicture() {
-  const { image } = /** @type {Picture} */ (paper.content());
-  const start = performance.now();
-  const turned = makeCanvas(image.height, image.width);
-  const context = contextOf(turned, { willReadFrequently: true });
-  context.translate(image.height, 0);
-  context.rotate(Math.PI / 2);
-  context.drawImage(image, 0, 0);
-  addPicture(turned, start);
-}
-
-/** @param {boolean} on whether a box over the picture cuts out a part @param {boolean} [byKeys] */
-function setCropping(on, byKeys = false) {
-  byId("crop").setAttribute("aria-pressed", `${on}`);
-  paper.cut = on ? new Cut(placeOf(/** @type {Picture} */ (paper.content()).image), cutPicture, leaveCropping, speak) : null;
-  if (!on) return;
-  tell(byKeys ? "Arrow keys move the box, with Shift they size it. Enter takes it, Escape leaves it." : "Drag a box around what is to be read.");
-  if (!byKeys) return;
-  paper.cut?.outline();
-  byId("paper").focus();
-  paper.show();
-}
-
-function leaveCropping() {
-  setCropping(false);
-  tell("");
-  paper.show();
-  speak("The picture is whole.");
-  byId("crop").focus();
-}
-
-/** @param {Box} box in shares of the paper */
-function cutPicture(box) {
-  const { image } = /** @type {Picture} */ (paper.content());
-  const start = performance.now();
-  const place = placeOf(image);
-  const scale = image.width / (place.right - place.left);
-  /** @param {number} share @param {number} first @param {number} most @returns {number} */
-  const pixel = (share, first, most) => Math.min(Math.max(Math.round(scale * (share - first)), 0), most);
-  const [left, right] = [box.left, box.right].map((share) => pixel(share, place.left, image.width));
-  const [top, bottom] = [box.top, box.bottom].map((share) => pixel(share, place.top, image.height));
-  if (Math.min(right - left, bottom - top) < SMALLEST_DIGIT) return tell("Too small a part. Take a larger box.");
-  const part = makeCanvas(right - left, bottom - top);
-  contextOf(part, { willReadFrequently: true }).drawImage(image, -left, -top);
-  addPicture(part, start);
-}
-
-// --- the lesson ---
-
-/** Show what is asked for, and what can be pressed. */
-function showLesson() {
-  const teaching = byId("lesson").open;
-  byId("task").textContent = lesson.task;
-  byId("wanted").textContent = lesson.finished ? "All are there" : `Write ${lesson.wanted}`;
-  byId("wanted").hidden = !teaching;
-  byId("free").hidden = teaching;
-  byId("keep").disabled = !teaching || lesson.finished || paper.content() === null;
-  byId("back").disabled = !lesson.kept.length;
-  byId("download").disabled = lesson.kept.length < ENOUGH;
-}
-
-/** Keep the digit on the paper as the one that was asked for, and ask for the next. */
-function keepDigit() {
-  if (scheduled) readPaper();
-  if (answers.length !== 1) return tell(`Write one digit: ${lesson.wanted}.`);
-  lesson.keep(answers[0].levels);
-  paper.clear();
-}
-
-function takeBack() {
-  lesson.takeBack();
-  showLesson();
-  speak(lesson.task);
-}
-
-function downloadDigits() {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (lesson.zip())], { type: "application/zip" }));
-  link.download = "my-digits.zip";
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // once the browser has saved it
-}
-
-// --- controls ---
-
-function setPen() {
-  const hundredths = Number(byId("width").value);
-  paper.width = hundredths / 100;
-  byId("nib").style.setProperty("--nib", `${2 * hundredths}px`);
-}
-
-/** @param {KeyboardEvent} event */
-function shortcut(event) {
-  const key = event.key.toLowerCase();
-  const command = event.ctrlKey || event.metaKey;
-  if (command && key === "z" && !event.shiftKey) paper.undo();
-  else if (command && (key === "z" || key === "y")) paper.redo();
-  else if (event.key === "Delete" || event.key === "Backspace") paper.clear();
-  else return;
-  event.preventDefault();
-}
-
-/** @param {DragEvent} event */
-function drag(event) {
-  event.preventDefault(); // otherwise the browser opens the picture in place of the page
-  byId("drop").classList.toggle("over", event.type === "dragover");
-  if (event.type === "drop") openFiles(event.dataTransfer?.files);
-}
-
-byId("undo").addEventListener("click", () => paper.undo());
-byId("redo").addEventListener("click", () => paper.redo());
-byId("turn").addEventListener("click", turnPicture);
-byId("crop").addEventListener("click", (/** @type {MouseEvent} */ event) => {
-  if (paper.cut) leaveCropping();
-  else setCropping(true, !event.detail); // a key clicks no number of times
-});
-byId("clear").addEventListener("click", () => paper.clear());
-byId("why-tint").addEventListener("click", () => {
-  const tint = byId("why-tint");
-  tint.setAttribute("aria-pressed", `${tint.getAttribute("aria-pressed") !== "true"}`);
-  showWhy();
-});
-byId("open").addEventListener("click", () => byId("file").click());
-byId("file").addEventListener("change", () => {
-  openFiles(byId("file").files);
-  byId("file").value = ""; // so that the same file can be chosen again
-});
-byId("width").addEventListener("input", setPen);
-byId("lesson").addEventListener("toggle", showLesson);
-byId("keep").addEventListener("click", keepDigit);
-byId("back").addEventListener("click", takeBack);
-byId("download").addEventListener("click", downloadDigits);
-byId("paper").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-  if (event.key === "Enter" && !event.defaultPrevented && !byId("keep").disabled) keepDigit();
-});
-document.addEventListener("keydown", shortcut);
-document.addEventListener("paste", (event) => openFiles(event.clipboardData?.files));
-for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, /** @type {EventListener} */ (drag));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  why.repaint();
-  showWhy();
-  layerView.repaint();
-});
-setPen();
-tell("");
-show();
-whenIdle(() => rehearse());

@@ -44,6 +44,8 @@ class Paper {
     this.boxes = [];
     /** @type {{image: HTMLCanvasElement, box: Box} | null} what tints the ink, and where it lies */
     this.tint = null;
+    /** @type {Box | null} what a place of a map sees of it */
+    this.field = null;
     /** @type {Cut | null} what cuts out a part of the picture, while that is wanted */
     this.cut = null;
     this.listen();
@@ -180,11 +182,11 @@ class Paper {
     this.showPen(true);
     if (this.pen.stroke) {
       this.lift();
-      this.say("Pen up.");
+      this.say(say("pen_up"));
     } else {
       this.pen.stroke = this.newStroke([this.pen.x, this.pen.y]);
       this.add(this.pen.stroke);
-      this.say("Pen down.");
+      this.say(say("pen_down"));
     }
   }
 
@@ -214,6 +216,7 @@ class Paper {
     if (this.tint) drawTint(context, side, this.tint);
     const accent = colours.getPropertyValue("--accent");
     for (const { box, chosen } of this.boxes) drawBox(context, side, box, accent, chosen ? 3 : 1);
+    if (this.field) drawBox(context, side, this.field, accent, 2);
     if (this.cut?.box) drawBox(context, side, this.cut.box, accent, 2);
     if (this.penShown && !this.cut) drawPen(context, side, this.pen, this.width, colours.getPropertyValue("--accent"));
   }

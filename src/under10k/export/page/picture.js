@@ -19,12 +19,11 @@ function contextOf(canvas, settings) {
  */
 async function decode(file) {
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" }).catch(() => {
-    throw new Error(`Not a picture: ${file.name}. Give a PNG, JPEG, WebP, GIF or BMP file.`);
+    throw new Error(say("not_picture", { name: file.name }));
   });
   const larger = Math.max(bitmap.width, bitmap.height);
   if (larger > MAXIMUM_SIDE || bitmap.width * bitmap.height > MAXIMUM_PIXELS) {
-    const [side, all] = [MAXIMUM_SIDE, MAXIMUM_PIXELS].map((most) => most.toLocaleString("en"));
-    throw new Error(`Picture too large: ${file.name}. Give at most ${side} pixels a side, ${all} in all.`);
+    throw new Error(say("too_large", { name: file.name, side: MAXIMUM_SIDE, all: MAXIMUM_PIXELS }));
   }
   const block = Math.max(1, Math.floor(larger / (2 * WORKING_SIDE)));
   const image = makeCanvas(Math.ceil(bitmap.width / block), Math.ceil(bitmap.height / block));

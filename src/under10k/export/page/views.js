@@ -8,11 +8,6 @@ function element(tag, name = "", text = "") {
   return made;
 }
 
-/** @param {number} share @returns {string} */
-function percent(share) {
-  return `${(100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 0 : 1)} %`;
-}
-
 /** Ten bars, one per digit. */
 class Bars {
   /** @param {HTMLElement} list */
@@ -87,39 +82,59 @@ function readPalette(style) {
 }
 
 /**
- * One row of maps: the last layer of a group, and what shows each map; `colours` are the image's pixels, one number each.
+ * Colour one map.
+ * @param {Uint32Array} colours one number a pixel, to be written @param {Uint32Array} palette
+ * @param {Float64Array | null} values of all maps; null: none @param {number} map @param {number} scale to -127..127
+ */
+function colourMap(colours, palette, values, map, scale) {
+  const first = map * colours.length;
+  for (let index = 0; index < colours.length; index++) {
+    colours[index] = palette[values ? Math.round(scale * values[first + index]) + 127 : 127];
+  }
+}
+
+/**
+ * One row of maps: the last layer of a group, what names it, and what shows each map; `colours` are the image's pixels,
+ * one number each.
  * @typedef {{context: CanvasRenderingContext2D, image: ImageData, colours: Uint32Array}} Tile
- * @typedef {{last: number, names: string[], tiles: Tile[]}} Row
+ * @typedef {{last: number, layers: Layer[], name: HTMLElement, maps: HTMLElement, shape: Maps, tiles: Tile[]}} Row
  */
 
 /** The output maps of the layers, one row per group of layers. */
 class Layers {
-  /** @param {HTMLElement} list @param {Layer[]} layers */
-  constructor(list, layers) {
+  /**
+   * @param {HTMLElement} list @param {Layer[]} layers
+   * @param {(layer: number) => void} onName called with the last layer of a row whose name is pressed
+   */
+  constructor(list, layers, onName) {
     this.list = list;
     this.palette = readPalette(getComputedStyle(list));
     /** @type {Maps[] | null} */
     this.outputs = null;
+    /** @type {Map<EventTarget, {layer: number, map: number}>} what each canvas shows */
+    this.shown = new Map();
     const shapes = runNetwork(layers, new Float64Array(SIDE * SIDE));
     this.rows = groupLayers(layers).map((group) => this.addRow(group, shapes[group.last], group.last === layers.length - 1));
+    for (const { name, last } of this.rows) name.addEventListener("click", () => onName(last));
+    this.translate();
     this.show(null);
   }
 
-  /** @param {{last: number, names: string[]}} group @param {Maps} shape @param {boolean} final @returns {Row} */
-  addRow(group, { channels, height, width }, final) {
+  /** @param {{last: number, layers: Layer[]}} group @param {Maps} shape @param {boolean} final @returns {Row} */
+  addRow(group, shape, final) {
+    const { channels, height, width } = shape;
     const item = element("li");
-    const size = height === 1 ? `${channels} numbers` : `${channels} maps of ${height}×${width}`;
-    const name = element("span", "name", group.names.join(", "));
-    name.append(element("span", "size", size));
+    const name = element("button", "name");
+    name.setAttribute("type", "button");
     const maps = element("div", height < 4 ? "maps pixels small" : "maps pixels");
     maps.setAttribute("role", "img");
-    maps.setAttribute("aria-label", `${group.names.join(", ")}: ${size}`);
-    const tiles = Array.from({ length: channels }, (_, channel) => {
+    const tiles = Array.from({ length: channels }, (_, map) => {
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [width, height];
+      this.shown.set(canvas, { layer: group.last, map });
       const tile = element("div");
       tile.append(canvas);
-      if (final) tile.append(element("span", "", `${channel}`));
+      if (final) tile.append(element("span", "", `${map}`));
       maps.append(tile);
       const context = contextOf(canvas);
       const image = context.createImageData(width, height);
@@ -127,20 +142,35 @@ class Layers {
     });
     item.append(name, maps);
     this.list.append(item);
-    return { ...group, tiles };
+    return { ...group, name, maps, shape, tiles };
+  }
+
+  /** Name the rows in the page's language. */
+  translate() {
+    for (const { layers, name, maps, shape } of this.rows) {
+      const { channels, height, width } = shape;
+      const text = layers.filter(({ kind }) => kind !== "affine").map(describe).join(", ");
+      const size = height === 1 ? say("numbers", { channels }) : say("maps", { channels, height, width });
+      name.replaceChildren(element("span", "word", text), " ", element("span", "size", size));
+      name.title = say("look_closer");
+      maps.setAttribute("aria-label", `${text}: ${size}`);
+    }
+  }
+
+  /** @param {MouseEvent} event @returns {{layer: number, map: number, y: number, x: number} | null} the place it points at */
+  placeAt(event) {
+    const found = event.target && this.shown.get(event.target);
+    return found ? { ...found, ...placeIn(/** @type {HTMLCanvasElement} */ (event.target), event) } : null;
   }
 
   /** @param {Maps[] | null} outputs of each layer; null: the paper is blank */
   show(outputs) {
     this.outputs = outputs;
     for (const { last, tiles } of this.rows) {
-      const values = outputs?.[last].values;
+      const values = outputs && outputs[last].values;
       const scale = values ? 127 / largestSize(values) : 0;
-      tiles.forEach(({ context, image, colours }, channel) => {
-        const first = channel * colours.length;
-        for (let index = 0; index < colours.length; index++) {
-          colours[index] = this.palette[values ? Math.round(scale * values[first + index]) + 127 : 127];
-        }
+      tiles.forEach(({ context, image, colours }, map) => {
+        colourMap(colours, this.palette, values, map, scale);
         context.putImageData(image, 0, 0);
       });
     }
@@ -153,6 +183,14 @@ class Layers {
   }
 }
 
+/** @param {HTMLCanvasElement} canvas @param {MouseEvent} event @returns {{y: number, x: number}} the pixel it points at */
+function placeIn(canvas, { clientX, clientY }) {
+  const box = canvas.getBoundingClientRect();
+  /** @param {number} share @param {number} side @returns {number} */
+  const pixel = (share, side) => Math.min(Math.max(Math.floor(share * side), 0), side - 1);
+  return { y: pixel((clientY - box.top) / box.height, canvas.height), x: pixel((clientX - box.left) / box.width, canvas.width) };
+}
+
 /** @param {Float64Array} values @returns {number} the distance from 0 of the farthest; never 0 */
 function largestSize(values) {
   const { least, most } = range(values);
@@ -161,17 +199,16 @@ function largestSize(values) {
 
 /**
  * Group layers for showing: a convolution goes with the normalisation before it and the max pool after it.
- * @param {Layer[]} layers @returns {Array<{last: number, names: string[]}>}
+ * @param {Layer[]} layers @returns {Array<{last: number, layers: Layer[]}>}
  */
 function groupLayers(layers) {
-  /** @type {Array<{last: number, names: string[]}>} */
+  /** @type {Array<{last: number, layers: Layer[]}>} */
   const groups = [];
   layers.forEach((layer, index) => {
-    const names = layer.kind === "affine" ? [] : [describe(layer)];
     const open = groups[groups.length - 1];
-    const joins = open && (layer.kind === "affine" || layer.kind === "max pool" || !open.names.length);
-    if (joins) groups[groups.length - 1] = { last: index, names: [...open.names, ...names] };
-    else groups.push({ last: index, names });
+    const joins = open && (layer.kind === "affine" || layer.kind === "max pool" || open.layers.every(({ kind }) => kind === "affine"));
+    if (joins) groups[groups.length - 1] = { last: index, layers: [...open.layers, layer] };
+    else groups.push({ last: index, layers: [layer] });
   });
   return groups;
 }
@@ -180,10 +217,10 @@ function groupLayers(layers) {
 function describe(layer) {
   switch (layer.kind) {
     case "convolution":
-      return `${layer.shape[2]}×${layer.shape[3]} convolution`;
+      return say("convolution", { height: layer.shape[2], width: layer.shape[3] });
     case "skip":
-      return `${layer.layers.filter((part) => part.kind === "convolution").map(describe).join(", ")}, added to its input`;
+      return say("skip", { layers: layer.layers.filter(({ kind }) => kind === "convolution").map(describe).join(", ") });
     default:
-      return layer.kind;
+      return say(layer.kind.replace(" ", "_"));
   }
 }

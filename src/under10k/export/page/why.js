@@ -66,14 +66,11 @@ function inkBox(levels) {
   return { top: down.low, left: across.low, bottom: down.high, right: across.high };
 }
 
-const ROWS = ["at the top", "in the middle", "at the bottom"];
-const COLUMNS = ["left", "", "right"];
-
 /** @param {Float64Array} effects of each pixel @returns {string} where the largest is, in words */
 function strongestPlace(effects) {
   const place = effects.indexOf(range(effects).most);
   const [row, column] = [Math.floor(place / SIDE), place % SIDE].map((at) => Math.floor((3 * at) / SIDE));
-  return `${ROWS[row]} ${COLUMNS[column]}`.trim();
+  return say(`place_${3 * row + column}`);
 }
 
 /** A digit for or against which ink speaks. */
@@ -147,10 +144,10 @@ class Why {
     this.tones = readTones(getComputedStyle(this.panel));
     const [answer, effects] = [this.answer, this.effects];
     this.reasons.forEach((reason, index) => {
-      if (!answer || !effects) return reason.show(null, "\u2013", "Nothing yet");
+      if (!answer || !effects) return reason.show(null, "\u2013", say("nothing_yet"));
       const digit = bestTwo(answer)[index];
       reason.show(this.colours(index), `${digit}, ${percent(answer.probabilities[digit])}`,
-        `What speaks for ${digit}: most of all the ink ${strongestPlace(effects[index])}`);
+        say("speaks_for", { digit, place: strongestPlace(effects[index]) }));
     });
   }
 
