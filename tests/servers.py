@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from under10k.export.html import Page
 from under10k.serve.answers import Read, Reading
 from under10k.serve.app import Limits, create_app
+from under10k.serve.gallery import FindMisread
 from under10k.serve.server import Server, Times, listen
 
 PAGE = Page("<!doctype html><title>page</title>", "default-src 'none'")
@@ -40,10 +41,11 @@ def serving(
     page: Page = PAGE,
     limits: Limits | None = None,
     times: Times | None = None,
+    find_misread: FindMisread | None = None,
 ) -> Iterator[int]:
     """Serve while the block runs, and give its port."""
     listener = listen("127.0.0.1", 0)
-    server = Server(create_app(page, read, limits=limits), times)
+    server = Server(create_app(page, read, limits=limits, find_misread=find_misread), times)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(listener)))
     port: int = listener.getsockname()[1]
     thread.start()

@@ -35,7 +35,10 @@ def test_each_text_is_there_in_every_language_with_the_same_values_and_markup(ke
 
 
 def test_the_table_holds_the_texts_that_the_page_asks_for_and_no_others() -> None:
-    sources = [(SOURCES / name).read_text(encoding="utf-8") for name in (*SCRIPTS, *START, "page.html")]
+    sources = [
+        (SOURCES / name).read_text(encoding="utf-8")
+        for name in (*SCRIPTS, *START, "gallery.js", "page.html", "gallery.html")
+    ]
     written = "\n".join(sources)
     asked = set(re.findall(r"say\(\s*\"(\w+)\"|data-(?:text|label)=\"(\w+)\"|TEXTS\.(\w+)", written))
     named = {name for names in asked for name in names if name}

@@ -23,6 +23,7 @@ import under10k.cli
 from own_networks import source
 from random_networks import random_network
 from under10k.cli.serve import has_browser
+from under10k.data import find_dataset
 from under10k.data.synthetic import draw_digits
 from under10k.errors import missing_library
 from under10k.export.html import build_page
@@ -55,8 +56,8 @@ def serve(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             process.kill()
 
 
-def test_it_serves_the_very_page_that_export_writes_and_stops_when_asked(weights: Path) -> None:
-    page = build_page(*load_weights(weights)).text
+def test_it_serves_the_page_with_a_gallery_where_mnist_is_at_hand_and_stops_when_asked(weights: Path) -> None:
+    page = build_page(*load_weights(weights), gallery=find_dataset("mnist") is not None).text
     with serve(str(weights), "--port", "0") as (address, process):
         assert address.startswith("http://127.0.0.1:")
         assert httpx.get(address).text == page

@@ -65,6 +65,10 @@ STYLES = ("page.css", "closeup.css")
 """The page's style; what comes later wins."""
 
 
+GALLERY = "gallery"
+"""Name of the files of what only a served page has: they ask the server for pictures."""
+
+
 VECTORS = 20
 """Test images that an export replays through the page's program."""
 
@@ -83,19 +87,23 @@ class Page:
     """Content Security Policy: its own style and program, known by their hashes, and nothing else."""
 
 
-def build_page(model: nn.Module, facts: Facts) -> Page:
+def build_page(model: nn.Module, facts: Facts, *, gallery: bool = False) -> Page:
     """Build the page of a trained network; `facts` are those saved beside the weights.
+
+    With `gallery` it asks the server that it comes from for digits that the network misreads, and shows them.
 
     Raises:
         UsageError: the network has a part that no export knows.
     """
-    style = _read_sources(STYLES)
-    script = _write_program() + _read_sources(START)
+    style = _read_sources([*STYLES, f"{GALLERY}.css"] if gallery else STYLES)
+    script = _write_program() + _read_sources([*START, f"{GALLERY}.js"] if gallery else START)
     parameters = count_parameters(model)
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
+    if gallery:
+        policy += "; connect-src 'self'"
     words = {
         "icon": "data:image/svg+xml," + quote(_read_source("icon.svg")),
         "network": _json([_write_layer(layer) for layer in flatten(model)]),
@@ -109,7 +117,8 @@ def build_page(model: nn.Module, facts: Facts) -> Page:
         "title": read_texts()["title"]["en"],
         "version": __version__,
     }
-    source = _fill_texts(_read_source("page.html"), {"limit": PARAMETER_LIMIT, "parameters": parameters, "side": SIDE})
+    source = _read_source("page.html").replace("$gallery", _read_source(f"{GALLERY}.html") if gallery else "")
+    source = _fill_texts(source, {"limit": PARAMETER_LIMIT, "parameters": parameters, "side": SIDE})
     return Page(Template(source).substitute(words), policy)
 
 

@@ -58,6 +58,25 @@ class NamedProblem(_Named, Problem):
     """Why one of several pictures was not read."""
 
 
+class MisreadDigit(BaseModel):
+    """A digit of the test set that was read as another."""
+
+    label: int
+    digit: int
+    probability: float
+    levels: str
+    """28x28 grey levels in base64, row by row."""
+
+
+class Misread(BaseModel):
+    """What a network misreads of a test set, as the page's gallery.js takes it."""
+
+    ready: bool
+    count: int = 0
+    all: int = 0
+    digits: list[MisreadDigit] = []
+
+
 class Health(BaseModel):
     """That all is well, and with whom."""
 

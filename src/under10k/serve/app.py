@@ -23,6 +23,7 @@ from under10k.errors import Under10kError
 from under10k.machine import count_cores
 from under10k.serve.answers import (
     Health,
+    Misread,
     NamedProblem,
     NamedReading,
     NamedRows,
@@ -34,6 +35,7 @@ from under10k.serve.answers import (
 from under10k.serve.bodies import FORM_TYPE, IMAGE_TYPES, content_type, receive_form, receive_picture
 from under10k.serve.decoder import Decoders
 from under10k.serve.docs import write_docs
+from under10k.serve.gallery import FindMisread, Gallery
 from under10k.serve.guard import Guard
 from under10k.serve.readers import FullError, Readers
 from under10k.version import __version__
@@ -88,10 +90,18 @@ def reader(model: nn.Module) -> Read:
     return read
 
 
-def create_app(page: Page, read: Read, *, host: str = "127.0.0.1", limits: Limits | None = None) -> ASGIApp:
+def create_app(
+    page: Page,
+    read: Read,
+    *,
+    host: str = "127.0.0.1",
+    limits: Limits | None = None,
+    find_misread: FindMisread | None = None,
+) -> ASGIApp:
     """Build the application from a page and a function that reads a picture file.
 
-    `read` raises a `Under10kError` where the picture is at fault. `host` is where the server listens.
+    `read` raises a `Under10kError` where the picture is at fault. `host` is where the server listens. `find_misread`
+    returns what a page with a gallery asks for; it is called once, when that is first asked.
     """
     limits = limits or Limits()
     desk = _Desk(Readers(read, limits.threads, limits.waiting), limits)
@@ -114,6 +124,13 @@ def create_app(page: Page, read: Read, *, host: str = "127.0.0.1", limits: Limit
     async def show_docs() -> HTMLResponse:
         text, docs_policy = write_docs(app.openapi())
         return HTMLResponse(text, headers={"Content-Security-Policy": docs_policy})
+
+    if find_misread:
+        gallery = Gallery(find_misread)
+
+        @app.get("/misread", include_in_schema=False)
+        async def show_misread() -> Misread:
+            return gallery.look()
 
     @app.post("/api/predict", openapi_extra=_REQUEST, responses=_PROBLEMS, response_description="What was read")
     async def predict(request: Request) -> Reading | Rows | list[NamedReading | NamedRows | NamedProblem]:

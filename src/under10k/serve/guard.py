@@ -26,7 +26,7 @@ HEADERS = {
 """Sent with every answer that does not set them itself."""
 
 
-COSTLY = {"/readyz"}
+COSTLY = {"/misread", "/readyz"}
 """What may be asked with GET and still makes the server compute."""
 
 
