@@ -54,7 +54,7 @@ def draw(page: Page, strokes: Sequence[Points]) -> None:
         page.mouse.move(x, y)
         page.mouse.down()
         for x, y in others:
-            page.mouse.move(x, y, steps=5)
+            page.mouse.move(x, y, steps=2)
         page.mouse.up()
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import chdir
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from under10k.data.datasets import Dataset, find_dataset
 from under10k.data.digits import write_idx
 from under10k.data.synthetic import draw_digits
 from under10k.export.node import find_node
+from under10k.recipes import Recipe
+from under10k.training.start import train
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -108,8 +111,26 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Their pictures are what tests of plots and of the command line look at.
     """
+    undraw(monkeypatch)
+
+
+def undraw(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("plot_curves", "plot_strip", "plot_tradeoff", "save_figure"):
         monkeypatch.setattr(f"under10k.plots.{name}", lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def finished(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Recipe], Path]:
+    """Trains a recipe on the few digits, undisturbed and once for all tests; its folder is only to be read."""
+
+    @cache
+    def train_once(recipe: Recipe) -> Path:
+        torch.set_num_threads(THREADS)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            undraw(monkeypatch)
+            return Path(train(recipe, dataset, tmp_path_factory.mktemp("finished") / "run", reports=[]).run_dir)
+
+    return train_once
 
 
 @pytest.fixture(scope="module")

@@ -188,6 +188,7 @@ def test_every_number_of_a_recipe_has_its_range_here() -> None:
         "own_augment_sha256",
         "residual",
         "head",
+        "precision",
         "protocol",
         "optimizer.name",
         "optimizer.nesterov",
@@ -271,6 +272,7 @@ recipes = st.builds(
     epochs=st.integers(1, 100_000),
     batch_size=st.integers(2, 4096),
     shards=st.integers(1, 64),
+    precision=st.sampled_from(["float32", "bfloat16"]),
     optimizer=st.builds(
         Optimizer,
         name=st.sampled_from(["sgd", "adam", "adamw"]),

@@ -24,6 +24,12 @@ training images, a fixed number of epochs, the last weights, the test set read o
 Dropout = Annotated[float, Between(0, 0.99)]
 """Share of activations dropped in training."""
 
+Precision = Literal["float32", "bfloat16"]
+"""What a training step computes convolutions and matrix products in; weights and scores are float32 either way.
+
+`bfloat16` keeps 8 significant bits of 24. On CPUs with AMX it is faster (docs/speed.md), elsewhere it may be slower.
+"""
+
 Head = Literal["pool", "linear"]
 """How a network ends: `pool` averages its last maps (the documents' way), `linear` flattens them into a fully
 connected layer, which still sees where on the map a feature is."""
@@ -129,6 +135,8 @@ class Recipe(Typed):
     """Images a step."""
     shards: Annotated[int, Between(1, 64)] = 1
     """Parts that each batch is cut into, each with a batch norm of its own, computed on one thread; 1 is no cut."""
+    precision: Precision = "float32"
+    """What steps compute convolutions and matrix products in; bfloat16 is for CPUs, and fast on those with AMX."""
     skip_easy: Annotated[float, Between(0, 0.5)] = 0.0
     """Share of the images that each epoch but the first skips, drawn from the easiest, twice as many."""
     optimizer: Optimizer = field(default_factory=Optimizer)

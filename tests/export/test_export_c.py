@@ -80,8 +80,10 @@ def test_int8_equals_its_reference_bit_for_bit(name: str, residual: bool, head: 
 
 
 @needs_compiler
-@pytest.mark.parametrize("level", [pytest.param("-O1", marks=pytest.mark.slow), "-O2", "-O3"])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [*((name, "-O2") for name in list_models()), *(("transition", level) for level in ("-O1", "-O3"))],
+)
 def test_optimisation_changes_no_answer(name: str, level: str) -> None:
     expected = predict_logits(network(name, False, "pool"), digits().images)
     assert (compile_and_run(built(name, "float"), level) - expected).abs().max() < 1e-4

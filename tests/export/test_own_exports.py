@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,12 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 @pytest.fixture
 def run(name: str, tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run of two epochs on few images."""
+    """A run of one epoch on few images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("under10k.models.own._made", {})
     (tmp_path / "my_net.py").write_text(source(name))
-    train(small(model="my_net.py:Net", batch_size=128), dataset, "run", reports=[])
+    few = replace(dataset, train=dataset.train[:64], test=dataset.test[:20])
+    train(small(model="my_net.py:Net", batch_size=32, epochs=1), few, "run", reports=[])
     return tmp_path / "run"
 
 

@@ -82,16 +82,15 @@ def is_close(levels: list[int], grey: Grey) -> bool:
 @pytest.mark.parametrize("name", sorted(CONDITIONS))
 def test_a_picture_becomes_the_same_frame_and_answer(name: str, page: Page) -> None:
     rng = np.random.default_rng(len(name))
-    for image in draw_digits(2, seed=len(name)).images.numpy():
-        content = to_png(CONDITIONS[name](image, rng))
-        found = page.evaluate(READ_PICTURE, base64.b64encode(content).decode())
-        expected = predict(content, MODEL)
-        if expected.digit is None:
-            assert found is None
-            continue
-        assert is_frame_of(found["levels"], expected.picture.grey)
-        assert (found["digit"], found["confident"]) == (expected.digit, expected.confident)
-        assert found["words"].endswith(" sure") if expected.confident else found["words"] == expected.warning
+    content = to_png(CONDITIONS[name](draw_digits(1, seed=len(name)).images[0].numpy(), rng))
+    found = page.evaluate(READ_PICTURE, base64.b64encode(content).decode())
+    expected = predict(content, MODEL)
+    if expected.digit is None:
+        assert found is None
+        return
+    assert is_frame_of(found["levels"], expected.picture.grey)
+    assert (found["digit"], found["confident"]) == (expected.digit, expected.confident)
+    assert found["words"].endswith(" sure") if expected.confident else found["words"] == expected.warning
 
 
 @pytest.mark.browser

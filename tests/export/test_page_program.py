@@ -87,6 +87,10 @@ def test_no_two_scripts_of_the_page_declare_one_name() -> None:
 # --- under Node --------------------------------------------------------------------------------------------------
 
 
+def to_image(picture: Any) -> Image.Image:
+    return picture if isinstance(picture, Image.Image) else Image.fromarray(np.asarray(picture))
+
+
 def read(node: str, *pictures: Any) -> Any:
     """Read pictures with the program of the page."""
     rgba = [np.asarray(picture.convert("RGBA")) for picture in pictures]
@@ -103,40 +107,46 @@ def test_node_computes_the_logits_of_every_network(node: str, name: str, residua
     assert difference.abs().max() < 1e-5 * expected.abs().max().clamp(min=1)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "mnist itself",
-        "transparent paper",
-        "coloured marker",
-        "small picture",
-        "shadow across",
-        "pencil",
-        "dotted line",
-        "brush twenty thick",
-    ],
+PICTURED = (
+    "mnist itself",
+    "transparent paper",
+    "coloured marker",
+    "small picture",
+    "shadow across",
+    "pencil",
+    "dotted line",
+    "brush twenty thick",
 )
-def test_node_finds_the_frame_and_the_answer_of_a_picture(node: str, name: str) -> None:
-    made = CONDITIONS[name](IMAGES[0].numpy(), np.random.default_rng(len(name)))
-    picture = made if isinstance(made, Image.Image) else Image.fromarray(np.asarray(made))
-    picture.thumbnail((500, 500))
-    assert read(node, picture)[0].is_like(predict(picture, MODEL))
 
 
-@pytest.mark.parametrize("name", ["in a box", "blurred crop"])
-def test_node_finds_the_digit_that_python_finds_in_a_hard_picture(node: str, name: str) -> None:
-    picture = Image.fromarray(np.asarray(HARD[name](IMAGES[1].numpy(), np.random.default_rng(3))))
-    assert read(node, picture)[0].is_like(predict(picture, MODEL))
+def test_node_finds_the_frame_and_the_answer_of_a_picture(node: str) -> None:
+    made = [CONDITIONS[name](IMAGES[0].numpy(), np.random.default_rng(len(name))) for name in PICTURED]
+    pictures = list(map(to_image, made))
+    for picture in pictures:
+        picture.thumbnail((500, 500))
+    for name, picture, reading in zip(PICTURED, pictures, read(node, *pictures), strict=True):
+        assert reading.is_like(predict(picture, MODEL)), name
 
 
-@pytest.mark.parametrize("name", ["a table", "digits that touch"])
-def test_node_finds_the_digits_that_python_finds_on_a_sheet(node: str, name: str) -> None:
+def test_node_finds_the_digit_that_python_finds_in_a_hard_picture(node: str) -> None:
+    names = ("in a box", "blurred crop")
+    pictures = [to_image(HARD[name](IMAGES[1].numpy(), np.random.default_rng(3))) for name in names]
+    for name, picture, reading in zip(names, pictures, read(node, *pictures), strict=True):
+        assert reading.is_like(predict(picture, MODEL)), name
+
+
+def ten_digits(name: str) -> Image.Image:
     images = itertools.cycle(draw_digits(10, seed=5).images.numpy())
-    made, _ = SHEETS[name](lambda: (next(images), 0), np.random.default_rng(2))
-    picture = made if isinstance(made, Image.Image) else Image.fromarray(made)
-    rows = [[tuple(one["box"].values()) for one in row] for row in read(node, picture)[0].rows]
-    expected = [[one.box for one in row if one.box] for row in split_rows(predict_all(picture, MODEL))]
-    assert [[(box[1], box[0], box[3], box[2]) for box in row] for row in rows] == expected
+    return to_image(SHEETS[name](lambda: (next(images), 0), np.random.default_rng(2))[0])
+
+
+def test_node_finds_the_digits_that_python_finds_on_a_sheet(node: str) -> None:
+    names = ("a table", "digits that touch")
+    pictures = list(map(ten_digits, names))
+    for name, picture, reading in zip(names, pictures, read(node, *pictures), strict=True):
+        rows = [[tuple(one["box"].values()) for one in row] for row in reading.rows]
+        expected = [[one.box for one in row if one.box] for row in split_rows(predict_all(picture, MODEL))]
+        assert [[(box[1], box[0], box[3], box[2]) for box in row] for row in rows] == expected, name
 
 
 def test_node_finds_the_frame_and_the_answer_of_drawings(node: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -41,10 +42,12 @@ from under10k.plots import (
     show,
 )
 from under10k.plots.curves import _running_mean, _stack
-from under10k.recipes import Protocol
+from under10k.recipes import Protocol, Recipe
 from under10k.runs.folder import Run
 from under10k.runs.records import Batch
 from under10k.training.start import train
+
+Finished = Callable[[Recipe], Path]
 
 
 def is_picture(path: Path) -> bool:
@@ -66,25 +69,25 @@ def metrics_with(errors: int, dataset: Dataset) -> Metrics:
 
 
 @pytest.mark.parametrize("protocol", ["watched", "held-out", "fixed"])
-def test_curves_of_each_protocol_are_drawn(protocol: Protocol, dataset: Dataset, tmp_path: Path) -> None:
-    train(small(protocol=protocol, epochs=2), dataset, tmp_path / "run", reports=[])
-    assert is_picture(tmp_path / "run" / "curves.png")
+def test_curves_of_each_protocol_are_drawn(protocol: Protocol, finished: Finished, tmp_path: Path) -> None:
+    save_figure(plot_curves([finished(small(protocol=protocol))]), tmp_path / "curves.png")
+    assert is_picture(tmp_path / "curves.png")
 
 
-def test_names_of_any_letters_are_drawn_as_they_are(dataset: Dataset, tmp_path: Path) -> None:
-    train(small(epochs=1), dataset, tmp_path / "run", reports=[])
+def test_names_of_any_letters_are_drawn_as_they_are(dataset: Dataset, finished: Finished, tmp_path: Path) -> None:
     runs = [tmp_path / name for name in ("日本", "$\\frac{$", "_hidden", "a\nb", "\udcff", "[b]")]
     for run in runs:
-        shutil.copytree(tmp_path / "run", run)
+        shutil.copytree(finished(small()), run)
     save_figure(plot_curves(runs), tmp_path / "new folder" / "curves.png")
     save_figure(plot_class_sheet(dataset.train, " ".join(run.name for run in runs)), tmp_path / "sheet.png")
     assert is_picture(tmp_path / "new folder" / "curves.png")
     assert is_picture(tmp_path / "sheet.png")
 
 
-def test_curves_of_losses_near_the_largest_number_are_drawn_without_a_warning(dataset: Dataset, tmp_path: Path) -> None:
-    train(small(epochs=3), dataset, tmp_path / "run", reports=[])
-    run = Run(tmp_path / "run")
+def test_curves_of_losses_near_the_largest_number_are_drawn_without_a_warning(
+    finished: Finished, tmp_path: Path
+) -> None:
+    run = Run(shutil.copytree(finished(small(epochs=3)), tmp_path / "run"))
     first, second, third = run.history()
     for largest in 1e307, 1.7e308:
         run.write_history([first, replace(second, train_loss=largest), third])
@@ -147,8 +150,7 @@ def test_a_sheet_shows_classes_that_are_there(dataset: Dataset, tmp_path: Path) 
     assert is_picture(tmp_path / "sheet.png")
 
 
-@pytest.mark.parametrize("count", [1, 5, len(CORRUPTIONS)])
-@pytest.mark.parametrize("right", [0, 10])
+@pytest.mark.parametrize(("count", "right"), [(1, 0), (5, 10), (len(CORRUPTIONS), 0)])
 def test_scores_of_any_number_of_corruptions_are_drawn(count: int, right: int, tmp_path: Path) -> None:
     interval = wilson_interval(right, 10)
     scores = [CorruptionScore(corruption, (interval,) * 5) for corruption in list(CORRUPTIONS.values())[:count]]
@@ -238,11 +240,12 @@ def test_a_sheet_asks_for_as_many_labels_as_images_and_no_more_than_fit(dataset:
 
 
 def test_curves_are_a_figure_that_can_be_changed_and_shows_itself(
-    dataset: Dataset, tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch
+    finished: Finished,
 ) -> None:
-    result = train(small(epochs=2), dataset, tmp_path / "run", reports=[])
-    monkeypatch.undo()
-    given: list[Runs] = [result, result.run_dir, [result, tmp_path / "run"]]
+    run = finished(small())
+    result = Run(run).result()
+    assert result
+    given: list[Runs] = [result, run, [result, str(run)]]
     for runs in given:
         figure = plots.plot_curves(runs)
         figure.axes[0].set_title("mine")

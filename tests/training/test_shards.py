@@ -70,8 +70,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         small(shards=2, dropout=0.1, protocol="watched", skip_easy=0.2),
         small(shards=4, epochs=1, batch_size=50, model="early", averaging=0.0),
         small(shards=3, epochs=1, batch_size=191, model="transition", dropout=0.05),
+        small(shards=2, epochs=1, dropout=0.1, precision="bfloat16"),
     ],
-    ids=["two", "four of unequal size", "three, and two images left"],
+    ids=["two", "four of unequal size", "three, and two images left", "bfloat16"],
 )
 def test_with_any_number_of_threads_a_training_ends_byte_identical(
     recipe: Recipe, dataset: Dataset, tmp_path: Path

@@ -43,6 +43,16 @@ from under10k.weights.sealed import load_tensors
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
+Finished = Callable[[Recipe], Path]
+
+
+def train_until_killed(recipe: Recipe, dataset: Dataset, folder: Path, kill_at: StopAt) -> Path:
+    torch.set_num_threads(THREADS)
+    with pytest.raises(KilledError):
+        train(recipe, dataset, folder, reports=[kill_at])
+    return folder
+
+
 # --- what a run leaves behind --------------------------------------------------------------------------------------
 
 
@@ -51,8 +61,9 @@ def test_every_recipe_trains_and_leaves_a_whole_run_folder(
     name: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()  # curves are drawn
-    recipe = replace(get_recipe(name), epochs=1, batch_size=128)
-    result = train(recipe, dataset, tmp_path / "run", reports=[])
+    recipe = replace(get_recipe(name), epochs=1, batch_size=32)
+    few = replace(dataset, train=dataset.train[:96], test=dataset.test[:32])
+    result = train(recipe, few, tmp_path / "run", reports=[])
     names = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")}
     assert names == {
         "recipe.json",
@@ -73,9 +84,10 @@ def test_every_recipe_trains_and_leaves_a_whole_run_folder(
     assert result.seconds["total"] == pytest.approx(parts, abs=0.01)
 
 
-def test_the_record_names_versions_processor_threads_and_data(dataset: Dataset, tmp_path: Path) -> None:
-    train(small(epochs=1), dataset, tmp_path / "run", reports=[])
-    environment = Run(tmp_path / "run").environment()
+def test_the_record_names_versions_processor_threads_and_data(
+    dataset: Dataset, tmp_path: Path, finished: Finished
+) -> None:
+    environment = Run(finished(small(epochs=1))).environment()
     assert environment["torch"] == torch.__version__
     assert environment["threads"] == torch.get_num_threads()
     assert environment["data"]["sha256"] == dataset.sha256()
@@ -94,9 +106,11 @@ def test_every_record_of_a_run_names_the_same_data(dataset: Dataset, tmp_path: P
     assert load_weights(tmp_path / "run")[1].data_sha256 == found.sha256
 
 
-def test_the_loaded_model_scores_what_the_result_says(dataset: Dataset, tmp_path: Path) -> None:
-    result = train(small(), dataset, tmp_path / "run", reports=[])
-    metrics = evaluate(load_model(tmp_path / "run"), dataset.test)
+def test_the_loaded_model_scores_what_the_result_says(dataset: Dataset, tmp_path: Path, finished: Finished) -> None:
+    run = finished(small())
+    result = Run(run).result()
+    assert result
+    metrics = evaluate(load_model(run), dataset.test)
     assert metrics.accuracy == result.test_accuracy
     assert metrics.errors == result.test_errors
 
@@ -133,7 +147,9 @@ def in_thread(call: Callable[[], object]) -> None:
         threads.submit(call).result()
 
 
-def test_two_trainings_in_two_threads_end_as_each_does_alone(dataset: Dataset, tmp_path: Path) -> None:
+def test_two_trainings_in_two_threads_end_as_each_does_alone(
+    dataset: Dataset, tmp_path: Path, finished: Finished
+) -> None:
     recipes = [small(seed=seed, dropout=0.1) for seed in (1, 2)]
     together = threading.Barrier(2)
 
@@ -148,8 +164,7 @@ def test_two_trainings_in_two_threads_end_as_each_does_alone(dataset: Dataset, t
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(beside, recipes))
     for recipe in recipes:
-        train(recipe, dataset, tmp_path / f"alone-{recipe.seed}", reports=[])
-        assert weights(tmp_path / f"beside-{recipe.seed}") == weights(tmp_path / f"alone-{recipe.seed}")
+        assert weights(tmp_path / f"beside-{recipe.seed}") == weights(finished(recipe))
 
 
 @pytest.mark.parametrize(
@@ -157,13 +172,15 @@ def test_two_trainings_in_two_threads_end_as_each_does_alone(dataset: Dataset, t
     [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu"), lambda: torch.device("meta")],
     ids=["no_grad", "inference_mode", "autocast", "default_device"],
 )
-def test_a_training_is_the_same_whatever_torch_is_set_to(setting: Any, dataset: Dataset, tmp_path: Path) -> None:
+def test_a_training_is_the_same_whatever_torch_is_set_to(
+    setting: Any, dataset: Dataset, tmp_path: Path, finished: Finished
+) -> None:
     recipe = small(epochs=1, dropout=0.1, protocol="held-out")
-    train(recipe, dataset, tmp_path / "plain", reports=[])
+    plain = weights(finished(recipe))
     with setting():
         again = Dataset(dataset.name, dataset.train[:], dataset.test[:])
         train(recipe, again, tmp_path / "set", reports=[])
-    assert weights(tmp_path / "plain") == weights(tmp_path / "set")
+    assert plain == weights(tmp_path / "set")
 
 
 def test_another_default_type_is_refused_before_anything_is_written(dataset: Dataset, tmp_path: Path) -> None:
@@ -179,25 +196,25 @@ def test_another_default_type_is_refused_before_anything_is_written(dataset: Dat
 # --- every batch ---------------------------------------------------------------------------------------------------
 
 
-def test_every_batch_is_recorded_with_loss_accuracy_and_learning_rate(dataset: Dataset, tmp_path: Path) -> None:
-    train(small(epochs=3), dataset, tmp_path / "run", reports=[])
-    with (tmp_path / "run" / "batches.csv").open(newline="") as file:
+def test_every_batch_is_recorded_with_loss_accuracy_and_learning_rate(
+    dataset: Dataset, tmp_path: Path, finished: Finished
+) -> None:
+    run = finished(small(epochs=3))
+    with (run / "batches.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["epoch", "step", "loss", "accuracy", "learning_rate"]
     assert [(row["epoch"], row["step"]) for row in rows] == [(str(e), str(s)) for e in (1, 2, 3) for s in range(1, 7)]
-    for epoch in Run(tmp_path / "run").history():
+    for epoch in Run(run).history():
         own = [row for row in rows if int(row["epoch"]) == epoch.epoch]
         assert sum(float(row["loss"]) for row in own) / 6 == pytest.approx(epoch.train_loss)
         assert sum(float(row["accuracy"]) for row in own) / 6 == pytest.approx(epoch.train_accuracy)
         assert float(own[-1]["learning_rate"]) == pytest.approx(epoch.learning_rate)
-    assert [(b.epoch, b.step) for b in Run(tmp_path / "run").batches()] == [
-        (e, s) for e in (1, 2, 3) for s in range(1, 7)
-    ]
+    assert [(b.epoch, b.step) for b in Run(run).batches()] == [(e, s) for e in (1, 2, 3) for s in range(1, 7)]
 
 
 @pytest.mark.parametrize("written", [0, 1, 100])
 def test_a_kill_between_a_checkpoint_and_its_batches_loses_none(
-    written: int, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    written: int, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Finished
 ) -> None:
     real = Run.append_batches
 
@@ -215,25 +232,26 @@ def test_a_kill_between_a_checkpoint_and_its_batches_loses_none(
         train(small(epochs=3), dataset, tmp_path / "run", reports=[])
     monkeypatch.undo()
     train(small(epochs=3), dataset, tmp_path / "run", resume=True, reports=[])
-    train(small(epochs=3), dataset, tmp_path / "whole", reports=[])
-    assert batches(tmp_path / "run") == batches(tmp_path / "whole")
+    assert batches(tmp_path / "run") == batches(finished(small(epochs=3)))
 
 
-def test_a_damaged_newest_checkpoint_costs_no_batch(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_damaged_newest_checkpoint_costs_no_batch(dataset: Dataset, tmp_path: Path, finished: Finished) -> None:
     with pytest.raises(KilledError):
         train(small(epochs=3), dataset, tmp_path / "run", reports=[StopAt(2, 3, kill)])
     max((tmp_path / "run" / "checkpoint").iterdir()).write_bytes(b"")
     train(small(epochs=3), dataset, tmp_path / "run", resume=True, reports=[])
-    train(small(epochs=3), dataset, tmp_path / "whole", reports=[])
-    assert batches(tmp_path / "run") == batches(tmp_path / "whole")
+    assert batches(tmp_path / "run") == batches(finished(small(epochs=3)))
+
+
+@pytest.fixture(scope="module")
+def _killed_in_epoch_3(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_until_killed(small(epochs=3), dataset, tmp_path_factory.mktemp("killed") / "run", StopAt(2, 1, kill))
 
 
 @pytest.fixture
-def second_epoch(dataset: Dataset, tmp_path: Path) -> Path:
+def second_epoch(_killed_in_epoch_3: Path, tmp_path: Path) -> Path:
     """The folder of a run that was killed after its second epoch: `batches.csv` must hold those of the first."""
-    with pytest.raises(KilledError):
-        train(small(epochs=3), dataset, tmp_path / "run", reports=[StopAt(2, 1, kill)])
-    return tmp_path / "run"
+    return Path(shutil.copytree(_killed_in_epoch_3, tmp_path / "run"))
 
 
 def make_huge(path: Path) -> None:
@@ -412,9 +430,13 @@ def test_the_test_set_decides_nothing_unless_it_is_watched(protocol: Any, datase
     assert same_tensors(tmp_path / "a", tmp_path / "b")
 
 
-def test_fixed_scores_nothing_on_the_way_and_keeps_the_last_weights(dataset: Dataset, tmp_path: Path) -> None:
-    result = train(small(epochs=3), dataset, tmp_path / "run", reports=[])
-    assert [epoch.accuracy for epoch in Run(tmp_path / "run").history()] == [None] * 3
+def test_fixed_scores_nothing_on_the_way_and_keeps_the_last_weights(
+    dataset: Dataset, tmp_path: Path, finished: Finished
+) -> None:
+    run = Run(finished(small(epochs=3)))
+    result = run.result()
+    assert result
+    assert [epoch.accuracy for epoch in run.history()] == [None] * 3
     assert result.kept_epoch == result.epochs == 3
     assert result.validation_accuracy is None
     assert result.last_accuracy is None
@@ -444,16 +466,15 @@ def test_patience_stops_a_run_that_gets_no_better(dataset: Dataset, tmp_path: Pa
 # --- reproducibility -----------------------------------------------------------------------------------------------
 
 
-def test_the_same_recipe_and_seed_give_byte_identical_weights(dataset: Dataset, tmp_path: Path) -> None:
-    for name in "ab":
-        train(small(dropout=0.1), dataset, tmp_path / name, reports=[])
-    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+def test_the_same_recipe_and_seed_give_byte_identical_weights(
+    dataset: Dataset, tmp_path: Path, finished: Finished
+) -> None:
+    train(small(dropout=0.1), dataset, tmp_path / "run", reports=[])
+    assert weights(tmp_path / "run") == weights(finished(small(dropout=0.1)))
 
 
-def test_another_seed_gives_other_weights(dataset: Dataset, tmp_path: Path) -> None:
-    for seed in (0, 1):
-        train(small(seed=seed, epochs=1), dataset, tmp_path / str(seed), reports=[])
-    assert weights(tmp_path / "0") != weights(tmp_path / "1")
+def test_another_seed_gives_other_weights(dataset: Dataset, tmp_path: Path, finished: Finished) -> None:
+    assert weights(finished(small(epochs=1))) != weights(finished(small(epochs=1, seed=1)))
 
 
 RESUMED = [
@@ -535,19 +556,19 @@ def test_sigkill_inside_a_checkpoint_write_leaves_the_one_before(
     assert not list((tmp_path / "run").rglob("*.tmp"))
 
 
-def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
+    dataset: Dataset, tmp_path: Path, finished: Finished
+) -> None:
     with pytest.raises(KilledError):
         train(small(epochs=3), dataset, tmp_path / "run", reports=[StopAt(2, 3, kill)])
     newest = max((tmp_path / "run" / "checkpoint").iterdir())
     newest.write_bytes(newest.read_bytes()[:-1])
     train(small(epochs=3), dataset, tmp_path / "run", resume=True, reports=[])
-    train(small(epochs=3), dataset, tmp_path / "whole", reports=[])
-    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "run") == weights(finished(small(epochs=3)))
 
 
-def test_at_most_two_checkpoints_are_kept(dataset: Dataset, tmp_path: Path) -> None:
-    train(small(epochs=4), dataset, tmp_path / "run", reports=[])
-    assert len(list((tmp_path / "run" / "checkpoint").iterdir())) == 2
+def test_at_most_two_checkpoints_are_kept(dataset: Dataset, tmp_path: Path, finished: Finished) -> None:
+    assert len(list((finished(small(epochs=3)) / "checkpoint").iterdir())) == 2
 
 
 def test_a_finished_run_is_resumed_by_telling_its_result(dataset: Dataset, tmp_path: Path) -> None:
@@ -565,11 +586,14 @@ def test_a_finished_run_is_resumed_by_telling_its_result(dataset: Dataset, tmp_p
 # --- refusals ------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def _killed_in_epoch_2(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_until_killed(small(), dataset, tmp_path_factory.mktemp("killed") / "run", StopAt(1, 2, kill))
+
+
 @pytest.fixture
-def stopped_run(dataset: Dataset, tmp_path: Path) -> Path:
-    with pytest.raises(KilledError):
-        train(small(), dataset, tmp_path / "run", reports=[StopAt(1, 2, kill)])
-    return tmp_path / "run"
+def stopped_run(_killed_in_epoch_2: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(_killed_in_epoch_2, tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
@@ -640,7 +664,7 @@ def test_curves_that_a_kill_has_cost_are_drawn_on_resuming(
 
 
 def test_a_stop_can_be_requested_more_than_once_and_stops_nothing_but_the_training(
-    dataset: Dataset, tmp_path: Path
+    dataset: Dataset, tmp_path: Path, finished: Finished
 ) -> None:
     def insist() -> None:
         StopSignals.request()
@@ -651,33 +675,32 @@ def test_a_stop_can_be_requested_more_than_once_and_stops_nothing_but_the_traini
     assert stopped.value.exit_code == 143
     StopSignals.request()
     train(small(), dataset, tmp_path / "run", resume=True, reports=[])
-    train(small(), dataset, tmp_path / "whole", reports=[])
-    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "run") == weights(finished(small()))
 
 
-def test_a_stop_on_the_last_step_of_an_epoch_records_the_same_learning_rates(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_stop_on_the_last_step_of_an_epoch_records_the_same_learning_rates(
+    dataset: Dataset, tmp_path: Path, finished: Finished
+) -> None:
     report = StopAt(0, 6, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(StoppedError):
         train(small(), dataset, tmp_path / "run", reports=[report])
     train(small(), dataset, tmp_path / "run", resume=True, reports=[])
-    train(small(), dataset, tmp_path / "whole", reports=[])
-    rates = [[e.learning_rate for e in Run(tmp_path / name).history()] for name in ("run", "whole")]
+    rates = [[e.learning_rate for e in Run(folder).history()] for folder in (tmp_path / "run", finished(small()))]
     assert rates[0] == rates[1]
-    assert batches(tmp_path / "run") == batches(tmp_path / "whole")
+    assert batches(tmp_path / "run") == batches(finished(small()))
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_a_stop_within_an_epoch_forgets_no_loss_that_images_are_skipped_by(
-    epoch: int, dataset: Dataset, tmp_path: Path
+    epoch: int, dataset: Dataset, tmp_path: Path, finished: Finished
 ) -> None:
     recipe = small(epochs=3, batch_size=100, skip_easy=0.4)  # of 384 images 84 are left over in the first epoch
     stop = StopAt(epoch, 1, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(StoppedError):
         train(recipe, dataset, tmp_path / "run", reports=[stop])
     train(recipe, dataset, tmp_path / "run", resume=True, reports=[])
-    train(recipe, dataset, tmp_path / "whole", reports=[])
-    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
-    assert batches(tmp_path / "run") == batches(tmp_path / "whole")
+    assert weights(tmp_path / "run") == weights(finished(recipe))
+    assert batches(tmp_path / "run") == batches(finished(recipe))
 
 
 def test_skipping_easy_images_shortens_each_epoch_but_the_first(dataset: Dataset, tmp_path: Path) -> None:
@@ -799,7 +822,7 @@ def test_divergence_in_an_epochs_last_update_is_not_saved(protocol: Any, dataset
 
 
 def test_divergence_keeps_the_last_good_checkpoint(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Finished
 ) -> None:
     real = functional.cross_entropy
     calls = 0
@@ -815,13 +838,12 @@ def test_divergence_keeps_the_last_good_checkpoint(
         train(small(epochs=3, shards=1), dataset, tmp_path / "run", reports=[])
     monkeypatch.undo()
     train(small(epochs=3, shards=1), dataset, tmp_path / "run", resume=True, reports=[])
-    train(small(epochs=3, shards=1), dataset, tmp_path / "whole", reports=[])
-    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "run") == weights(finished(small(epochs=3, shards=1)))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_one_signal_ends_the_step_saves_and_says_how_to_resume(
-    number: signal.Signals, code: int, dataset: Dataset, tmp_path: Path
+    number: signal.Signals, code: int, dataset: Dataset, tmp_path: Path, finished: Finished
 ) -> None:
     ours = signal.signal(number, signal.default_int_handler)  # a shell or nohup may have had it ignored
     try:
@@ -834,9 +856,8 @@ def test_one_signal_ends_the_step_saves_and_says_how_to_resume(
         signal.signal(number, ours)
     assert len(Run(tmp_path / "run").batches()) == 6 + 3
     train(small(), dataset, tmp_path / "run", resume=True, reports=[])
-    train(small(), dataset, tmp_path / "whole", reports=[])
-    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
-    assert batches(tmp_path / "run") == batches(tmp_path / "whole")
+    assert weights(tmp_path / "run") == weights(finished(small()))
+    assert batches(tmp_path / "run") == batches(finished(small()))
 
 
 def test_a_hangup_that_is_ignored_as_under_nohup_stays_ignored(dataset: Dataset, tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ class _Shard:
     def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, *, records: bool) -> None:
         self._recipe, self._model = recipe, model
         self._may_draw = recipe.dropout or recipe.has_own_network
+        self._half = recipe.precision == "bfloat16"
         self._generator = torch.Generator(device)  # the augmentation's
         self._drops = torch.Generator(device)  # dropout's
         self._deform = find_augment(recipe)
@@ -148,8 +149,12 @@ class _Shard:
             chosen = deform(self._deform, chosen, self._generator)
         pixels = augment(to_unit(chosen), self._generator, self._recipe.augment)
         labels = images.labels[part]
-        with DrawingFrom(self._drops) if self._may_draw else nullcontext():
-            logits = model(to_input(pixels))
+        with (
+            DrawingFrom(self._drops) if self._may_draw else nullcontext(),
+            # without its cache of weights, which all threads share
+            torch.autocast("cpu", torch.bfloat16, cache_enabled=False) if self._half else nullcontext(),
+        ):
+            logits = model(to_input(pixels)).float()
         losses = F.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing, reduction="none")
         model.zero_grad()
         (losses.mean() * share).backward()  # type: ignore[no-untyped-call]

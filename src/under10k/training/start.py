@@ -61,8 +61,8 @@ def train(
     amounts do: a pure function of images, uint8 (B, 28, 28), and a `torch.Generator`, handed over again to resume.
 
     Raises:
-        UsageError: a device or model that is not there, a run folder in use by another run, or a default type of
-            torch's other than float32.
+        UsageError: a device or model that is not there, a run folder in use by another run, bfloat16 on a GPU, or a
+            default type of torch's other than float32.
         DataError: the data is missing, damaged, or too little.
         ModelError: the run to resume is damaged, or was begun under another recipe, data, torch or thread count; or
             `start` is damaged, or of another network.
@@ -77,10 +77,12 @@ def train(
     started = time.perf_counter()
     reports = [ConsoleReport()] if reports is None else reports
     with _closing(reports):
-        chosen = pick_device(device)
+        given, chosen = as_recipe(recipe), pick_device(device)
+        if given.precision == "bfloat16" and chosen.type != "cpu":
+            raise UsageError(f"bfloat16 on {chosen}: only CPUs train in it. give device cpu, or precision float32")
         folder = None if run_dir is None else as_path(run_dir, "a folder")
         with _undisturbed(chosen):
-            changed = _with_changes(as_recipe(recipe), model, start, augment)
+            changed = _with_changes(given, model, start, augment)
             return _train(changed, data, folder, resume, chosen, reports, started)
 
 
