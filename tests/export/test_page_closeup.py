@@ -241,3 +241,31 @@ def test_nothing_on_the_page_moves_by_itself(open_page: OpenPage) -> None:
     assert page.evaluate("document.getAnimations().length") == 0
     style = page.evaluate("document.querySelector('style').textContent")
     assert not any(word in style for word in ("transition", "animation", "smooth"))
+
+
+CELL_CONTRASTS = """() => {
+    const linear = (level) => (level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4);
+    const luminance = (colour) => {
+        const [red, green, blue] = colour.match(/\\d+/g).map((level) => linear(level / 255));
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    return [...document.querySelectorAll(".grid span")].map((cell) => {
+        const { color, backgroundColor } = getComputedStyle(cell);
+        const [low, high] = [luminance(color), luminance(backgroundColor)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+    });
+}"""
+"""Contrast of each number with the colour behind it, as WCAG 2 defines it; 4.5 is enough for all sizes."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_number_can_be_read_on_the_colour_behind_it(scheme: str, open_page: OpenPage) -> None:
+    page = open_page(color_scheme=scheme)
+    draw(page, SEVEN)
+    settle(page)
+    page.locator("#layers .name").first.click()
+    for layer in (1, page.evaluate("layers.length")):
+        page.locator("#close-up .layer").fill(str(layer))
+        contrasts = page.evaluate(CELL_CONTRASTS)
+        assert contrasts
+        assert min(contrasts) >= 4.5
