@@ -44,7 +44,7 @@ function showMisreadDigit({ label, digit, probability, levels }) {
   const button = element("button");
   button.setAttribute("type", "button");
   button.setAttribute("aria-label", say("misread_one", { label, digit, probability: percent(probability) }));
-  button.append(image, element("span", "", `${label} → ${digit}`), element("span", "", wholePercent(probability)));
+  button.append(image, element("span", "", `${label} → ${digit}`), element("span", "", percent(probability)));
   button.addEventListener("click", () => readMisread(image, frame));
   item.append(button);
   return item;
