@@ -77,8 +77,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_with_any_number_of_threads_a_training_ends_byte_identical(
     recipe: Recipe, dataset: Dataset, tmp_path: Path
 ) -> None:
-    one, *others = [train_with(count, recipe, dataset, tmp_path / str(count)) for count in (1, 2, 3, 4)]
-    assert others == [one] * 3
+    one, *others = [train_with(count, recipe, dataset, tmp_path / str(count)) for count in (1, 2, 4)]
+    assert others == [one] * 2
 
 
 def test_a_run_in_shards_resumes_with_another_number_of_threads(dataset: Dataset, tmp_path: Path) -> None:
