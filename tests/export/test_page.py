@@ -726,7 +726,7 @@ def test_the_reasons_of_a_picture_are_those_of_the_digit_that_is_chosen(open_pag
 
 
 @in_a_browser
-@pytest.mark.parametrize("options", [{}, PHONE, {"viewport": {"width": 320, "height": 568}}])
+@pytest.mark.parametrize("options", [{}, PHONE, *({"viewport": {"width": 320, "height": high}} for high in (568, 256))])
 def test_nothing_is_wider_than_the_screen_and_what_is_pressed_is_large_enough(
     options: dict[str, Any], open_page: OpenPage
 ) -> None:

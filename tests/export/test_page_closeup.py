@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., "Page"]
+
+
+@pytest.fixture(scope="module")
+def gap_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("gap") / "digits.html"
+    file.write_text(build_page(random_network("gap"), Facts("gap")).text, encoding="utf-8")
+    return file
+
 
 CHECK = """([network, seed]) => {
     let state = seed;
@@ -204,3 +213,59 @@ def test_a_blank_paper_asks_for_a_digit_and_an_open_close_up_follows_the_paper(o
     page.click("#clear")
     page.locator("#close-up .empty").wait_for()
     assert page.evaluate("paper.field") is None
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (768, 1024), (360, 640), (320, 256)])
+@pytest.mark.parametrize("forced", ["none", "active"])
+def test_the_close_up_fits_every_screen_and_nothing_of_it_is_out_of_reach(
+    width: int, height: int, forced: str, open_page: OpenPage, gap_file: Path
+) -> None:
+    page = open_page(gap_file.as_uri(), viewport={"width": width, "height": height}, forced_colors=forced)
+    draw(page, SEVEN)
+    settle(page)
+    page.locator("#layers .name").nth(2).click()
+    wide = "[document.documentElement, byId('close-up'), ...document.querySelectorAll('.parts')]"
+    assert page.evaluate(f"{wide}.every((part) => part.scrollWidth <= part.clientWidth)")
+    last = page.locator("#close-up .sums p").last
+    last.scroll_into_view_if_needed()
+    box = last.bounding_box()
+    assert box
+    assert 0 <= box["y"] < box["y"] + box["height"] <= height
+
+
+def test_nothing_on_the_page_moves_by_itself(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, SEVEN)
+    settle(page)
+    page.locator("#layers .name").first.click()
+    assert page.evaluate("document.getAnimations().length") == 0
+    style = page.evaluate("document.querySelector('style').textContent")
+    assert not any(word in style for word in ("transition", "animation", "smooth"))
+
+
+CELL_CONTRASTS = """() => {
+    const linear = (level) => (level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4);
+    const luminance = (colour) => {
+        const [red, green, blue] = colour.match(/\\d+/g).map((level) => linear(level / 255));
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    return [...document.querySelectorAll(".grid span")].map((cell) => {
+        const { color, backgroundColor } = getComputedStyle(cell);
+        const [low, high] = [luminance(color), luminance(backgroundColor)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+    });
+}"""
+"""Contrast of each number with the colour behind it, as WCAG 2 defines it; 4.5 is enough for all sizes."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_number_can_be_read_on_the_colour_behind_it(scheme: str, open_page: OpenPage) -> None:
+    page = open_page(color_scheme=scheme)
+    draw(page, SEVEN)
+    settle(page)
+    page.locator("#layers .name").first.click()
+    for layer in (1, page.evaluate("layers.length")):
+        page.locator("#close-up .layer").fill(str(layer))
+        contrasts = page.evaluate(CELL_CONTRASTS)
+        assert contrasts
+        assert min(contrasts) >= 4.5
