@@ -32,7 +32,7 @@ FRAME_SECONDS = 1 / 60
 """Between two frames of the screen."""
 
 WATCH = """() => {
-    window.answers = [];
+    window.timings = [];
     let [oldest, computing, began] = [null, 0, 0];
     const drawing = ({ target, buttons }) => target.id === "paper" && buttons;
     for (const name of ["pointerdown", "pointermove"]) {
@@ -50,7 +50,7 @@ WATCH = """() => {
         const start = performance.now();
         read();
         const end = performance.now();
-        if (oldest !== null) answers.push([computing + end - start, end - oldest]);
+        if (oldest !== null) timings.push([computing + end - start, end - oldest]);
         [oldest, computing] = [null, 0];
     };
 }"""
@@ -89,7 +89,7 @@ def _time(browser: Browser, file: Path, seed: int) -> NDArray[np.float64]:
         for points in ways[seed % len(ways)][1]:
             _draw(page, [(0.2 + 0.006 * x, 0.2 + 0.006 * y) for x, y in points], rng)
         page.click("#clear")
-    found = np.array(page.evaluate("answers"))
+    found = np.array(page.evaluate("timings"))
     page.close()
     return found
 

@@ -108,6 +108,8 @@ def test_a_place_of_a_map_is_pressed_and_its_numbers_and_its_field_are_shown(ope
     spot = page.evaluate("closeUp.spot")
     assert (spot["map"], spot["layer"]) == (2, page.evaluate("layerView.rows[0].last"))
     assert value_of(page) == pytest.approx(real_value(page), abs=0.006)
+    marked = "[...layerView.shown].filter(([canvas]) => canvas.className).map(([, { layer, map }]) => [layer, map])"
+    assert page.evaluate(marked) == [[spot["layer"], 2]]
     page.locator("#close-up .layer").fill("1")
     assert page.locator("#close-up .part").count() == 1
     assert page.locator("#close-up .part .grid").first.locator("span").count() == 25
@@ -120,6 +122,7 @@ def test_a_place_of_a_map_is_pressed_and_its_numbers_and_its_field_are_shown(ope
     page.click("#close-up .close")
     assert page.is_hidden("#close-up")
     assert page.evaluate("paper.field") is None
+    assert page.evaluate(marked) == []
 
 
 def test_the_layers_are_gone_through_by_keys_alone(open_page: OpenPage) -> None:
@@ -241,3 +244,31 @@ def test_nothing_on_the_page_moves_by_itself(open_page: OpenPage) -> None:
     assert page.evaluate("document.getAnimations().length") == 0
     style = page.evaluate("document.querySelector('style').textContent")
     assert not any(word in style for word in ("transition", "animation", "smooth"))
+
+
+CELL_CONTRASTS = """() => {
+    const linear = (level) => (level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4);
+    const luminance = (colour) => {
+        const [red, green, blue] = colour.match(/\\d+/g).map((level) => linear(level / 255));
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    return [...document.querySelectorAll(".grid span")].map((cell) => {
+        const { color, backgroundColor } = getComputedStyle(cell);
+        const [low, high] = [luminance(color), luminance(backgroundColor)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+    });
+}"""
+"""Contrast of each number with the colour behind it, as WCAG 2 defines it; 4.5 is enough for all sizes."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_number_can_be_read_on_the_colour_behind_it(scheme: str, open_page: OpenPage) -> None:
+    page = open_page(color_scheme=scheme)
+    draw(page, SEVEN)
+    settle(page)
+    page.locator("#layers .name").first.click()
+    for layer in (1, page.evaluate("layers.length")):
+        page.locator("#close-up .layer").fill(str(layer))
+        contrasts = page.evaluate(CELL_CONTRASTS)
+        assert contrasts
+        assert min(contrasts) >= 4.5

@@ -43,8 +43,9 @@ function showMisreadDigit({ label, digit, probability, levels }) {
   const item = element("li");
   const button = element("button");
   button.setAttribute("type", "button");
-  button.setAttribute("aria-label", say("misread_one", { label, digit, probability: percent(probability) }));
-  button.append(image, element("span", "", `${label} → ${digit}`), element("span", "", percent(probability)));
+  const seen = [element("span", "", `${label} → ${digit}`), element("span", "", percent(probability))];
+  for (const text of seen) text.setAttribute("aria-hidden", "true");
+  button.append(image, ...seen, element("span", "hidden", say("misread_one", { label, digit, probability: percent(probability) })));
   button.addEventListener("click", () => readMisread(image, frame));
   item.append(button);
   return item;

@@ -12,7 +12,7 @@ function frameDigits(digits, layers) {
   const heights = digits.map(({ box }) => heightOf(box));
   const typical = heights[usual(heights)];
   const parted = digits.flatMap((found, index) => {
-    const cuts = cutDigit(found, sureness(framed[index]), typical);
+    const cuts = cutDigit(found, () => sureness(framed[index]), typical);
     const pieces = cuts ? bestPieces(cuts, (piece) => sureness(frameInk(piece))) : [];
     return pieces.length > 1 ? pieces.map(frameInk) : [framed[index]];
   });
@@ -24,13 +24,13 @@ function frameDigits(digits, layers) {
  * @typedef {{least: number, places: number, pieces: {first: number, last: number, piece: Found | null}[]}} Cuts
  */
 
-/** @param {Found} found @param {number} sure its probability @param {number} typical height @returns {Cuts | null} */
+/** @param {Found} found @param {() => number} sure computes its probability @param {number} typical height @returns {Cuts | null} */
 function cutDigit(found, sure, typical) {
   const { box } = found;
   const [height, width] = [heightOf(box), box.right - box.left];
   if (height > TALLEST * typical && height > width) return cutAlong(found, typical, LIKELY_PIECE, true);
   if (width > TOO_WIDE * typical) return cutAlong(found, height, LIKELY_PIECE, false);
-  if (sure < UNSURE_WHOLE && width > WIDE * height) return cutAlong(found, height, SURE_PIECE, false);
+  if (width > WIDE * height && sure() < UNSURE_WHOLE) return cutAlong(found, height, SURE_PIECE, false);
   return null;
 }
 
@@ -109,9 +109,11 @@ function takePiece(found, first, last, upright) {
 function bestPieces({ least, places, pieces }, sureness) {
   /** @type {({score: number, taken: Found[]} | null)[]} */
   const best = [{ score: 0, taken: [] }, ...new Array(places - 1).fill(null)];
+  const leadOn = new Set([places - 1]); // places from which pieces reach the end: what ends elsewhere need not be read
+  for (const { first, last } of [...pieces].reverse()) if (leadOn.has(last)) leadOn.add(first);
   for (const { first, last, piece } of pieces) {
     const before = best[first];
-    if (!before) continue;
+    if (!before || !leadOn.has(last)) continue;
     const probability = piece ? sureness(piece) : 1;
     if (probability < least) continue;
     const score = before.score + Math.log(probability);
