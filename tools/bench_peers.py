@@ -1,6 +1,6 @@
 """Train the network `gap` with what people would use instead, beside under10k: python tools/bench_peers.py [ROUNDS].
 
-Run it with the Python of an environment that has the peers (pip install under10k lightning keras jax flax optax); one
+Run it with the Python of an environment that has the peers (pip install . lightning keras jax flax optax); one
 that is missing is left out, and said so. Each peer is a process of its own on one core, and all take turns. Each trains
 the same network on the same noise, in batches of 128 with the same SGD, without dropout or augmentation, the
 way its documentation shows for MNIST. Counted is the processor's time, which other programs change less than the
