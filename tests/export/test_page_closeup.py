@@ -108,6 +108,8 @@ def test_a_place_of_a_map_is_pressed_and_its_numbers_and_its_field_are_shown(ope
     spot = page.evaluate("closeUp.spot")
     assert (spot["map"], spot["layer"]) == (2, page.evaluate("layerView.rows[0].last"))
     assert value_of(page) == pytest.approx(real_value(page), abs=0.006)
+    marked = "[...layerView.shown].filter(([canvas]) => canvas.className).map(([, { layer, map }]) => [layer, map])"
+    assert page.evaluate(marked) == [[spot["layer"], 2]]
     page.locator("#close-up .layer").fill("1")
     assert page.locator("#close-up .part").count() == 1
     assert page.locator("#close-up .part .grid").first.locator("span").count() == 25
@@ -120,6 +122,7 @@ def test_a_place_of_a_map_is_pressed_and_its_numbers_and_its_field_are_shown(ope
     page.click("#close-up .close")
     assert page.is_hidden("#close-up")
     assert page.evaluate("paper.field") is None
+    assert page.evaluate(marked) == []
 
 
 def test_the_layers_are_gone_through_by_keys_alone(open_page: OpenPage) -> None:

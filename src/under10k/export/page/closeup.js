@@ -14,7 +14,7 @@ const CLOSE_UP_SIDE = 8 * SIDE;
 class CloseUp {
   /**
    * @param {HTMLElement} panel @param {Layer[]} layers
-   * @param {(field: Box | null) => void} onField is given what the place sees of the frame, in its pixels
+   * @param {(field: Box | null, spot: Spot | null) => void} onField is given what a place sees of the frame, in its pixels
    * @param {(words: string, after?: number) => void} announce for screen readers
    */
   constructor(panel, layers, onField, announce) {
@@ -100,7 +100,7 @@ class CloseUp {
 
   close() {
     this.panel.hidden = true;
-    this.onField(null);
+    this.onField(null, null);
     if (this.opener instanceof HTMLElement) this.opener.focus();
   }
 
@@ -151,7 +151,7 @@ class CloseUp {
     layer.setAttribute("aria-valuetext", layerName.textContent);
     empty.hidden = this.answer !== null;
     body.hidden = map.parentElement.hidden = this.answer === null;
-    if (!this.answer) return this.onField(null);
+    if (!this.answer) return this.onField(null, null);
     const { channels } = this.mapsOf(spot.layer);
     map.max = channels;
     map.value = spot.map + 1;
@@ -177,7 +177,7 @@ class CloseUp {
     place.replaceChildren(words, " ", element("strong", "", value));
     picture.setAttribute("aria-label", say("map_label", { name, map: spot.map + 1, place: words, value }));
     field.setAttribute("aria-label", say("field_label", { top: seen.top + 1, bottom: seen.bottom, left: seen.left + 1, right: seen.right }));
-    this.onField(seen);
+    this.onField(seen, spot);
   }
 
   /** @param {Spot} spot */

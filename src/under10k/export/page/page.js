@@ -132,8 +132,12 @@ function showWhy() {
   paper.show();
 }
 
-/** Outline on the drawing what a place up close sees of it. @param {Box | null} field in the frame's pixels */
-function showField(field) {
+/**
+ * Outline on the drawing what a place up close sees of it, and the map that it is on.
+ * @param {Box | null} field in the frame's pixels @param {Spot | null} spot
+ */
+function showField(field, spot) {
+  layerView.mark(spot);
   const answer = answers[chosen];
   const whole = field && answer && frameOnPaper(inkBox(answer.levels), onPaper(answer.box, paper.content()));
   paper.field = whole && boxWithin(whole, field);

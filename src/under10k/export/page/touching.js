@@ -109,9 +109,11 @@ function takePiece(found, first, last, upright) {
 function bestPieces({ least, places, pieces }, sureness) {
   /** @type {({score: number, taken: Found[]} | null)[]} */
   const best = [{ score: 0, taken: [] }, ...new Array(places - 1).fill(null)];
+  const leadOn = new Set([places - 1]); // places from which pieces reach the end: what ends elsewhere need not be read
+  for (const { first, last } of [...pieces].reverse()) if (leadOn.has(last)) leadOn.add(first);
   for (const { first, last, piece } of pieces) {
     const before = best[first];
-    if (!before) continue;
+    if (!before || !leadOn.has(last)) continue;
     const probability = piece ? sureness(piece) : 1;
     if (probability < least) continue;
     const score = before.score + Math.log(probability);

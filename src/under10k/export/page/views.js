@@ -163,6 +163,13 @@ class Layers {
     return found ? { ...found, ...placeIn(/** @type {HTMLCanvasElement} */ (event.target), event) } : null;
   }
 
+  /** Outline the map that is looked at up close. @param {{layer: number, map: number} | null} spot */
+  mark(spot) {
+    for (const [canvas, { layer, map }] of this.shown) {
+      /** @type {HTMLElement} */ (canvas).classList.toggle("looked-at", layer === spot?.layer && map === spot.map);
+    }
+  }
+
   /** @param {Maps[] | null} outputs of each layer; null: the paper is blank */
   show(outputs) {
     this.outputs = outputs;
