@@ -822,7 +822,8 @@ def test_a_study_with_failed_runs_shows_its_table_and_ends_with_1(
         main([*STUDY, *wild, "--seeds", "1", "--data", str(data_folder), "--out", str(tmp_path / "s")])
     printed = capsys.readouterr()
     assert ended.value.code == 1
-    assert "failed: fast averaging=0 batch_size=192 epochs=1 optimizer.lr=1000000000000 seed 0" in printed.out
+    assert "each with averaging=0 batch_size=192 epochs=1\n" in printed.out
+    assert "failed: fast optimizer.lr=1000000000000 seed 0" in printed.out
     assert "lower optimizer.lr" in printed.out
     assert printed.err.startswith("error: 1 of 2 runs failed: ")
     assert printed.err.count("\n") == 1

@@ -143,7 +143,7 @@ def test_fields_that_only_go_together_are_set_together() -> None:
         ({"epochs": [0]}, "epochs out of range"),
         ({"optimizer.name": ["lion"]}, "unknown optimizer.name"),
         ({"model": ["gpa"]}, "did you mean gap?"),
-        ({"seed": [1]}, "--seeds"),
+        ({"seed": [1]}, "give how many seeds"),
         ({"name": ["other"]}, "cannot override name"),
         ({"epochs": [2, 2]}, "twice"),
         ({"optimizer.lr": [1, 1.0]}, "twice"),
@@ -333,7 +333,7 @@ def test_another_recipe_other_data_or_threads_are_refused_and_nothing_is_touched
     for recipe, data, threads, hint in (
         (quick(epochs=3), dataset, None, "quick was another recipe"),
         (quick(), other, None, "of other content"),
-        (quick(), dataset, 2, "--threads 1"),
+        (quick(), dataset, 2, "give threads=1"),
     ):
         with pytest.raises(UsageError, match=hint):
             study_of(undisturbed.folder, data, [recipe], threads=threads)
