@@ -65,6 +65,8 @@ def shrink(image: Image.Image, file: BinaryIO | None = None) -> Pixels:
     if image.mode in _DEEP:
         return shrink_numbers(lambda strip: np.asarray(image.crop(strip)), image.size)
     block = _block(image.size)
+    if block == 1:
+        return np.asarray(_simplify(image))
     strips = [_simplify(image.crop(strip)).reduce(block) for strip in _strips(image.size)]
     return np.concatenate([np.asarray(strip) for strip in strips])
 
@@ -83,7 +85,8 @@ def _strips(size: tuple[int, int], pixels: int = _STRIP) -> list[tuple[int, int,
 def _simplify(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return image.convert("RGBA").convert("RGBa")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 # --- more than 8 bits ----------------------------------------------------------------------------------------------
@@ -195,8 +198,8 @@ def to_grey(pixels: Pixels) -> Grey:
     return best if np.ptp(best) > MORE_CONTRAST * np.ptp(grey) else grey
 
 
-def _to_level(channel: Pixels) -> Grey:
-    return np.asarray(_LEVELS[channel] if channel.dtype == np.uint8 else channel, dtype=np.float32)
+def _to_level(channel: NDArray[Any]) -> Grey:
+    return np.asarray(_LEVELS.take(channel) if channel.dtype == np.uint8 else channel, dtype=np.float32)
 
 
 def _brightness(colours: list[Grey]) -> Grey:

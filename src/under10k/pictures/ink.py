@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from under10k.pictures.lines import EIGHT, find_printed
+from under10k.pictures.filters import EIGHT, highest_near, lowest_near, mean_near, steepness
+from under10k.pictures.lines import find_printed
 from under10k.pictures.pixels import Grey
 
 Box = tuple[int, int, int, int]
@@ -175,9 +176,8 @@ def _close(grey: Grey, side: int) -> Grey:
     """Fill dark places narrower than a square; past the edge, the picture continues with its slope."""
     margin = min(side // 2, min(grey.shape) - 1)
     padded = np.pad(grey, margin, mode="reflect", reflect_type="odd")
-    size = (side, side)
-    closed = ndimage.minimum_filter(ndimage.maximum_filter(padded, size, mode="nearest"), size, mode="nearest")
-    return np.asarray(closed[margin : margin + grey.shape[0], margin : margin + grey.shape[1]])
+    closed = lowest_near(highest_near(padded, side), side)
+    return closed[margin : margin + grey.shape[0], margin : margin + grey.shape[1]]
 
 
 def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
@@ -193,27 +193,31 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
     dimness = np.maximum(
         1, np.median(paper[::NOISE_STEP, ::NOISE_STEP]) / paper
     )  # on dim paper, noise is a larger share
-    labels, count = ndimage.label(smooth > faintest * dimness, EIGHT)
-    darkest = _darkest(smooth, labels, count)
+    seen = smooth > faintest * dimness
+    labels, count = ndimage.label(seen, EIGHT)
+    places = np.nonzero(seen)
+    darkest = _darkest(smooth[places], labels[places], count)
     darkest[darkest < SURELY_INK * faintest] = np.inf
-    share = OF_DARKEST_EVEN if even else OF_DARKEST
-    limits = darkest[labels]
+    limits = darkest[labels[places]]
     if not even:  # pressure fades along a stroke, so the darkest ink near by counts
-        near = ndimage.maximum_filter(smooth, side, mode="nearest")
-        limits = np.where(limits < np.inf, np.minimum(limits, near), limits)
-    ink = smooth > share * limits
+        near = highest_near(smooth, side)
+        limits = np.where(limits < np.inf, np.minimum(limits, near[places]), limits)
+    ink = np.zeros_like(seen)
+    ink[places] = smooth[places] > (OF_DARKEST_EVEN if even else OF_DARKEST) * limits
     printed = find_printed(ink) if count else None
-    labels, count = ndimage.label(ink if printed is None else ink & ~printed, EIGHT)
-    parts = _parts(smooth, labels, count)
+    strokes = ink if printed is None else ink & ~printed
+    labels, count = ndimage.label(strokes, EIGHT)
+    parts = _parts(smooth, labels, count, np.nonzero(strokes))
     if printed is not None:
         labels[printed] = PRINTED
     return Scan(darkness, smooth, labels, parts)
 
 
-def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:
-    down, across = np.gradient(smooth) if min(smooth.shape) > 1 else (smooth, smooth)
-    outlines = np.bincount(labels.ravel(), (np.abs(down) + np.abs(across)).ravel(), count + 1)
-    darkest = _darkest(smooth, labels, count)
+def _parts(smooth: Grey, labels: NDArray[Any], count: int, places: tuple[NDArray[Any], ...]) -> list[Part]:
+    """Measure each part; `places` are the rows and columns of the ink."""
+    numbers = labels[places]
+    outlines = np.bincount(numbers, steepness(smooth, *places), count + 1)
+    darkest = _darkest(smooth[places], numbers, count)
     height, width = labels.shape
     parts = []
     for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
@@ -223,17 +227,16 @@ def _parts(smooth: Grey, labels: NDArray[Any], count: int) -> list[Part]:
     return sorted(parts, key=lambda part: -part.outline)[:MOST_PARTS]
 
 
-def _darkest(smooth: Grey, labels: NDArray[Any], count: int) -> Grey:
-    """Return the greatest darkness in each part, float32 (count + 1,); 0 for the paper, which is number 0."""
-    darkest = np.full(count + 1, -np.inf, dtype=np.float32)
-    np.maximum.at(darkest, labels.ravel(), smooth.ravel())  # twenty times as fast as ndimage.maximum, which sorts
-    darkest[0] = 0
+def _darkest(darkness: Grey, numbers: NDArray[Any], count: int) -> Grey:
+    """Return the greatest darkness in each part, of that of its pixels, float32 (count + 1,); 0 for number 0."""
+    darkest = np.zeros(count + 1, dtype=np.float32)
+    np.maximum.at(darkest, numbers, darkness)  # twenty times as fast as ndimage.maximum, which sorts
     return darkest
 
 
 def _smooth(grey: Grey) -> Grey:
     """Average over 3x3 pixels, unless the picture is so small that strokes are hardly wider."""
-    return _box_mean(grey, SMOOTHING) if min(grey.shape) > SMALL else grey
+    return mean_near(grey, SMOOTHING) if min(grey.shape) > SMALL else grey
 
 
 def _box_mean(grey: Grey, side: int) -> Grey:

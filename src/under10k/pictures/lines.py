@@ -11,12 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Mask = NDArray[np.bool_]
-
-
-EIGHT = np.ones((3, 3), dtype=bool)
-"""Pixels are connected along edges and across corners."""
-
+from under10k.pictures.filters import EIGHT, Mask, run_lengths, widen
 
 LINE_WIDTH, LINE_SHARE = 6, 0.0125
 """Largest width of a printed line: pixels, or a share of the picture's larger side if that is more."""
@@ -106,9 +101,9 @@ def find_printed(ink: Mask) -> Mask | None:
     are left where no ink would remain, so that a lone 1 stays; a thin box with nothing in it is no digit.
     """
     width = max(LINE_WIDTH, int(LINE_SHARE * max(ink.shape)))
-    high, wide = _runs(ink), _runs(ink.T).T
+    high, wide = run_lengths(ink.T).T, run_lengths(ink)
     thin = [ink & (high <= width), ink & (wide <= width)]
-    parts, _ = ndimage.label(ndimage.binary_dilation(ink, EIGHT), EIGHT)
+    parts, _ = ndimage.label(widen(ink), EIGHT)
     lines = [
         *_find_lines(thin[0] & (wide >= FLAT * high), parts, False),
         *_find_lines((thin[1] & (high >= FLAT * wide)).T, parts.T, True),
@@ -132,12 +127,6 @@ def find_printed(ink: Mask) -> Mask | None:
 # --- straight and thin ---------------------------------------------------------------------------------------------
 
 
-def _runs(ink: Mask) -> NDArray[np.int64]:
-    """Return for each pixel of ink how many there are in its vertical run."""
-    runs, _ = ndimage.label(ink, np.array([[0, 1, 0]] * 3))
-    return np.asarray(np.bincount(runs.ravel())[runs])
-
-
 def _find_lines(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
     """Find lines along rows: a long straight piece, and all further pieces in its course."""
     pieces, count = ndimage.label(thin, EIGHT)
@@ -145,9 +134,8 @@ def _find_lines(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
         return []
     down, along = np.nonzero(thin)
     which = pieces[down, along] - 1
-    slices = ndimage.find_objects(pieces)
-    first, last = (np.array([getattr(piece[1], end) for piece in slices]) for end in ("start", "stop"))
-    high = np.array([piece[0].stop - piece[0].start for piece in slices])
+    (top, bottom), (first, last) = (_bounds(which, count, places) for places in (down, along))
+    high = bottom - top
     pixels = np.bincount(which, minlength=count).astype(float)
     x, y, xx, xy, yy = (
         np.bincount(which, weights=weight, minlength=count)
@@ -182,6 +170,14 @@ def _find_lines(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
         pieces_of = tuple((int(first[piece]), int(last[piece]), int(part[piece])) for piece in np.nonzero(held)[0])
         lines.append(Line(upright, start, end, slope, offset, width, pieces_of))
     return lines
+
+
+def _bounds(which: NDArray[Any], count: int, places: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first place of each piece's pixels, and the one after the last."""
+    first, last = np.full(count, places.max(), dtype=np.int64), np.zeros(count, dtype=np.int64)
+    np.minimum.at(first, which, places)
+    np.maximum.at(last, which, places + 1)
+    return first, last
 
 
 def _slope(sums: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from under10k.data import BOX
+from under10k.pictures.filters import EIGHT
 from under10k.pictures.ink import Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
-from under10k.pictures.lines import EIGHT
 from under10k.pictures.pixels import LEAST_RANGE, Grey
 
 PAPER_WINDOW = 0.2

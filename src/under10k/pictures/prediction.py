@@ -18,6 +18,7 @@ from torch import nn
 from under10k.data import CLASSES, SIDE, frame, to_levels
 from under10k.errors import ModelError, Under10kError, UsageError
 from under10k.evaluation import like, predict_logits
+from under10k.machine import keep_freed_memory
 from under10k.pictures.html import describe_in_html
 from under10k.pictures.parts import Found, find_digit, find_digits, reading_order
 from under10k.pictures.picture import Picture, open_picture
@@ -202,6 +203,8 @@ def read_pictures(
     workers = torch.get_num_threads() if jobs is None else jobs
     if type(workers) is not int or not 1 <= workers <= MOST_JOBS:
         raise UsageError(f"jobs out of range: {workers!r}. give a whole number from 1 to {MOST_JOBS}")
+    if len(sources) > 1:
+        keep_freed_memory()
     with ThreadPoolExecutor(workers) as pool:
         for first in range(0, len(sources), CHUNK):
             yield from _read_chunk(sources, first, network, pool, multi, invert)

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from under10k.data import BOX
+from under10k.pictures.filters import Mask
 from under10k.pictures.ink import stroke_width
-from under10k.pictures.lines import Mask
 from under10k.pictures.pixels import Grey, resize
 
 THINNEST, THICKEST = 1.8, 4.3

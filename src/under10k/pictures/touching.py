@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from under10k.pictures.lines import EIGHT
+from under10k.pictures.filters import EIGHT
 from under10k.pictures.parts import HALO, TALLEST, Found, usual
 from under10k.pictures.pixels import Grey
 from under10k.pictures.strokes import HALF
