@@ -56,6 +56,8 @@ class Paper {
     /** @param {string} name @param {(event: any) => void} listener */
     const on = (name, listener) => this.canvas.addEventListener(name, listener.bind(this));
     on("pointerdown", this.pointerDown);
+    // a stroke is no swipe: or else the browser takes a tap right after it for the end of one, and the button misses it
+    this.canvas.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     on("pointermove", this.pointerMove);
     for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) on(name, this.pointerEnd);
     on("keydown", this.keyDown);
