@@ -20,6 +20,7 @@ from under10k.data.datasets import Dataset, find_dataset
 from under10k.data.digits import write_idx
 from under10k.data.synthetic import draw_digits
 from under10k.export.node import find_node
+from under10k.machine import count_cores
 from under10k.recipes import Recipe
 from under10k.training.start import train
 
@@ -32,6 +33,11 @@ for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE"):
     os.environ.pop(name, None)  # Python behaves as on a machine where nobody has set anything
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one worker more than there are cores: tests often wait, for processes and browsers."""
+    return count_cores() + 1
 
 
 def write_small_set(folder: Path, train: int = 60, test: int = 20, seed: int = 0) -> Path:
