@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -143,6 +144,7 @@ def _write_program() -> str:
     )
 
 
+@cache
 def read_texts() -> dict[str, dict[str, str]]:
     """Return the page's words by key and language."""
     texts: dict[str, dict[str, str]] = json.loads(_read_source("texts.json"))

@@ -29,26 +29,25 @@ logger = logging.getLogger("under10k.serve")
 def misread_finder(model: nn.Module) -> FindMisread | None:
     """Return the function that reads MNIST's test set where it is on this machine, without a download; or None."""
     from under10k.data import find_dataset, load_digits
-    from under10k.evaluation import predict_logits
+    from under10k.evaluation import evaluate
 
     if find_dataset("mnist") is None:
         return None
 
     def find() -> Misread:
         test = load_digits("mnist").test
-        best = predict_logits(model, test.images).softmax(dim=1).max(dim=1)
-        wrong = (best.indices != test.labels).nonzero().flatten()
-        surest = wrong[best.values[wrong].argsort(descending=True, stable=True)][:MOST]
+        metrics = evaluate(model, test)
+        probabilities = metrics.logits.softmax(dim=1)
         digits = [
             MisreadDigit(
                 label=int(test.labels[index]),
-                digit=int(best.indices[index]),
-                probability=float(best.values[index]),
+                digit=int(metrics.predictions[index]),
+                probability=float(probabilities[index].max()),
                 levels=base64.b64encode(test.images[index].numpy().tobytes()).decode(),
             )
-            for index in surest.tolist()
+            for index in metrics.misread[:MOST].tolist()
         ]
-        return Misread(ready=True, count=len(wrong), all=len(test), digits=digits)
+        return Misread(ready=True, count=metrics.errors, all=len(test), digits=digits)
 
     return find
 

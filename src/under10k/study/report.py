@@ -6,7 +6,7 @@ import io
 import re
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +120,7 @@ class WarningStudyReport(StudyReport):
 
 
 def _line(outcome: Outcome, study: Study) -> str:
-    run = f"{literal(_short(outcome.job.variant, study))} s{outcome.job.recipe.seed}"
+    run = f"{literal(_short_labels(study)[outcome.job.variant])} s{outcome.job.recipe.seed}"
     if outcome.result is None:
         return f"{run}: [bold red]failed[/]: {literal(outcome.error)}"
     return f"{run}: {score(outcome.result):.2%} in {outcome.result.seconds['total']:.0f} s"
@@ -133,28 +133,28 @@ def _shared(study: Study) -> list[str]:
     return [field for field in fields if len(labels) > 1 and all(field in label.split(" ") for label in labels)]
 
 
-def _short(label: str, study: Study) -> str:
-    """Return a recipe's label without what all have alike."""
+def _short_labels(study: Study) -> dict[str, str]:
+    """Return each recipe's label without what all have alike."""
     shared = _shared(study)
-    return " ".join(part for part in label.split(" ") if part not in shared)
+    return {label: " ".join(part for part in label.split(" ") if part not in shared) for label in study.plan.variants}
 
 
 def describe_study(study: Study) -> Iterator[str | Table]:
     """Yield the results of a study, tables and lines, readable on 80 columns."""
-    rows = study.rows
+    rows, labels = study.rows, _short_labels(study)
     for protocol in dict.fromkeys(row.protocol for row in rows):
-        yield _accuracy_table(protocol, [row for row in rows if row.protocol == protocol], study)
-    yield _effort_table(rows, study)
+        yield _accuracy_table(protocol, [row for row in rows if row.protocol == protocol], labels)
+    yield _effort_table(rows, labels)
     compared = [comparison for comparison in study.comparisons if comparison.difference is not None]
     if compared:
-        yield _comparison_table(compared, study)
-    yield from _remarks(study)
+        yield _comparison_table(compared, labels)
+    yield from _remarks(study, labels)
 
 
-def _accuracy_table(protocol: str, rows: Sequence[Row], study: Study) -> Table:
+def _accuracy_table(protocol: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
     cells = [
         (
-            _short(row.variant, study),
+            labels[row.variant],
             str(row.n) if row.n == row.runs else f"{row.n}/{row.runs}",
             _percent(row.mean, 3),
             _percent(row.deviation, 3),
@@ -169,10 +169,10 @@ def _accuracy_table(protocol: str, rows: Sequence[Row], study: Study) -> Table:
     return build_table(title, columns, cells, wrap_first=True)
 
 
-def _effort_table(rows: Sequence[Row], study: Study) -> Table:
+def _effort_table(rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
     columns = ["recipe", "parameters", "MACs", "seconds a run"]
     cells: list[list[object]] = [
-        [_short(row.variant, study), row.parameters, row.macs, _tenths(row.mean_seconds)] for row in rows
+        [labels[row.variant], row.parameters, row.macs, _tenths(row.mean_seconds)] for row in rows
     ]
     if any(row.target_accuracy is not None for row in rows):
         columns += ["target %", "median epoch"]
@@ -188,10 +188,10 @@ def _target_epoch(row: Row) -> str:
     return f"{epoch} ({row.reached} of {row.n})"
 
 
-def _comparison_table(comparisons: Sequence[Comparison], study: Study) -> Table:
+def _comparison_table(comparisons: Sequence[Comparison], labels: Mapping[str, str]) -> Table:
     cells = [
         (
-            _short(found.variant, study),
+            labels[found.variant],
             found.pairs,
             f"{100 * (found.difference or 0):+.3f}",
             f"{100 * found.interval_95[0]:+.3f} to {100 * found.interval_95[1]:+.3f}" if found.interval_95 else "",
@@ -203,7 +203,7 @@ def _comparison_table(comparisons: Sequence[Comparison], study: Study) -> Table:
     return build_table(title, ("recipe", "pairs", "difference", "95 % interval", "p"), cells, wrap_first=True)
 
 
-def _remarks(study: Study) -> Iterator[str]:
+def _remarks(study: Study, labels: Mapping[str, str]) -> Iterator[str]:
     yield ""
     for protocol in dict.fromkeys(row.protocol for row in study.rows):
         yield f"{protocol}: {SCORE_NOTES[protocol]}"
@@ -212,19 +212,19 @@ def _remarks(study: Study) -> Iterator[str]:
     for row in study.rows:
         if row.best_minus_last is not None:
             gain = f"makes {100 * row.best_minus_last:+.3f} points of the mean"
-            yield f"{literal(_short(row.variant, study))}: keeping the best epoch instead of the last {gain}"
+            yield f"{literal(labels[row.variant])}: keeping the best epoch instead of the last {gain}"
     for row in study.rows:
         if row.n > 1 and row.interval_95 is None:
-            yield f"{literal(_short(row.variant, study))}: no interval: all {row.n} runs have the same score"
+            yield f"{literal(labels[row.variant])}: no interval: all {row.n} runs have the same score"
     for comparison in study.comparisons:
         if comparison.pairs and comparison.p is None:
             alike = comparison.pairs > 1 and comparison.interval_95 is None
             reason = "all pairs differ alike" if alike else f"a test takes {FEWEST_PAIRS} pairs"
-            yield f"{literal(_short(comparison.variant, study))}: no p: {reason}"
+            yield f"{literal(labels[comparison.variant])}: no p: {reason}"
         if comparison.reason:
-            yield f"{literal(_short(comparison.variant, study))}: not compared with the first: {comparison.reason}"
+            yield f"{literal(labels[comparison.variant])}: not compared with the first: {comparison.reason}"
     for outcome in study.failures:
-        run = f"{literal(_short(outcome.job.variant, study))} seed {outcome.job.recipe.seed}"
+        run = f"{literal(labels[outcome.job.variant])} seed {outcome.job.recipe.seed}"
         yield f"[bold red]failed[/]: {run}: {literal(outcome.error)}"
 
 
