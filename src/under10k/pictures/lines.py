@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from under10k.pictures.filters import EIGHT, Mask, run_lengths, widen
+from under10k.pictures.pixels import Grey
 
 LINE_WIDTH, LINE_SHARE = 6, 0.0125
 """Largest width of a printed line: pixels, or a share of the picture's larger side if that is more."""
@@ -53,6 +54,10 @@ UNIFORM = 12
 """Square of a stretch's length, divided by the variance of places spread evenly over it."""
 
 
+ROUGHNESS = 1.5
+"""Pixels, besides a line's width, that it covers across at most; where there is more ink, a stroke is there, too."""
+
+
 CORNER = 4
 """Pixels, besides the width of a line, that the ends of two lines may be apart to form a corner."""
 
@@ -79,12 +84,8 @@ class Line:
     slope: float
     offset: float
     width: float
-    pieces: tuple[tuple[int, int, int], ...]
-    """Where each piece of it begins and ends, and the number of the connected ink that it belongs to."""
-
-    def ink_at(self, along: float) -> int:
-        """Return the number of the ink that the piece nearest to a place belongs to."""
-        return min(self.pieces, key=lambda piece: max(piece[0] - along, along - piece[1]))[2]
+    ink: int
+    """The number of the connected ink that it belongs to; that of its first piece if it crosses the picture."""
 
     def across(self, along: float) -> float:
         """Return where the line is, across its direction."""
@@ -92,6 +93,9 @@ class Line:
 
 
 Box = tuple[float, float, float, float]
+
+Runs = tuple[Grey, Grey]
+"""How many pixels of ink lie in line with each, down and along; 0 where there is none."""
 
 
 def find_printed(ink: Mask) -> Mask | None:
@@ -101,33 +105,46 @@ def find_printed(ink: Mask) -> Mask | None:
     are left where no ink would remain, so that a lone 1 stays; a thin box with nothing in it is no digit.
     """
     width = max(LINE_WIDTH, int(LINE_SHARE * max(ink.shape)))
-    high, wide = run_lengths(ink.T).T, run_lengths(ink)
-    thin = [ink & (high <= width), ink & (wide <= width)]
-    parts, _ = ndimage.label(widen(ink), EIGHT)
-    lines = [
-        *_find_lines(thin[0] & (wide >= FLAT * high), parts, False),
-        *_find_lines((thin[1] & (high >= FLAT * wide)).T, parts.T, True),
-    ]
-    if not lines:
-        return None
+    paper = _find_paper(ink, width)
+    boxes = _find_boxes(ink if paper is None else ink & ~paper, width)
+    if paper is None or boxes is None:
+        return paper if boxes is None else boxes
+    return paper | boxes
+
+
+def _find_paper(ink: Mask, width: int) -> Mask | None:
+    """Return the lines across the picture."""
+    runs, lines = _find_lines(ink, width)
     crossing = [line for line in lines if _crosses(line, ink.shape)]
-    frames = _frames([line for line in lines if line not in crossing], ink.shape)
-    chosen = _paint(ink, thin, [*crossing, *(line for frame in frames for line in frame)])
-    rest = _boxes(ink & ~chosen)
-    kept = [
-        *_crossing_paper(crossing, rest),
-        *(line for frame in frames if _holds_ink(frame, rest) or _is_empty_box(frame) for line in frame),
-    ]
-    if not kept:
+    if not crossing:
         return None
-    printed = _paint(ink, thin, kept)
-    return printed if printed.any() else None
+    kept = _crossing_paper(crossing, _boxes(ink & ~_paint(ink, runs, crossing)))
+    return _paint(ink, runs, kept) if kept else None
+
+
+def _find_boxes(ink: Mask, width: int) -> Mask | None:
+    """Return the sides of boxes and tables."""
+    runs, lines = _find_lines(ink, width)
+    frames = _frames([line for line in lines if not _crosses(line, ink.shape)], ink.shape)
+    if not frames:
+        return None
+    rest = _boxes(ink & ~_paint(ink, runs, [line for frame in frames for line in frame]))
+    kept = [line for frame in frames if _holds_ink(frame, rest) or _is_empty_box(frame) for line in frame]
+    return _paint(ink, runs, kept) if kept else None
 
 
 # --- straight and thin ---------------------------------------------------------------------------------------------
 
 
-def _find_lines(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
+def _find_lines(ink: Mask, width: int) -> tuple[Runs, list[Line]]:
+    """Find the lines along rows and columns; return with them how many pixels of ink lie in line down and along."""
+    runs = run_lengths(ink.T).T, run_lengths(ink)
+    parts, _ = ndimage.label(widen(ink), EIGHT)
+    flat, steep = (ink & (across <= width) & (along >= FLAT * across) for across, along in (runs, runs[::-1]))
+    return runs, [*_along_rows(flat, parts, False), *_along_rows(steep.T, parts.T, True)]
+
+
+def _along_rows(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
     """Find lines along rows: a long straight piece, and all further pieces in its course."""
     pieces, count = ndimage.label(thin, EIGHT)
     if not count:
@@ -167,8 +184,21 @@ def _find_lines(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
             start, end = min(start, int(first[near].min())), max(end, int(last[near].max()))
             slope, offset, _ = _slope(sums[held].sum(axis=0))
         free &= ~held
-        pieces_of = tuple((int(first[piece]), int(last[piece]), int(part[piece])) for piece in np.nonzero(held)[0])
-        lines.append(Line(upright, start, end, slope, offset, width, pieces_of))
+
+        def line_of(own: NDArray[np.int64]) -> Line:
+            slope, offset, _ = _slope(sums[own].sum(axis=0))
+            return Line(upright, int(first[own].min()), int(last[own].max()), slope, offset, width, int(part[own[0]]))
+
+        along_it = np.nonzero(held)[0]
+        line = line_of(along_it)
+        if _crosses(line, thin.shape[::-1] if upright else thin.shape):
+            lines.append(line)
+        else:  # the sides of boxes that stand in a row are lines of their own
+            lines += [
+                one
+                for number in np.unique(part[along_it]).tolist()
+                if (one := line_of(along_it[part[along_it] == number])).last - one.first >= SHORTEST
+            ]
     return lines
 
 
@@ -197,25 +227,37 @@ def _fit(sums: NDArray[np.float64], length: int) -> tuple[float, float, float] |
     return (slope, offset, width) if straight and length >= SLENDER * width else None
 
 
-def _paint(ink: Mask, thin: Sequence[Mask], lines: Sequence[Line]) -> Mask:
-    """Return the ink of lines: what is thin along one, and where two meet."""
-    flat, steep = (_bands(ink, [line for line in lines if line.upright == upright]) for upright in (False, True))
-    return np.asarray(ink & ((flat & thin[0]) | (steep & thin[1]) | (flat & steep)))
+def _paint(ink: Mask, runs: Runs, lines: Sequence[Line]) -> Mask:
+    """Return the ink of lines: what is as thin as one, in its course, and where two cross without a stroke."""
+    high, wide = runs
+    flat = _bands(high, [line for line in lines if not line.upright])
+    steep = _bands(wide.T, [line for line in lines if line.upright]).T
+    painted = ink & ((high <= flat) | (wide <= steep))
+    rest, count = ndimage.label(ink & ~painted, EIGHT)
+    beyond = np.zeros(count + 1, dtype=bool)
+    beyond[rest[(flat == 0) | (steep == 0)]] = True
+    return np.asarray(painted | (ink & ~beyond[rest]))
 
 
-def _bands(ink: Mask, lines: Sequence[Line]) -> Mask:
-    """Return the stretch around each of some lines that go the same way."""
-    upright = bool(lines) and lines[0].upright
-    height, width = ink.shape[::-1] if upright else ink.shape
-    bands = np.zeros((height, width), dtype=bool)
+def _bands(runs: Grey, lines: Sequence[Line]) -> Grey:
+    """Return how much ink a line covers at most, across, in the stretch around each; 0 elsewhere.
+
+    `runs` is how many pixels of ink there are across each line.
+    """
+    height, width = runs.shape
+    bands = np.zeros((height, width), dtype=np.float32)
     rows = np.arange(height)[:, None]
     for line in lines:
         half = line.width / 2 + NEAR_LINE
         first, last = max(0, line.first - CORNER), min(width, line.last + CORNER)
-        centre = line.slope * np.arange(first, last) + line.offset
+        along = np.arange(first, last)
+        centre = line.slope * along + line.offset
         top, bottom = max(0, math.floor(centre.min() - half)), math.ceil(centre.max() + half) + 1
-        bands[top:bottom, first:last] |= np.abs(rows[top:bottom] - centre) <= half
-    return bands.T if upright else bands
+        covered = runs[np.clip(np.round(centre).astype(int), 0, height - 1), along]
+        usual = float(np.median(covered[covered > 0])) if covered.any() else 0.0
+        band, near = bands[top:bottom, first:last], np.abs(rows[top:bottom] - centre) <= half
+        band[near] = np.maximum(band[near], max(line.width, min(usual, 2 * line.width)) + ROUGHNESS)
+    return bands
 
 
 # --- across the picture --------------------------------------------------------------------------------------------
@@ -249,7 +291,7 @@ def _goes_on(line: Line, rest: Sequence[Box]) -> bool:
 
 
 def _frames(lines: Sequence[Line], shape: tuple[int, ...]) -> list[list[Line]]:
-    """Group the lines whose ends meet others: closed boxes, tables, and boxes open on one side."""
+    """Group the lines of the same ink whose ends meet others: closed boxes, tables, and boxes open on one side."""
     ends = [[_meets(line, at, lines, shape) for at in (line.first, line.last)] for line in lines]
     firm = [all(met for met, _ in both) for both in ends]
     half = [any(corner for _, corner in both) for both in ends]
@@ -276,9 +318,7 @@ def _meets(line: Line, at: int, lines: Sequence[Line], shape: tuple[int, ...]) -
     met = corner = False
     for other in lines:
         reach = _reach(line, other)
-        if other.upright == line.upright or abs(other.across(place) - at) > reach:
-            continue
-        if other.ink_at(place) != line.ink_at(at):
+        if other.ink != line.ink or other.upright == line.upright or abs(other.across(place) - at) > reach:
             continue
         met |= other.first - reach <= place <= other.last + reach
         corner |= min(abs(place - other.first), abs(place - other.last)) <= reach
@@ -305,13 +345,15 @@ def _at_edge(line: Line, at: int, shape: tuple[int, ...]) -> bool:
 
 def _alike(first: Line, second: Line) -> bool:
     """Tell whether two lines go the same way, over about the same stretch."""
-    if first is second or first.upright != second.upright:
+    if first is second or first.ink != second.ink or first.upright != second.upright:
         return False
     shared = min(first.last, second.last) - max(first.first, second.first)
     return shared >= ALIKE * max(first.last - first.first, second.last - second.first)
 
 
 def _touch(first: Line, second: Line) -> bool:
+    if first.ink != second.ink:
+        return False
     one, other = _box_of(first), _box_of(second)
     down = max(one[0], other[0]) - min(one[2], other[2])
     across = max(one[1], other[1]) - min(one[3], other[3])
