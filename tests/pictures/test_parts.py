@@ -16,10 +16,11 @@ def ring(broken_at: int | None = None, gap: int = 4) -> Grey:
     """Draw a ring, 1 is ink, cut in two at a row."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
 
-    def inside(height: float, width: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        return ((y + 0.5 - HEIGHT / 2) / height) ** 2 + ((x + 0.5 - WIDTH / 2) / width) ** 2 <= 1
-
-    ink = (inside(HEIGHT / 2, WIDTH / 2) & ~inside(HEIGHT / 2 - PEN, WIDTH / 2 - PEN)).astype(np.float32)
+    outer, inner = (
+        ((y + 0.5 - HEIGHT / 2) / (HEIGHT / 2 - pen)) ** 2 + ((x + 0.5 - WIDTH / 2) / (WIDTH / 2 - pen)) ** 2 <= 1
+        for pen in (0, PEN)
+    )
+    ink = (outer & ~inner).astype(np.float32)
     if broken_at is not None:
         ink[broken_at : broken_at + gap] = 0
     return ink

@@ -223,7 +223,7 @@ def _join(parts: Sequence[Part]) -> list[list[Part]]:
 
 
 def _usual_height(parts: Sequence[Part]) -> int:
-    """Return the usual height of digits, most of which may be broken: of two parts close together, it is that of both."""
+    """Return the usual height of digits, most of which may be broken: two parts close together count as one."""
     top, left, bottom, right = np.array([part.box for part in parts]).T
     down = np.maximum(top[:, None], top) - np.minimum(bottom[:, None], bottom)
     height = np.maximum(bottom[:, None], bottom) - np.minimum(top[:, None], top)

@@ -54,7 +54,7 @@ function joinParts(parts) {
   return [...digits.values()].filter((joined) => !isBar(hull(joined), typical));
 }
 
-/** @param {Part[]} parts @returns {number} usual height of digits, most of which may be broken: of two parts close together, of both */
+/** @param {Part[]} parts @returns {number} usual height of digits: two parts close together count as one */
 function usualHeight(parts) {
   const heights = parts.map((part) => {
     const joined = parts.map((other) => (part === other || isStacked(part.box, other.box) ? heightOf(hull([part, other])) : 0));
