@@ -20,7 +20,7 @@ def ring(broken_at: int | None = None, gap: int = 4) -> Grey:
         ((y + 0.5 - HEIGHT / 2) / (HEIGHT / 2 - pen)) ** 2 + ((x + 0.5 - WIDTH / 2) / (WIDTH / 2 - pen)) ** 2 <= 1
         for pen in (0, PEN)
     )
-    ink = (outer & ~inner).astype(np.float32)
+    ink: Grey = (outer & ~inner).astype(np.float32)
     if broken_at is not None:
         ink[broken_at : broken_at + gap] = 0
     return ink
