@@ -227,6 +227,14 @@ def _parts(smooth: Grey, labels: NDArray[Any], count: int, places: tuple[NDArray
     return sorted(parts, key=lambda part: -part.outline)[:MOST_PARTS]
 
 
+def measure_part(smooth: Grey, label: int, rows: NDArray[Any], columns: NDArray[Any]) -> Part:
+    """Measure the part with ink at some rows and columns."""
+    top, left, bottom, right = (int(edge) for edge in (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1))
+    at_edge = top == 0 or left == 0 or bottom == smooth.shape[0] or right == smooth.shape[1]
+    outline, darkest = float(steepness(smooth, rows, columns).sum()), float(smooth[rows, columns].max())
+    return Part(label, (top, left, bottom, right), outline, darkest, at_edge)
+
+
 def _darkest(darkness: Grey, numbers: NDArray[Any], count: int) -> Grey:
     """Return the greatest darkness in each part, of that of its pixels, float32 (count + 1,); 0 for number 0."""
     darkest = np.zeros(count + 1, dtype=np.float32)

@@ -118,7 +118,7 @@ def _find_paper(ink: Mask, width: int) -> Mask | None:
     crossing = [line for line in lines if _crosses(line, ink.shape)]
     if not crossing:
         return None
-    kept = _crossing_paper(crossing, _boxes(ink & ~_paint(ink, runs, crossing)))
+    kept = _crossing_paper(crossing, _boxes(ink & ~_paint(ink, runs, crossing, width)))
     return _paint(ink, runs, kept) if kept else None
 
 
@@ -128,7 +128,7 @@ def _find_boxes(ink: Mask, width: int) -> Mask | None:
     frames = _frames([line for line in lines if not _crosses(line, ink.shape)], ink.shape)
     if not frames:
         return None
-    rest = _boxes(ink & ~_paint(ink, runs, [line for frame in frames for line in frame]))
+    rest = _boxes(ink & ~_paint(ink, runs, [line for frame in frames for line in frame], width))
     kept = [line for frame in frames if _holds_ink(frame, rest) or _is_empty_box(frame) for line in frame]
     return _paint(ink, runs, kept) if kept else None
 
@@ -227,11 +227,14 @@ def _fit(sums: NDArray[np.float64], length: int) -> tuple[float, float, float] |
     return (slope, offset, width) if straight and length >= SLENDER * width else None
 
 
-def _paint(ink: Mask, runs: Runs, lines: Sequence[Line]) -> Mask:
-    """Return the ink of lines: what is as thin as one, in its course, and where two cross without a stroke."""
+def _paint(ink: Mask, runs: Runs, lines: Sequence[Line], least: int = 0) -> Mask:
+    """Return the ink of lines: what is as thin as one, in its course, and where two cross without a stroke.
+
+    With `least`, all that is up to so many pixels thin in a line's course, strokes that run along it included.
+    """
     high, wide = runs
-    flat = _bands(high, [line for line in lines if not line.upright])
-    steep = _bands(wide.T, [line for line in lines if line.upright]).T
+    flat = _bands(high, [line for line in lines if not line.upright], least)
+    steep = _bands(wide.T, [line for line in lines if line.upright], least).T
     painted = ink & ((high <= flat) | (wide <= steep))
     rest, count = ndimage.label(ink & ~painted, EIGHT)
     beyond = np.zeros(count + 1, dtype=bool)
@@ -239,7 +242,7 @@ def _paint(ink: Mask, runs: Runs, lines: Sequence[Line]) -> Mask:
     return np.asarray(painted | (ink & ~beyond[rest]))
 
 
-def _bands(runs: Grey, lines: Sequence[Line]) -> Grey:
+def _bands(runs: Grey, lines: Sequence[Line], least: int) -> Grey:
     """Return how much ink a line covers at most, across, in the stretch around each; 0 elsewhere.
 
     `runs` is how many pixels of ink there are across each line.
@@ -256,7 +259,7 @@ def _bands(runs: Grey, lines: Sequence[Line]) -> Grey:
         covered = runs[np.clip(np.round(centre).astype(int), 0, height - 1), along]
         usual = float(np.median(covered[covered > 0])) if covered.any() else 0.0
         band, near = bands[top:bottom, first:last], np.abs(rows[top:bottom] - centre) <= half
-        band[near] = np.maximum(band[near], max(line.width, min(usual, 2 * line.width)) + ROUGHNESS)
+        band[near] = np.maximum(band[near], max(least, max(line.width, min(usual, 2 * line.width)) + ROUGHNESS))
     return bands
 
 
