@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +49,11 @@ RULED = 3
 
 OVERHANG = 0.03
 """Share of its length by which a lone line across the picture must go on beyond the ink that it touches."""
+
+
+MISSING, COVERED = 1.5, 0.7
+"""Distance between two lines of ruled paper, as a multiple of the usual, from which one is missing between them; and the
+share of its length that ink covers where it should be."""
 
 
 UNIFORM = 12
@@ -118,6 +124,8 @@ def _find_paper(ink: Mask, width: int) -> Mask | None:
     crossing = [line for line in lines if _crosses(line, ink.shape)]
     if not crossing:
         return None
+    for upright, across in ((False, runs[0]), (True, runs[1].T)):
+        crossing += _missing([line for line in crossing if line.upright == upright], across)
     kept = _crossing_paper(crossing, _boxes(ink & ~_paint(ink, runs, crossing, width)))
     return _paint(ink, runs, kept) if kept else None
 
@@ -165,10 +173,14 @@ def _along_rows(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
     order = np.argsort(-length, kind="stable")
     free = np.ones(count, dtype=bool)
     lines: list[Line] = []
-    for seed in order[:MOST_SEEDS].tolist():
-        if length[seed] < SHORTEST:
+    tried = 0
+    for seed in order.tolist():
+        if length[seed] < SHORTEST or tried == MOST_SEEDS:
             break
-        if not free[seed] or (fit := _fit(sums[seed], int(length[seed]))) is None:
+        if not free[seed]:
+            continue
+        tried += 1
+        if (fit := _fit(sums[seed], int(length[seed]))) is None:
             continue
         slope, offset, width = fit
         start, end = int(first[seed]), int(last[seed])
@@ -275,6 +287,37 @@ def _crossing_paper(lines: Sequence[Line], rest: Sequence[Box]) -> list[Line]:
         same = [line for line in lines if line.upright == upright]
         kept += [line for line in same if len(same) >= RULED or _goes_on(line, rest)]
     return kept
+
+
+def _missing(ruling: Sequence[Line], runs: Grey) -> list[Line]:
+    """Return the lines that lie where ruled paper has some, from line to line, and were not found on their own."""
+    if len(ruling) < RULED:
+        return []
+    height, length = runs.shape
+    ordered = sorted(ruling, key=lambda line: line.across(length / 2))
+    places = [line.across(length / 2) for line in ordered]
+    pitch = float(np.median(np.diff(places)))
+    width = float(np.median([line.width for line in ordered]))
+    if pitch <= 2 * (width + NEAR_LINE):
+        return []
+    wanted = []
+    for before, after in itertools.pairwise(ordered):
+        count = int((after.across(length / 2) - before.across(length / 2)) / pitch + MISSING - 1)
+        wanted += [(before, after, step / count) for step in range(1, count)]
+    for last, inner in ((ordered[0], ordered[1]), (ordered[-1], ordered[-2])):
+        step = pitch / (inner.across(length / 2) - last.across(length / 2))
+        wanted += [(last, inner, -number * abs(step)) for number in range(1, math.ceil(height / pitch))]
+    found = []
+    for one, other, share in wanted:
+        slope = one.slope + min(max(share, 0), 1) * (other.slope - one.slope)
+        middle = one.across(length / 2) + share * (other.across(length / 2) - one.across(length / 2))
+        line = Line(one.upright, 0, length, slope, middle - slope * length / 2, width, one.ink)
+        along = np.arange(length)
+        rows = np.round(line.slope * along + line.offset).astype(int)
+        inside = (rows >= 0) & (rows < height)
+        if inside.sum() >= SHORTEST and (runs[rows[inside], along[inside]] > 0).mean() >= COVERED:
+            found.append(line)
+    return found
 
 
 def _goes_on(line: Line, rest: Sequence[Box]) -> bool:
