@@ -51,6 +51,15 @@ OVERHANG = 0.03
 """Share of its length by which a lone line across the picture must go on beyond the ink that it touches."""
 
 
+EXCESS, EXCESS_DEVIATIONS = 0.6, 3.0
+"""Darkness that a line has no more than usual where no stroke lies on it: that of so many pixels of its width, or as a
+multiple of its deviation along the line."""
+
+
+STRETCH = 5
+"""Pixels along a line over which darkness is averaged, and that a stroke on it is at least long."""
+
+
 MISSING, COVERED = 1.5, 0.7
 """Distance between two lines of ruled paper, as a multiple of the usual, from which one is missing between them; and the
 share of its length that ink covers where it should be."""
@@ -104,21 +113,21 @@ Runs = tuple[Grey, Grey]
 """How many pixels of ink lie in line with each, down and along; 0 where there is none."""
 
 
-def find_printed(ink: Mask) -> Mask | None:
+def find_printed(ink: Mask, darkness: Grey) -> Mask | None:
     """Return where printed lines are, apart from the strokes that cross them; None where there are none.
 
     A line is printed if it crosses the picture, or is a side of a box or table: then its ends meet other lines. Lines
     are left where no ink would remain, so that a lone 1 stays; a thin box with nothing in it is no digit.
     """
     width = max(LINE_WIDTH, int(LINE_SHARE * max(ink.shape)))
-    paper = _find_paper(ink, width)
-    boxes = _find_boxes(ink if paper is None else ink & ~paper, width)
+    paper = _find_paper(ink, darkness, width)
+    boxes = _find_boxes(ink if paper is None else ink & ~paper, darkness, width)
     if paper is None or boxes is None:
         return paper if boxes is None else boxes
     return paper | boxes
 
 
-def _find_paper(ink: Mask, width: int) -> Mask | None:
+def _find_paper(ink: Mask, darkness: Grey, width: int) -> Mask | None:
     """Return the lines across the picture."""
     runs, lines = _find_lines(ink, width)
     crossing = [line for line in lines if _crosses(line, ink.shape)]
@@ -126,19 +135,19 @@ def _find_paper(ink: Mask, width: int) -> Mask | None:
         return None
     for upright, across in ((False, runs[0]), (True, runs[1].T)):
         crossing += _missing([line for line in crossing if line.upright == upright], across)
-    kept = _crossing_paper(crossing, _boxes(ink & ~_paint(ink, runs, crossing, width)))
-    return _paint(ink, runs, kept) if kept else None
+    kept = _crossing_paper(crossing, _boxes(ink & ~_paint(ink, darkness, runs, crossing, width)))
+    return _paint(ink, darkness, runs, kept) if kept else None
 
 
-def _find_boxes(ink: Mask, width: int) -> Mask | None:
+def _find_boxes(ink: Mask, darkness: Grey, width: int) -> Mask | None:
     """Return the sides of boxes and tables."""
     runs, lines = _find_lines(ink, width)
     frames = _frames([line for line in lines if not _crosses(line, ink.shape)], ink.shape)
     if not frames:
         return None
-    rest = _boxes(ink & ~_paint(ink, runs, [line for frame in frames for line in frame], width))
+    rest = _boxes(ink & ~_paint(ink, darkness, runs, [line for frame in frames for line in frame], width))
     kept = [line for frame in frames if _holds_ink(frame, rest) or _is_empty_box(frame) for line in frame]
-    return _paint(ink, runs, kept) if kept else None
+    return _paint(ink, darkness, runs, kept) if kept else None
 
 
 # --- straight and thin ---------------------------------------------------------------------------------------------
@@ -239,14 +248,14 @@ def _fit(sums: NDArray[np.float64], length: int) -> tuple[float, float, float] |
     return (slope, offset, width) if straight and length >= SLENDER * width else None
 
 
-def _paint(ink: Mask, runs: Runs, lines: Sequence[Line], least: int = 0) -> Mask:
+def _paint(ink: Mask, darkness: Grey, runs: Runs, lines: Sequence[Line], least: int = 0) -> Mask:
     """Return the ink of lines: what is as thin as one, in its course, and where two cross without a stroke.
 
     With `least`, all that is up to so many pixels thin in a line's course, strokes that run along it included.
     """
     high, wide = runs
-    flat = _bands(high, [line for line in lines if not line.upright], least)
-    steep = _bands(wide.T, [line for line in lines if line.upright], least).T
+    flat = _bands(high, darkness, [line for line in lines if not line.upright], least)
+    steep = _bands(wide.T, darkness.T, [line for line in lines if line.upright], least).T
     painted = ink & ((high <= flat) | (wide <= steep))
     rest, count = ndimage.label(ink & ~painted, EIGHT)
     beyond = np.zeros(count + 1, dtype=bool)
@@ -254,7 +263,7 @@ def _paint(ink: Mask, runs: Runs, lines: Sequence[Line], least: int = 0) -> Mask
     return np.asarray(painted | (ink & ~beyond[rest]))
 
 
-def _bands(runs: Grey, lines: Sequence[Line], least: int) -> Grey:
+def _bands(runs: Grey, darkness: Grey, lines: Sequence[Line], least: int) -> Grey:
     """Return how much ink a line covers at most, across, in the stretch around each; 0 elsewhere.
 
     `runs` is how many pixels of ink there are across each line.
@@ -268,11 +277,34 @@ def _bands(runs: Grey, lines: Sequence[Line], least: int) -> Grey:
         along = np.arange(first, last)
         centre = line.slope * along + line.offset
         top, bottom = max(0, math.floor(centre.min() - half)), math.ceil(centre.max() + half) + 1
-        covered = runs[np.clip(np.round(centre).astype(int), 0, height - 1), along]
-        usual = float(np.median(covered[covered > 0])) if covered.any() else 0.0
         band, near = bands[top:bottom, first:last], np.abs(rows[top:bottom] - centre) <= half
-        band[near] = np.maximum(band[near], max(least, max(line.width, min(usual, 2 * line.width)) + ROUGHNESS))
+        most = np.broadcast_to(_most_ink(line, runs, darkness, along, centre, least), near.shape)
+        band[near] = np.maximum(band[near], most[near])
     return bands
+
+
+def _most_ink(
+    line: Line, runs: Grey, darkness: Grey, along: NDArray[np.int64], centre: NDArray[np.float64], least: int
+) -> NDArray[np.float64]:
+    """Return how much ink a line covers at most at each place along it: none where it is darker, as under a stroke."""
+    height = len(runs)
+    middle = np.round(centre).astype(int)
+    covered = runs[np.clip(middle, 0, height - 1), along]
+    usual = float(np.median(covered[covered > 0])) if covered.any() else 0.0
+    width = max(line.width, min(usual, 2 * line.width))
+    most = np.full(len(along), max(width + ROUGHNESS, least))
+    reach = math.ceil(width / 2) + 1
+    plain = (covered > 0) & (covered <= width + ROUGHNESS) & (middle >= reach) & (middle + reach < height)
+    if least or plain.sum() < STRETCH:
+        return most
+    total = darkness[np.clip(middle + np.arange(-reach, reach + 1)[:, None], 0, height - 1), along].sum(axis=0)
+    normal = float(np.median(total[plain]))
+    window = np.ones(STRETCH)
+    excess = np.convolve((total - normal) * plain, window, "same") / np.maximum(np.convolve(plain, window, "same"), 1)
+    deviation = 1.4826 * float(np.median(np.abs(excess[plain])))
+    heavy = plain & (excess > max(EXCESS * normal / width, EXCESS_DEVIATIONS * deviation))
+    most[ndimage.binary_opening(heavy, np.ones(STRETCH, dtype=bool))] = 0
+    return most
 
 
 # --- across the picture --------------------------------------------------------------------------------------------
