@@ -60,7 +60,7 @@ STRETCH = 5
 """Pixels along a line over which darkness is averaged, and that a stroke on it is at least long."""
 
 
-MISSING, COVERED = 1.5, 0.7
+MISSING, COVERED = 1.5, 0.5
 """Distance between two lines of ruled paper, as a multiple of the usual, from which one is missing between them; and the
 share of its length that ink covers where it should be."""
 
