@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from under10k.pictures.filters import EIGHT, highest_near, lowest_near, mean_near, steepness
-from under10k.pictures.lines import find_printed
 from under10k.pictures.pixels import Grey
+from under10k.pictures.printed import find_printed
 
 Box = tuple[int, int, int, int]
 """Top, left, bottom, right, in pixels; the last two lie just outside."""

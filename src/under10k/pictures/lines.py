@@ -1,8 +1,7 @@
-"""Printed lines, told from strokes: ruled and squared paper, boxes, tables."""
+"""Straight thin lines of ink, and what of the ink in their course is theirs."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,14 +42,6 @@ FLAT = 2.5
 """How many times as long as high the run of pixels is that a line's pixel lies in: less, and it is a stroke's."""
 
 
-RULED = 3
-"""Lines across the picture that are sure to be paper's."""
-
-
-OVERHANG = 0.03
-"""Share of its length by which a lone line across the picture must go on beyond the ink that it touches."""
-
-
 EXCESS, EXCESS_DEVIATIONS = 0.6, 3.0
 """Darkness that a line has no more than usual where no stroke lies on it: that of so many pixels of its width, or as a
 multiple of its deviation along the line."""
@@ -58,11 +49,6 @@ multiple of its deviation along the line."""
 
 STRETCH = 5
 """Pixels along a line over which darkness is averaged, and that a stroke on it is at least long."""
-
-
-MISSING, COVERED = 1.5, 0.5
-"""Distance between two lines of ruled paper, as a multiple of the usual, from which one is missing between them; and the
-share of its length that ink covers where it should be."""
 
 
 UNIFORM = 12
@@ -75,18 +61,6 @@ ROUGHNESS = 1.5
 
 CORNER = 4
 """Pixels, besides the width of a line, that the ends of two lines may be apart to form a corner."""
-
-
-ALIKE = 0.8
-"""Share of their length that the two sides of an open box have in common."""
-
-
-LEAST_WITHIN = 0.12
-"""Least size of ink within a frame, as a share of its smaller side."""
-
-
-EMPTY_WIDTH = 0.05
-"""Largest width of an empty box's lines, as a share of its smaller side; a 0 drawn with corners is thicker."""
 
 
 @dataclass(frozen=True)
@@ -107,53 +81,11 @@ class Line:
         return self.slope * along + self.offset
 
 
-Box = tuple[float, float, float, float]
-
 Runs = tuple[Grey, Grey]
 """How many pixels of ink lie in line with each, down and along; 0 where there is none."""
 
 
-def find_printed(ink: Mask, darkness: Grey) -> Mask | None:
-    """Return where printed lines are, apart from the strokes that cross them; None where there are none.
-
-    A line is printed if it crosses the picture, or is a side of a box or table: then its ends meet other lines. Lines
-    are left where no ink would remain, so that a lone 1 stays; a thin box with nothing in it is no digit.
-    """
-    width = max(LINE_WIDTH, int(LINE_SHARE * max(ink.shape)))
-    paper = _find_paper(ink, darkness, width)
-    boxes = _find_boxes(ink if paper is None else ink & ~paper, darkness, width)
-    if paper is None or boxes is None:
-        return paper if boxes is None else boxes
-    return paper | boxes
-
-
-def _find_paper(ink: Mask, darkness: Grey, width: int) -> Mask | None:
-    """Return the lines across the picture."""
-    runs, lines = _find_lines(ink, width)
-    crossing = [line for line in lines if _crosses(line, ink.shape)]
-    if not crossing:
-        return None
-    for upright, across in ((False, runs[0]), (True, runs[1].T)):
-        crossing += _missing([line for line in crossing if line.upright == upright], across)
-    kept = _crossing_paper(crossing, _boxes(ink & ~_paint(ink, darkness, runs, crossing, width)))
-    return _paint(ink, darkness, runs, kept) if kept else None
-
-
-def _find_boxes(ink: Mask, darkness: Grey, width: int) -> Mask | None:
-    """Return the sides of boxes and tables."""
-    runs, lines = _find_lines(ink, width)
-    frames = _frames([line for line in lines if not _crosses(line, ink.shape)], ink.shape)
-    if not frames:
-        return None
-    rest = _boxes(ink & ~_paint(ink, darkness, runs, [line for frame in frames for line in frame], width))
-    kept = [line for frame in frames if _holds_ink(frame, rest) or _is_empty_box(frame) for line in frame]
-    return _paint(ink, darkness, runs, kept) if kept else None
-
-
-# --- straight and thin ---------------------------------------------------------------------------------------------
-
-
-def _find_lines(ink: Mask, width: int) -> tuple[Runs, list[Line]]:
+def find_lines(ink: Mask, width: int) -> tuple[Runs, list[Line]]:
     """Find the lines along rows and columns; return with them how many pixels of ink lie in line down and along."""
     runs = run_lengths(ink.T).T, run_lengths(ink)
     parts, _ = ndimage.label(widen(ink), EIGHT)
@@ -179,6 +111,11 @@ def _along_rows(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
     part[which] = parts[down, along]  # the same all over a piece
     sums = np.stack([pixels, x, y, xx, xy, yy], axis=1)
     length = last - first
+
+    def line_of(own: NDArray[np.int64], width: float) -> Line:
+        slope, offset, _ = _slope(sums[own].sum(axis=0))
+        return Line(upright, int(first[own].min()), int(last[own].max()), slope, offset, width, int(part[own[0]]))
+
     order = np.argsort(-length, kind="stable")
     free = np.ones(count, dtype=bool)
     lines: list[Line] = []
@@ -206,20 +143,15 @@ def _along_rows(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
             slope, offset, _ = _slope(sums[held].sum(axis=0))
         free &= ~held
 
-        def line_of(own: NDArray[np.int64]) -> Line:
-            slope, offset, _ = _slope(sums[own].sum(axis=0))
-            return Line(upright, int(first[own].min()), int(last[own].max()), slope, offset, width, int(part[own[0]]))
-
-        along_it = np.nonzero(held)[0]
-        line = line_of(along_it)
-        if _crosses(line, thin.shape[::-1] if upright else thin.shape):
+        own = np.nonzero(held)[0]
+        line = line_of(own, width)
+        if crosses(line, thin.shape[::-1] if upright else thin.shape):
             lines.append(line)
-        else:  # the sides of boxes that stand in a row are lines of their own
-            lines += [
-                one
-                for number in np.unique(part[along_it]).tolist()
-                if (one := line_of(along_it[part[along_it] == number])).last - one.first >= SHORTEST
-            ]
+            continue
+        sides = [line_of(own[part[own] == number], width) for number in np.unique(part[own]).tolist()]
+        lines += [
+            side for side in sides if side.last - side.first >= SHORTEST
+        ]  # boxes that stand in a row: each its own
     return lines
 
 
@@ -248,7 +180,10 @@ def _fit(sums: NDArray[np.float64], length: int) -> tuple[float, float, float] |
     return (slope, offset, width) if straight and length >= SLENDER * width else None
 
 
-def _paint(ink: Mask, darkness: Grey, runs: Runs, lines: Sequence[Line], least: int = 0) -> Mask:
+# --- a line's ink --------------------------------------------------------------------------------------------------
+
+
+def paint(ink: Mask, darkness: Grey, runs: Runs, lines: Sequence[Line], least: int = 0) -> Mask:
     """Return the ink of lines: what is as thin as one, in its course, and where two cross without a stroke.
 
     With `least`, all that is up to so many pixels thin in a line's course, strokes that run along it included.
@@ -288,7 +223,7 @@ def _most_ink(
 ) -> NDArray[np.float64]:
     """Return how much ink a line covers at most at each place along it: none where it is darker, as under a stroke."""
     height = len(runs)
-    middle = np.round(centre).astype(int)
+    middle = np.floor(centre + 0.5).astype(int)
     covered = runs[np.clip(middle, 0, height - 1), along]
     usual = float(np.median(covered[covered > 0])) if covered.any() else 0.0
     width = max(line.width, min(usual, 2 * line.width))
@@ -307,173 +242,18 @@ def _most_ink(
     return most
 
 
-# --- across the picture --------------------------------------------------------------------------------------------
+# --- a line's ends -------------------------------------------------------------------------------------------------
 
 
-def _crossing_paper(lines: Sequence[Line], rest: Sequence[Box]) -> list[Line]:
-    """Return the lines across the picture that are paper's: several, or those that go on beyond the ink they touch."""
-    if not rest:
-        return []
-    kept = []
-    for upright in (False, True):
-        same = [line for line in lines if line.upright == upright]
-        kept += [line for line in same if len(same) >= RULED or _goes_on(line, rest)]
-    return kept
-
-
-def _missing(ruling: Sequence[Line], runs: Grey) -> list[Line]:
-    """Return the lines that lie where ruled paper has some, from line to line, and were not found on their own."""
-    if len(ruling) < RULED:
-        return []
-    height, length = runs.shape
-    ordered = sorted(ruling, key=lambda line: line.across(length / 2))
-    places = [line.across(length / 2) for line in ordered]
-    pitch = float(np.median(np.diff(places)))
-    width = float(np.median([line.width for line in ordered]))
-    if pitch <= 2 * (width + NEAR_LINE):
-        return []
-    wanted = []
-    for before, after in itertools.pairwise(ordered):
-        count = int((after.across(length / 2) - before.across(length / 2)) / pitch + MISSING - 1)
-        wanted += [(before, after, step / count) for step in range(1, count)]
-    for last, inner in ((ordered[0], ordered[1]), (ordered[-1], ordered[-2])):
-        step = pitch / (inner.across(length / 2) - last.across(length / 2))
-        wanted += [(last, inner, -number * abs(step)) for number in range(1, math.ceil(height / pitch))]
-    found = []
-    for one, other, share in wanted:
-        slope = one.slope + min(max(share, 0), 1) * (other.slope - one.slope)
-        middle = one.across(length / 2) + share * (other.across(length / 2) - one.across(length / 2))
-        line = Line(one.upright, 0, length, slope, middle - slope * length / 2, width, one.ink)
-        along = np.arange(length)
-        rows = np.round(line.slope * along + line.offset).astype(int)
-        inside = (rows >= 0) & (rows < height)
-        if inside.sum() >= SHORTEST and (runs[rows[inside], along[inside]] > 0).mean() >= COVERED:
-            found.append(line)
-    return found
-
-
-def _goes_on(line: Line, rest: Sequence[Box]) -> bool:
-    """Tell whether a line goes on, at both ends, beyond all ink that touches it."""
-    most = max(OVERHANG * (line.last - line.first), CORNER)
-    for box in rest:
-        low, high, start, end = (box[1], box[3], box[0], box[2]) if line.upright else (box[0], box[2], box[1], box[3])
-        course = sorted((line.across(start), line.across(end)))
-        reach = line.width / 2 + CORNER
-        touches = low - reach <= course[1] and course[0] <= high + reach
-        if touches and (start - line.first < most or line.last - end < most):
-            return False
-    return True
-
-
-# --- frames --------------------------------------------------------------------------------------------------------
-
-
-def _frames(lines: Sequence[Line], shape: tuple[int, ...]) -> list[list[Line]]:
-    """Group the lines of the same ink whose ends meet others: closed boxes, tables, and boxes open on one side."""
-    ends = [[_meets(line, at, lines, shape) for at in (line.first, line.last)] for line in lines]
-    firm = [all(met for met, _ in both) for both in ends]
-    half = [any(corner for _, corner in both) for both in ends]
-    tied = [line for line, one, other in zip(lines, firm, half, strict=True) if one or other]
-    sides = [
-        line
-        for line, is_firm in zip(lines, firm, strict=True)
-        if is_firm or (line in tied and any(_alike(line, other) for other in tied))
-    ]
-    groups: list[list[Line]] = []
-    for line in sides:
-        own = [group for group in groups if any(_touch(line, other) for other in group)]
-        groups = [group for group in groups if group not in own] + [
-            [line, *(other for group in own for other in group)]
-        ]
-    return [group for group in groups if len(group) > 2 and len({line.upright for line in group}) == 2]
-
-
-def _meets(line: Line, at: int, lines: Sequence[Line], shape: tuple[int, ...]) -> tuple[bool, bool]:
-    """Tell whether a line's end meets another line or the picture's edge, and whether it forms a corner there."""
-    if _at_edge(line, at, shape):
-        return True, True
-    place = line.across(at)
-    met = corner = False
-    for other in lines:
-        reach = _reach(line, other)
-        if other.ink != line.ink or other.upright == line.upright or abs(other.across(place) - at) > reach:
-            continue
-        met |= other.first - reach <= place <= other.last + reach
-        corner |= min(abs(place - other.first), abs(place - other.last)) <= reach
-    return met, corner
-
-
-def _reach(first: Line, second: Line) -> float:
-    return (first.width + second.width) / 2 + CORNER
-
-
-def _crosses(line: Line, shape: tuple[int, ...]) -> bool:
+def crosses(line: Line, shape: tuple[int, ...]) -> bool:
     """Tell whether a line goes from edge to edge of the picture, and not along one."""
     length, reach = shape[0 if line.upright else 1], line.width + CORNER
     ends = line.first <= reach or line.last >= length - reach
-    return ends and _at_edge(line, line.first, shape) and _at_edge(line, line.last, shape)
+    return ends and at_edge(line, line.first, shape) and at_edge(line, line.last, shape)
 
 
-def _at_edge(line: Line, at: int, shape: tuple[int, ...]) -> bool:
+def at_edge(line: Line, at: int, shape: tuple[int, ...]) -> bool:
     """Tell whether a line's end lies at the picture's edge: it runs up to it, or slants out of the picture."""
     height, width = shape[::-1] if line.upright else shape
     reach, side = line.width + CORNER, line.width / 2 + 1
     return not (reach < at < width - reach and side < line.across(at) < height - side)
-
-
-def _alike(first: Line, second: Line) -> bool:
-    """Tell whether two lines go the same way, over about the same stretch."""
-    if first is second or first.ink != second.ink or first.upright != second.upright:
-        return False
-    shared = min(first.last, second.last) - max(first.first, second.first)
-    return shared >= ALIKE * max(first.last - first.first, second.last - second.first)
-
-
-def _touch(first: Line, second: Line) -> bool:
-    if first.ink != second.ink:
-        return False
-    one, other = _box_of(first), _box_of(second)
-    down = max(one[0], other[0]) - min(one[2], other[2])
-    across = max(one[1], other[1]) - min(one[3], other[3])
-    return max(down, across) <= _reach(first, second)
-
-
-def _box_of(line: Line) -> Box:
-    low, high = sorted((line.across(line.first), line.across(line.last)))
-    return (line.first, low, line.last, high) if line.upright else (low, line.first, high, line.last)
-
-
-def _hull(lines: Sequence[Line]) -> Box:
-    tops, lefts, bottoms, rights = zip(*map(_box_of, lines), strict=True)
-    return min(tops), min(lefts), max(bottoms), max(rights)
-
-
-def _holds_ink(frame: Sequence[Line], rest: Sequence[Box]) -> bool:
-    top, left, bottom, right = _hull(frame)
-    least = max(LEAST_WITHIN * min(bottom - top, right - left), CORNER)
-    return any(
-        top <= box[0]
-        and left <= box[1]
-        and box[2] <= bottom + 1
-        and box[3] <= right + 1
-        and max(box[2] - box[0], box[3] - box[1]) >= least
-        for box in rest
-    )
-
-
-def _is_empty_box(frame: Sequence[Line]) -> bool:
-    top, left, bottom, right = _hull(frame)
-    sides = {True: bottom - top, False: right - left}
-    whole = [line.upright for line in frame if line.last - line.first >= ALIKE * sides[line.upright]]
-    width = max(line.width for line in frame)
-    return min(whole.count(True), whole.count(False)) > 1 and width <= EMPTY_WIDTH * min(sides.values())
-
-
-def _boxes(ink: Mask) -> list[Box]:
-    labels: NDArray[Any]
-    labels, _ = ndimage.label(ink, EIGHT)
-    return [
-        (rows.start, columns.start, rows.stop, columns.stop)
-        for rows, columns in ndimage.find_objects(labels)
-        if max(rows.stop - rows.start, columns.stop - columns.start) > CORNER
-    ]

@@ -75,7 +75,9 @@ def _thinnest(own: Mask, typical: int) -> int | None:
     """Return the row where a part is a single thin stroke: the thinnest far from its ends, nearest its middle."""
     least = int(HALF_DIGIT * typical)
     rows = range(least, len(own) - least)
-    thin = [(runs[0][1] - runs[0][0], abs(2 * row - len(own)), row) for row in rows if len(runs := _runs(own[row])) == 1]
+    thin = [
+        (runs[0][1] - runs[0][0], abs(2 * row - len(own)), row) for row in rows if len(runs := _runs(own[row])) == 1
+    ]
     width, _, row = min(thin, default=(len(own), 0, 0))
     return row if width <= THINNEST * typical else None
 
