@@ -204,7 +204,7 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
         limits = np.where(limits < np.inf, np.minimum(limits, near[places]), limits)
     ink = np.zeros_like(seen)
     ink[places] = smooth[places] > (OF_DARKEST_EVEN if even else OF_DARKEST) * limits
-    printed = find_printed(ink, darkness) if count else None
+    printed = find_printed(ink, smooth) if count else None
     strokes = ink if printed is None else ink & ~printed
     labels, count = ndimage.label(strokes, EIGHT)
     parts = _parts(smooth, labels, count, np.nonzero(strokes))

@@ -14,8 +14,8 @@ SPAN = 1.6
 """Height, as a multiple of the usual digit's, from which a part may reach over two rows."""
 
 
-THINNEST, SHORTEST_LINK = 0.2, 0.15
-"""Largest width of a link and its least length, as shares of the usual digit's height."""
+LINK_WIDTH = 0.2
+"""Largest width of a link where it is thinnest, as a share of the usual digit's height."""
 
 
 SWELLING = 1.5
@@ -79,7 +79,7 @@ def _thinnest(own: Mask, typical: int) -> int | None:
         (runs[0][1] - runs[0][0], abs(2 * row - len(own)), row) for row in rows if len(runs := _runs(own[row])) == 1
     ]
     width, _, row = min(thin, default=(len(own), 0, 0))
-    return row if width <= THINNEST * typical else None
+    return row if width <= LINK_WIDTH * typical else None
 
 
 def _without_link(own: Mask, typical: int) -> Mask | None:
