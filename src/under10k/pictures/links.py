@@ -23,19 +23,22 @@ SWELLING = 1.5
 
 
 WHOLE = 0.8
-"""Least height of a digit that ends where its link begins; what is lower has the link's beginning as its leg."""
+"""Least height, as a share of the usual digit's, of a digit without its link; if less is left, the link begins as its
+leg."""
+
+
+PIECE = 0.3
+"""Height, as a share of the usual part's, from which a part counts for how high most digits are."""
 
 
 HALF_DIGIT = 0.5
 """Least height of what a link joins, and of a digit that stands in its row, as a share of the usual digit's."""
 
 
-BESIDE_LINK = 0.1
-"""Share of the usual digit's height by which a digit goes on beyond the place where a link meets it from the side."""
-
-
-def cut_links(scan: Scan, typical: int) -> Scan:
-    """Part what reaches over two rows and is linked by a thin stroke; `typical` is the usual digit's height."""
+def cut_links(scan: Scan, usual: int) -> Scan:
+    """Part what reaches over two rows and is linked by a thin stroke; `usual` is the height of the usual part."""
+    heights = [part.box[2] - part.box[0] for part in scan.parts]
+    typical = float(np.median([height for height in heights if height >= PIECE * usual]))
     tall = [part for part in scan.parts if part.box[2] - part.box[0] >= SPAN * typical]
     if not tall:
         return scan
@@ -59,7 +62,7 @@ def cut_links(scan: Scan, typical: int) -> Scan:
     return replace(scan, labels=labels, parts=sorted(parts, key=lambda part: -part.outline))
 
 
-def _joins_rows(part: Part, middle: int, parts: Sequence[Part], typical: int) -> bool:
+def _joins_rows(part: Part, middle: int, parts: Sequence[Part], typical: float) -> bool:
     """Tell whether other digits stand beside both halves of a part."""
     top, _, bottom, _ = part.box
     heights = [other.box[2] - other.box[0] for other in parts]
@@ -71,7 +74,7 @@ def _joins_rows(part: Part, middle: int, parts: Sequence[Part], typical: int) ->
     return any(top < centre < middle for centre in centres) and any(middle < centre < bottom for centre in centres)
 
 
-def _thinnest(own: Mask, typical: int) -> int | None:
+def _thinnest(own: Mask, typical: float) -> int | None:
     """Return the row where a part is a single thin stroke: the thinnest far from its ends, nearest its middle."""
     least = int(HALF_DIGIT * typical)
     rows = range(least, len(own) - least)
@@ -82,7 +85,7 @@ def _thinnest(own: Mask, typical: int) -> int | None:
     return row if width <= LINK_WIDTH * typical else None
 
 
-def _without_link(own: Mask, typical: int) -> Mask | None:
+def _without_link(own: Mask, typical: float) -> Mask | None:
     """Return the digit from whose foot, in the last row, a link hangs; None if there is none."""
     row = len(own) - 1
     ((first, last),) = _runs(own[row])
@@ -99,8 +102,9 @@ def _without_link(own: Mask, typical: int) -> Mask | None:
     rows = np.nonzero(digit.any(axis=1))[0]
     if row < 0 or not len(rows):
         return None
-    if rows[-1] < row + BESIDE_LINK * typical and row < WHOLE * typical:
-        digit[: min(typical, len(own))] = own[: min(typical, len(own))]  # the link goes on from the digit's leg
+    if rows[-1] < WHOLE * typical:
+        leg = min(int(typical), len(own))
+        digit[:leg] = own[:leg]  # the link goes on from the digit's leg
         rows = np.nonzero(digit.any(axis=1))[0]
     return digit if rows[-1] - rows[0] >= HALF_DIGIT * typical else None
 

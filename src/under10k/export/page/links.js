@@ -3,9 +3,11 @@
 
 /**
  * Part what reaches over two rows and is linked by a thin stroke.
- * @param {Scan} scan @param {number} typical height of the usual digit @returns {Scan}
+ * @param {Scan} scan @param {number} usualHeight of its parts as they are @returns {Scan}
  */
-function cutLinks(scan, typical) {
+function cutLinks(scan, usualHeight) {
+  const heights = new Float64Array(scan.parts.map(({ box }) => heightOf(box)));
+  const [typical] = quantiles(valuesWhere(heights, (index) => heights[index] >= PIECE * usualHeight), [0.5]);
   const tall = scan.parts.filter(({ box }) => heightOf(box) >= SPAN * typical);
   if (!tall.length) return scan;
   const labels = { ...scan.labels, values: scan.labels.values.slice() };
@@ -104,8 +106,8 @@ function withoutLink(own, typical) {
   }
   let rows = rowsOf(digit);
   if (!rows.length) return null;
-  if (rows[rows.length - 1] < row + BESIDE_LINK * typical && row < WHOLE * typical) {
-    const leg = Math.min(typical, own.height) * own.width; // the link goes on from the digit's leg
+  if (rows[rows.length - 1] < WHOLE * typical) {
+    const leg = Math.min(Math.floor(typical), own.height) * own.width; // the link goes on from the digit's leg
     digit.values.set(own.values.subarray(0, leg));
     rows = rowsOf(digit);
   }
