@@ -313,7 +313,7 @@ def robust() -> Recipe:
             cut_pixels=4,
             noise=0.1,
         ),
-        mix=Mix(drawn=0.1, no_digits=0.1),
+        mix=Mix(drawn=0.15, no_digits=0.12),
     )
 
 

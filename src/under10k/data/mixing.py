@@ -7,7 +7,7 @@ import torch
 from under10k.data.digits import CLASSES, Digits
 from under10k.data.no_digits import draw_no_digits
 from under10k.data.pen import write
-from under10k.data.world import WORLD
+from under10k.data.world import TURNS, WORLD
 from under10k.recipes import Mix
 
 
@@ -23,7 +23,7 @@ def mix(digits: Digits, amounts: Mix, seed: int) -> Digits:
     images, labels = [digits.images.cpu()], [digits.labels.cpu()]
     extra, others = _counts(amounts, len(digits))
     if extra:
-        drawn = torch.randperm(extra, generator=generator) % CLASSES
+        drawn = torch.tensor(TURNS)[torch.randperm(extra, generator=generator) % len(TURNS)]
         images.append(write(drawn, WORLD, generator))
         labels.append(drawn)
     if others:

@@ -30,18 +30,19 @@ FINE = 1.7
 
 
 def draw_no_digits(count: int, digits: Tensor, generator: Generator) -> Tensor:
-    """Draw letters, scribbles, closed shapes and pairs of `digits`, about a quarter each: uint8 (count, 28, 28)."""
-    letters, scribbles, shapes = (count + 3) // 4, (count + 2) // 4, (count + 1) // 4
+    """Draw letters, scribbles and pairs of `digits`, about a fifth each, and closed shapes: uint8 (count, 28, 28)."""
+    letters, scribbles, pairs = (count + 4) // 5, (count + 3) // 5, (count + 2) // 5
+    shapes = count - letters - scribbles - pairs
     signs = torch.randint(len(LETTERS), (letters,), generator=generator)
     forms = torch.randint(FORMS, (scribbles + shapes,), generator=generator)
-    pairs = torch.randint(len(digits), (2, count // 4), generator=generator)
+    both = torch.randint(len(digits), (2, pairs), generator=generator)
     drawn = [
         write(signs, LETTERS, generator),
         write(forms[:scribbles], _make_up(_scribble, generator), generator),
         # twice the samples: these have the longest strokes, and the shortest
         write(forms[scribbles:], _make_up(closed_shape, generator), generator, width_pixels=FINE, samples=2 * SAMPLES),
     ]
-    return torch.cat([*drawn, _pair(digits[pairs[0]], digits[pairs[1]], generator)])
+    return torch.cat([*drawn, _pair(digits[both[0]], digits[both[1]], generator)])
 
 
 class Chance:
