@@ -70,8 +70,8 @@ It is trained on strokes thicker, thinner and more slanted than MNIST's, on bent
 digits drawn by strokes as other countries write them, and on letters, scribbles, faces and pairs of digits with labels
 at random, so that it is sure of none of them. `under10k predict` and the page use it by default. Its last layer is
 divided by {temperature:.2f}, the temperature (C. Guo and others, 2017, arXiv 1706.04599) that makes the right digits of
-{pictures:,} pictures likeliest; `tests/picture_maker.py` made them from the last 10,000 training images. A temperature of 1 leaves
-the weights as they were, and none changes an answer.
+{pictures:,} pictures likeliest; `tests/picture_maker.py` made them from the last 10,000 training images. A
+temperature of 1 leaves the weights as they were, and none changes an answer.
 """
 
 PICTURES_A_CONDITION = 100
