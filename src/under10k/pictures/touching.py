@@ -20,12 +20,12 @@ from under10k.pictures.parts import HALO, TALLEST, Found, usual
 from under10k.pictures.pixels import Grey
 from under10k.pictures.strokes import HALF
 
-WIDE, TOO_WIDE = 0.6, 1.2
+WIDE, TOO_WIDE = 0.75, 1.2
 """Width from which ink that is not read for sure may be several digits, as a share of its height; and the width from
 which any ink is, as a multiple of the usual digit's height."""
 
 
-UNSURE_WHOLE = 0.9
+UNSURE_WHOLE = 0.6
 """Probability below which ink is not read for sure."""
 
 
@@ -37,7 +37,7 @@ MOST_CUTS = 40
 """Most places at which ink is cut: enough for four digits."""
 
 
-INK_COST = 8
+INK_COST = 4
 """How many columns a cut turns aside, one a row, rather than cross a pixel of ink."""
 
 
@@ -135,7 +135,7 @@ def _cut_along(number: int, found: Found, size: int, sure: float, *, upright: bo
         between = left[last] & ~left[first]
         piece = _piece(found, between.T if upright else between) if (first, last) != (0, len(lines) - 1) else None
         if piece and _may_be_digit(piece, size, upright):
-            key = (*piece.box, np.count_nonzero(piece.ink > HALF))
+            key = (*piece.box, int(np.count_nonzero(piece.ink > HALF)))
             pieces[first, last] = seen.setdefault(key, piece)
     whole = _score(found, sure, size, upright) if sure else -math.inf
     return _Cuts(number, size, upright, whole, costs, [int((ink & before).sum()) for before in left], pieces)
@@ -195,9 +195,9 @@ def _places(through: NDArray[np.int64], size: int) -> list[int]:
     edges = [number * len(through) // count for number in range(count + 1)]
     places = []
     for first, last in itertools.pairwise(edges):
-        step = through[first:last]
-        cheapest = np.nonzero(step == step.min())[0] if last > first else []
-        places += [first + int(cheapest[len(cheapest) // 2])] if len(cheapest) else []
+        if last > first:
+            cheapest = np.nonzero(through[first:last] == through[first:last].min())[0]
+            places.append(first + int(cheapest[len(cheapest) // 2]))
     return [place for place in places if 0 < place < len(through) - 1]
 
 
@@ -244,7 +244,9 @@ def _best_pieces(cuts: _Cuts, sure: dict[tuple[int, int], float]) -> list[Found]
                 ways.append((before + score - EACH_MORE, [*pieces, piece]))
         if ways:
             best[first, last] = max(ways, key=lambda way: way[0])
-    score, pieces = max((way for (_, last), way in best.items() if last == end_of_ink), default=(-math.inf, []), key=lambda way: way[0])
+    score, pieces = max(
+        (way for (_, last), way in best.items() if last == end_of_ink), default=(-math.inf, []), key=lambda way: way[0]
+    )
     return pieces if score > cuts.whole else []
 
 
