@@ -20,7 +20,7 @@ from under10k.pictures.parts import HALO, TALLEST, Found, usual
 from under10k.pictures.pixels import Grey
 from under10k.pictures.strokes import HALF
 
-WIDE, TOO_WIDE = 0.75, 1.2
+WIDE, TOO_WIDE = 0.85, 1.2
 """Width from which ink that is not read for sure may be several digits, as a share of its height; and the width from
 which any ink is, as a multiple of the usual digit's height."""
 
@@ -29,21 +29,24 @@ UNSURE_WHOLE = 0.6
 """Probability below which ink is not read for sure."""
 
 
-CUT_STEP = 0.1
+CUT_EVERY = 0.1
 """Distance of the places at which ink is cut, as a share of the height: near each, where there is least of it."""
 
 
-MOST_CUTS = 40
-"""Most places at which ink is cut: enough for four digits."""
+MOST_CUTS, MOST_PIECES = 40, 1000
+"""Most places at which ink is cut, enough for four digits; and pieces of a picture beyond which no more ink is cut."""
 
 
 INK_COST = 4
 """How many columns a cut turns aside, one a row, rather than cross a pixel of ink."""
 
 
-SHORTEST, LOWEST, LONGEST = 0.1, 0.35, 1.3
-"""Least and greatest length of a piece in the direction in which ink is cut apart, and, between them, the least of its
-other side; as shares of the height."""
+NARROWEST, LOWEST, LONGEST = 0.1, 0.6, 1.3
+"""Least width of a piece in a row, least height of one in a column, and the most of either; as shares of the height."""
+
+
+SMALLEST_PIECE = 0.35
+"""Least of a piece's larger side, as a share of the height."""
 
 
 SLIVER = 0.1
@@ -68,7 +71,11 @@ EACH_MORE = 0.36
 """What each piece after the first costs."""
 
 
-CUT_COST = 1.5
+MUCH_BETTER = 0.5
+"""By how much pieces must be better than a whole that may be a digit."""
+
+
+CUT_COST = 1.0
 """What it costs each of two pieces if the cut between them goes through as much ink as the height is long."""
 
 
@@ -85,8 +92,8 @@ class _Cuts:
     """Height that digits have, in pixels."""
     upright: bool
     """Whether it is cut into rows rather than columns."""
-    whole: float
-    """Score of the whole; minus infinity if it is too large to be a digit."""
+    least: float
+    """Score that pieces must exceed."""
     costs: list[float]
     """What it costs a piece that it begins or ends at each cut."""
     before: list[int]
@@ -100,12 +107,12 @@ def split_touching(digits: Sequence[Found], probabilities: Sequence[Sequence[flo
         return []
     heights = [_height(found) for found in digits]
     typical = heights[usual(heights)]
-    tried = [
-        cuts
-        for number, (found, row) in enumerate(zip(digits, probabilities, strict=True))
-        if (cuts := _cut(number, found, max(row), typical))
-    ]
-    distinct = {id(piece): piece for each in tried for piece in each.pieces.values()}
+    tried: list[_Cuts] = []
+    distinct: dict[int, Found] = {}
+    for number, (found, row) in enumerate(zip(digits, probabilities, strict=True)):
+        if len(distinct) < MOST_PIECES and (cuts := _cut(number, found, max(row), typical)):
+            tried.append(cuts)
+            distinct |= {id(piece): piece for piece in cuts.pieces.values()}
     sure = dict(zip(distinct, map(max, read(list(distinct.values()))), strict=True))
     result = [[found] for found in digits]
     for each in tried:
@@ -117,13 +124,16 @@ def split_touching(digits: Sequence[Found], probabilities: Sequence[Sequence[flo
 def _cut(number: int, found: Found, sure: float, typical: int) -> _Cuts | None:
     height, width = _height(found), _width(found)
     if height > TALLEST * typical and height > width:
-        return _cut_along(number, found, typical, 0, upright=True)
-    if width > TOO_WIDE * typical or (sure < UNSURE_WHOLE and width > WIDE * height):
-        return _cut_along(number, found, height, sure, upright=False)
+        return _cut_along(number, found, typical, -math.inf, upright=True)
+    whole = _score(found, sure, height, upright=False)
+    if width > TOO_WIDE * typical:
+        return _cut_along(number, found, height, whole, upright=False)
+    if sure < UNSURE_WHOLE and width > WIDE * height:
+        return _cut_along(number, found, height, whole + MUCH_BETTER, upright=False)
     return None
 
 
-def _cut_along(number: int, found: Found, size: int, sure: float, *, upright: bool) -> _Cuts:
+def _cut_along(number: int, found: Found, size: int, least: float, *, upright: bool) -> _Cuts:
     """Cut ink into columns, or into rows if `upright`; `size` is the height that digits have."""
     ink = (found.ink.T if upright else found.ink) > HALF
     lines, costs = _cut_lines(ink, size)
@@ -132,18 +142,21 @@ def _cut_along(number: int, found: Found, size: int, sure: float, *, upright: bo
     pieces: dict[tuple[int, int], Found] = {}
     seen: dict[tuple[int, ...], Found] = {}
     for first, last in itertools.combinations(range(len(lines)), 2):
+        lengths = lines[last] - lines[first]
+        if lengths.max() < NARROWEST * size or lengths.min() > LONGEST * size or last - first == len(lines) - 1:
+            continue
         between = left[last] & ~left[first]
-        piece = _piece(found, between.T if upright else between) if (first, last) != (0, len(lines) - 1) else None
+        piece = _piece(found, between.T if upright else between)
         if piece and _may_be_digit(piece, size, upright):
             key = (*piece.box, int(np.count_nonzero(piece.ink > HALF)))
             pieces[first, last] = seen.setdefault(key, piece)
-    whole = _score(found, sure, size, upright) if sure else -math.inf
-    return _Cuts(number, size, upright, whole, costs, [int((ink & before).sum()) for before in left], pieces)
+    return _Cuts(number, size, upright, least, costs, [int((ink & before).sum()) for before in left], pieces)
 
 
 def _may_be_digit(piece: Found, size: int, upright: bool) -> bool:
-    along, other = (_height(piece), _width(piece)) if upright else (_width(piece), _height(piece))
-    return SHORTEST * size <= along <= LONGEST * size and max(along, other) >= LOWEST * size
+    height, width = _height(piece), _width(piece)
+    length, least = (height, LOWEST) if upright else (width, NARROWEST)
+    return least * size <= length <= LONGEST * size and max(height, width) >= SMALLEST_PIECE * size
 
 
 # --- cuts ----------------------------------------------------------------------------------------------------------
@@ -191,7 +204,7 @@ def _cheapest_near(costs: NDArray[np.int64], column: int) -> int:
 
 def _places(through: NDArray[np.int64], size: int) -> list[int]:
     """Return the cheapest place in each step of the middle row, of several alike the middle one."""
-    count = min(max(2, round(len(through) / (CUT_STEP * size))), MOST_CUTS)
+    count = min(max(2, round(len(through) / (CUT_EVERY * size))), MOST_CUTS)
     edges = [number * len(through) // count for number in range(count + 1)]
     places = []
     for first, last in itertools.pairwise(edges):
@@ -247,7 +260,7 @@ def _best_pieces(cuts: _Cuts, sure: dict[tuple[int, int], float]) -> list[Found]
     score, pieces = max(
         (way for (_, last), way in best.items() if last == end_of_ink), default=(-math.inf, []), key=lambda way: way[0]
     )
-    return pieces if score > cuts.whole else []
+    return pieces if score > cuts.least else []
 
 
 def _score(piece: Found, sure: float, size: int, upright: bool) -> float:
