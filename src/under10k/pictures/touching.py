@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +100,15 @@ class _Cuts:
     before: list[int]
     """Pixels of ink before each cut."""
     pieces: dict[tuple[int, int], Found]
+
+
+class _Way(NamedTuple):
+    """Pieces, each next to the one before; the last lies between two cuts, `first` and `last`."""
+
+    first: int
+    last: int
+    score: float
+    pieces: list[Found]
 
 
 def split_touching(digits: Sequence[Found], probabilities: Sequence[Sequence[float]], read: Read) -> list[list[Found]]:
@@ -238,29 +248,26 @@ def _piece(found: Found, between: Mask) -> Found | None:
 
 
 def _best_pieces(cuts: _Cuts, sure: dict[tuple[int, int], float]) -> list[Found]:
-    """Return the pieces, from the first cut to the last, with the largest score; none if the whole has a larger one.
+    """Return the pieces, from the first cut to the last, with the largest score; none if it is too small.
 
     Pieces may share the ink between two cuts, as digits that are written over each other do.
     """
-    area = cuts.size**2
-    end_of_ink = len(cuts.before) - 1
-    best: dict[tuple[int, int], tuple[float, list[Found]]] = {}
+    most_skipped = SKIPPED if cuts.upright else 0
+    best: list[_Way] = []
     for first, last in sorted(sure, key=lambda ends: ends[::-1]):
-        if sure[first, last] < LEAST_PIECE:
-            continue
         piece = cuts.pieces[first, last]
-        score = _score(piece, sure[first, last], cuts.size, cuts.upright) - cuts.costs[first] - cuts.costs[last]
-        ways = [(score, [piece])] if first == 0 else []
-        for (start, end), (before, pieces) in best.items():
-            skipped = (cuts.before[first] - cuts.before[end]) / area
-            if start < first and end < last and -SHARED <= skipped <= (SKIPPED if cuts.upright else 0):
-                ways.append((before + score - EACH_MORE, [*pieces, piece]))
-        if ways:
-            best[first, last] = max(ways, key=lambda way: way[0])
-    score, pieces = max(
-        (way for (_, last), way in best.items() if last == end_of_ink), default=(-math.inf, []), key=lambda way: way[0]
-    )
-    return pieces if score > cuts.least else []
+        ways = [_Way(first, last, 0.0, [piece])] if first == 0 else []
+        for way in best:
+            skipped = (cuts.before[first] - cuts.before[way.last]) / cuts.size**2
+            if way.first < first and way.last < last and -SHARED <= skipped <= most_skipped:
+                ways.append(_Way(first, last, way.score - EACH_MORE, [*way.pieces, piece]))
+        if ways and sure[first, last] >= LEAST_PIECE:
+            own = _score(piece, sure[first, last], cuts.size, cuts.upright) - cuts.costs[first] - cuts.costs[last]
+            way = max(ways, key=lambda way: way.score)
+            best.append(way._replace(score=way.score + own))
+    ends = [way for way in best if way.last == len(cuts.before) - 1]
+    way = max(ends, key=lambda way: way.score, default=_Way(0, 0, -math.inf, []))
+    return way.pieces if way.score > cuts.least else []
 
 
 def _score(piece: Found, sure: float, size: int, upright: bool) -> float:

@@ -11,15 +11,19 @@ function frameDigits(digits, layers) {
   const sureness = ({ levels }) => Math.max(...softmax(runNetwork(layers, levels).slice(-1)[0].values));
   const heights = digits.map(({ box }) => heightOf(box));
   const typical = heights[usual(heights)];
+  /** @type {Map<Found, Framed>} */
+  const frames = new Map();
   let count = 0;
   const parted = digits.flatMap((found, index) => {
     const cuts = count < MOST_PIECES ? cutDigit(found, () => sureness(framed[index]), typical) : null;
     if (!cuts) return [framed[index]];
-    const distinct = new Map([...cuts.pieces.values()].map((piece) => [piece, { framed: frameInk(piece), sure: 0 }]));
-    for (const each of distinct.values()) each.sure = sureness(each.framed);
-    count += distinct.size;
-    const pieces = bestPieces(cuts, (piece) => distinct.get(piece)?.sure ?? 0);
-    return pieces.length > 1 ? pieces.map((piece) => /** @type {{framed: Framed}} */ (distinct.get(piece)).framed) : [framed[index]];
+    count += new Set(cuts.pieces.values()).size;
+    const pieces = bestPieces(cuts, (piece) => {
+      const one = frameInk(piece);
+      frames.set(piece, one);
+      return sureness(one);
+    });
+    return pieces.length > 1 ? pieces.map((piece) => /** @type {Framed} */ (frames.get(piece))) : [framed[index]];
   });
   return parted.length > digits.length ? inReadingOrder(parted, ({ box }) => box) : framed;
 }
@@ -187,17 +191,22 @@ function takePiece(found, start, end, upright) {
 function bestPieces({ size, upright, least, costs, before, pieces }, sureness) {
   /** @type {{first: number, last: number, score: number, taken: Found[]}[]} */
   const best = [];
+  /** @type {Map<Found, number>} */
+  const known = new Map();
   for (const [[first, last], piece] of pieces) {
-    const sure = sureness(piece);
-    if (sure < LEAST_PIECE) continue;
-    const own = scorePiece(piece, sure, size, upright) - costs[first] - costs[last];
-    const ways = first === 0 ? [{ first, last, score: own, taken: [piece] }] : [];
+    const ways = first === 0 ? [{ first, last, score: 0, taken: [piece] }] : [];
     for (const way of best) {
       const skipped = (before[first] - before[way.last]) / size ** 2;
       if (way.first >= first || way.last >= last || skipped < -SHARED || skipped > (upright ? SKIPPED : 0)) continue;
-      ways.push({ first, last, score: way.score + own - EACH_MORE, taken: [...way.taken, piece] });
+      ways.push({ first, last, score: way.score - EACH_MORE, taken: [...way.taken, piece] });
     }
-    if (ways.length) best.push(likeliest(ways));
+    if (!ways.length) continue; // what nothing leads to need not be read
+    const sure = known.get(piece) ?? sureness(piece);
+    known.set(piece, sure);
+    if (sure < LEAST_PIECE) continue;
+    const way = likeliest(ways);
+    const own = scorePiece(piece, sure, size, upright) - costs[first] - costs[last];
+    best.push({ ...way, score: way.score + own });
   }
   const ends = best.filter(({ last }) => last === before.length - 1);
   if (!ends.length) return [];
