@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Points = Sequence[tuple[float, float]]
 
 ONE: list[Points] = [[(0.4, 0.3), (0.52, 0.18), (0.52, 0.5), (0.51, 0.84)]]
-SEVEN: list[Points] = [[(0.25, 0.2), (0.5, 0.19), (0.74, 0.18), (0.62, 0.42), (0.52, 0.62), (0.44, 0.85)]]
+SEVEN: list[Points] = [[(0.25, 0.2), (0.74, 0.18), (0.55, 0.55), (0.44, 0.85)]]
 """Strokes, in shares of the paper's side."""
 
 QUIET = (

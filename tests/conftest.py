@@ -27,6 +27,7 @@ from under10k.training.start import train
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+torch.set_num_threads(THREADS)  # while tests are collected, too: digits are drawn then
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests import ONNX Runtime themselves, to know whether it is there
 
 for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE"):

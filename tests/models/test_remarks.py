@@ -37,7 +37,7 @@ def said(model: nn.Module) -> str:
         ((nn.Conv2d(1, 4, 3), nn.GroupNorm(1, 4)), "group norm after each convolution but the last"),
         (NORMED, "no dropout: "),
         ((*NORMED, nn.Dropout(0.02)), "dropout of 0.02\n"),
-        ((*NORMED, nn.Dropout2d(0.25)), "dropout of 0.25 is much for so small a network"),
+        ((*NORMED, nn.Dropout2d(0.25)), "dropout of 0.25: much for so small a network"),
         ((*NORMED, nn.MaxPool2d(2)), "a pool of 2x2 right before the last layer, 4: "),
         ((nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)), "biases that do nothing, 4 parameters: of 0; "),
         ((nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), nn.BatchNorm2d(4)), "biases that do nothing, 4 parameters: of 0; "),

@@ -44,7 +44,7 @@ def read_by_length(picture: bytes, multi: bool) -> Reading | Rows:
         raise Under10kError("empty picture: it has no bytes. give another")
     if multi:
         return Rows(rows=[str(len(picture))], digits=[], warning=None)
-    return SEVEN.model_copy(update={"digit": len(picture)})
+    return SEVEN.model_copy(update={"digit": min(len(picture), 9)})
 
 
 def ask(method: str, path: str, read: Read = read_by_length, limits: Limits | None = None, **request: Any) -> Any:

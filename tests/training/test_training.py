@@ -62,6 +62,7 @@ def test_every_recipe_trains_and_leaves_a_whole_run_folder(
 ) -> None:
     monkeypatch.undo()  # curves are drawn
     recipe = replace(get_recipe(name), epochs=1, batch_size=32)
+    recipe = replace(recipe, mix=replace(recipe.mix, mnist=min(recipe.mix.mnist, 32)))
     few = replace(dataset, train=dataset.train[:96], test=dataset.test[:32])
     result = train(recipe, few, tmp_path / "run", reports=[])
     names = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")}

@@ -110,15 +110,10 @@ def _steps_of(model: nn.Module) -> list[_Step]:
         UsageError: it is no single way, apart from sums with an earlier result.
     """
     traced = trace(model)
-    numbers: dict[Tensor, int] = {traced.images: -1}
-    parents: list[list[int]] = []
-    for number, call in enumerate(traced.calls):
-        parents.append([numbers[tensor] for tensor in call.inputs if tensor in numbers])
-        if parents[number]:
-            numbers[call.output] = number  # in place or not: from here on, the tensor is this call's result
-    if not isinstance(traced.output, Tensor) or traced.output not in numbers:
+    parents, last = traced.follow()
+    if last is None:
         raise UsageError(f"cannot export: the output of {type(model).__name__} cannot be followed. {_ANY}")
-    return _Ways(traced.calls, parents).between(-1, numbers[traced.output])
+    return _Ways(traced.calls, parents).between(-1, last)
 
 
 _ANY = "ONNX takes any network"

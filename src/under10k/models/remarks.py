@@ -6,8 +6,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from under10k.models.layers import NORMS, UNUSED, Layer, is_of_whole_maps, side_of
 from under10k.models.tracing import DROPOUTS, Call, Trace
 
@@ -36,20 +34,31 @@ _ENDS = {
 
 
 @dataclass(frozen=True)
+class Remark:
+    """What a network has, in a few words, and what to think of it, if anything."""
+
+    found: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.found}: {self.advice}" if self.advice else self.found
+
+
+@dataclass(frozen=True)
 class Traits:
     """Which of the usual parts a network has, and what is unusual about it."""
 
-    norm: str
+    norm: Remark
     """What normalises where."""
-    dropout: str
-    pooling: str
+    dropout: Remark
+    pooling: Remark
     oddities: tuple[str, ...]
     """A sentence each on what costs accuracy, or parameters that do nothing."""
 
     @property
     def remarks(self) -> list[str]:
         """All of it, a sentence each."""
-        return [one for one in (self.norm, self.dropout, self.pooling, *self.oddities) if one]
+        return [*map(str, (self.norm, self.dropout, self.pooling)), *self.oddities]
 
 
 def find_traits(traced: Trace, layers: Sequence[Layer]) -> Traits:
@@ -60,18 +69,14 @@ def find_traits(traced: Trace, layers: Sequence[Layer]) -> Traits:
 
 
 class _Graph:
-    """Which call takes what another returned."""
+    """Which calls take what another returned, and which is the last of all."""
 
     def __init__(self, traced: Trace) -> None:
+        parents, self.last = traced.follow()
         self.calls = traced.calls
-        self.after: list[list[int]] = [[] for _ in traced.calls]
-        self._from: dict[Tensor, int] = {}
-        for number, call in enumerate(traced.calls):
-            for tensor in call.inputs:
-                if tensor in self._from:
-                    self.after[self._from[tensor]].append(number)
-            self._from[call.output] = number  # a call in place has the same tensor: later calls take its result
-        self.last = self._from.get(traced.output) if isinstance(traced.output, Tensor) else None
+        self.after = [
+            [later for later, taken in enumerate(parents) if number in taken] for number in range(len(parents))
+        ]
 
     def next_of(self, number: int, names: frozenset[str]) -> set[str]:
         """Return the names of the first calls after one that are among `names`, on all ways; empty at the end."""
@@ -89,33 +94,34 @@ class _Graph:
         return [number for number, call in enumerate(self.calls) if call.name in _WEIGHTED]
 
 
-def _norms(graph: _Graph) -> str:
+def _norms(graph: _Graph) -> Remark:
     convolutions = [number for number in graph.weighted() if graph.calls[number].name == "conv2d"]
     inner = [number for number in convolutions if graph.next_of(number, _WEIGHTED | NORMS)]  # the last gives logits
     kinds = sorted({call.name.replace("_", " ") for call in graph.calls if call.name in NORMS})
     if not kinds:
-        return "no batch norm: nn.BatchNorm2d(channels) after each convolution but the last makes training faster"
+        return Remark(
+            "no batch norm", "nn.BatchNorm2d(channels) after each convolution but the last makes training faster"
+        )
     bare = [_label(graph.calls[number]) for number in inner if not graph.next_of(number, _WEIGHTED | NORMS) & NORMS]
     if bare:
-        return f"no {kinds[0]} after {_listed(bare)}"
+        return Remark(f"no {kinds[0]} after {_listed(bare)}")
     every = "each convolution" if len(inner) == len(convolutions) else "each convolution but the last"
-    return f"{_listed(kinds)} after {every}" if convolutions else f"{_listed(kinds)} is there"
+    return Remark(f"{_listed(kinds)} after {every}" if convolutions else f"{_listed(kinds)} is there")
 
 
-def _dropout(traced: Trace) -> str:
+def _dropout(traced: Trace) -> Remark:
     rates = [float(call.arguments.get("p", 0.5)) for call in traced.calls if call.name in DROPOUTS]
     rate = max(rates, default=0.0)
     if not rate:
-        return "no dropout: our best recipes for networks this small have none either"
-    if rate >= MUCH_DROPOUT:
-        return f"dropout of {rate:g} is much for so small a network: our best recipes have none"
-    return f"dropout of {rate:g}"
+        return Remark("no dropout", "our best recipes for networks this small have none either")
+    much = "much for so small a network; our best recipes have none"
+    return Remark(f"dropout of {rate:g}", much if rate >= MUCH_DROPOUT else "")
 
 
-def _pooling(layers: Sequence[Layer]) -> str:
+def _pooling(layers: Sequence[Layer]) -> Remark:
     names = [layer.name for layer in layers if "pool" in layer.name]
     counted = [f"{names.count(name)} {name}{'s' * (names.count(name) > 1)}" for name in dict.fromkeys(names)]
-    return _listed(counted) if counted else "no pool: strides, or large maps to the end"
+    return Remark(_listed(counted)) if counted else Remark("no pool", "strides, or large maps to the end")
 
 
 def _pools_near_the_end(graph: _Graph) -> Iterator[str]:

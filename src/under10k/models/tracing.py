@@ -70,6 +70,19 @@ class Trace:
     """The modules whose forward was called."""
     output: Any = None
 
+    def follow(self) -> tuple[list[list[int]], int | None]:
+        """Return for each call the numbers of those whose results it takes, and the number of the one that ends it all.
+
+        Only what comes of the images is followed; they are -1. None: the output does not come of them.
+        """
+        numbers: dict[Tensor, int] = {self.images: -1}
+        parents: list[list[int]] = []
+        for number, call in enumerate(self.calls):
+            parents.append([numbers[tensor] for tensor in call.inputs if tensor in numbers])
+            if parents[number]:
+                numbers[call.output] = number  # in place or not: from here on, the tensor is this call's result
+        return parents, numbers.get(self.output) if isinstance(self.output, Tensor) else None
+
 
 def trace(model: nn.Module, images: Tensor | None = None) -> Trace:
     """Run images through a network in evaluation mode, and return what it called.

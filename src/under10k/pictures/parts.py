@@ -61,6 +61,11 @@ FRAGMENT = 0.6
 """Height, as a share of the usual part's, below which a part among several digits is a piece of one."""
 
 
+STACKED, SLIMMEST = 0.1, 2.6
+"""Most distance of two parts, one above the other, that count as one digit's when the usual height is measured, as a
+share of their common height; and most of that, as a multiple of their common width."""
+
+
 JOINED = 2.0
 """Most height of joined pieces, as a multiple of the usual part's, which may be half a digit."""
 
@@ -201,8 +206,7 @@ def _join(parts: Sequence[Part]) -> list[list[Part]]:
 
     What is much taller than the others, and slender, is a bar or a bracket, and left out.
     """
-    heights = [_height(part.box) for part in parts]
-    typical = heights[usual(heights)]
+    typical = _usual_height(parts)
     digits = {number: [part] for number, part in enumerate(parts)}
     owner = list(range(len(parts)))
     for _, piece, other in _pairs(parts, typical):
@@ -216,6 +220,19 @@ def _join(parts: Sequence[Part]) -> list[list[Part]]:
             for part in digits.pop(second):
                 owner[parts.index(part)] = first
     return [joined for joined in digits.values() if not _is_bar(_hull(joined), typical)]
+
+
+def _usual_height(parts: Sequence[Part]) -> int:
+    """Return the usual height of digits, most of which may be broken: two parts close together count as one."""
+    top, left, bottom, right = np.array([part.box for part in parts]).T
+    down = np.maximum(top[:, None], top) - np.minimum(bottom[:, None], bottom)
+    height = np.maximum(bottom[:, None], bottom) - np.minimum(top[:, None], top)
+    width = np.maximum(right[:, None], right) - np.minimum(left[:, None], left)
+    beside = np.maximum(left[:, None], left) >= np.minimum(right[:, None], right)
+    apart = beside | (down > STACKED * height) | (height > SLIMMEST * width)
+    np.fill_diagonal(apart, val=False)
+    heights = np.where(apart, 0, height).max(axis=1).tolist()
+    return int(heights[usual(heights)])
 
 
 def _pairs(parts: Sequence[Part], typical: float) -> list[tuple[float, int, int]]:

@@ -135,18 +135,12 @@ def _judge_one(
         points = f"{100 * (trained - scored):+.2f} points"
         findings.append(Finding(f"training, {row.scored}", "", f"{trained:.2%}, {scored:.2%}: {points}"))
     if network:
-        parts = zip(("norm", "dropout", "pooling"), _parts(network), strict=True)
-        findings += [Finding(name, "", found) for name, found in parts]
+        parts = {name: getattr(network.traits, name).found for name in ("norm", "dropout", "pooling")}
+        findings += [Finding(name, "", found) for name, found in parts.items()]
     if against and against.difference is not None:
         findings.append(Finding("the one before", "", _difference(against)))
     analysis = tuple(_analyse(row, rules, findings, gap, network, against))
     return Verdict(row.variant, tuple(findings), analysis, row.protocol)
-
-
-def _parts(network: Summary) -> tuple[str, str, str]:
-    traits = network.traits
-    norm, dropout, pooling = (one.partition(":")[0] for one in (traits.norm, traits.dropout, traits.pooling))
-    return norm, dropout.partition(" is much")[0], pooling
 
 
 def _parameters(row: Row, rules: Rules) -> Iterator[Finding]:

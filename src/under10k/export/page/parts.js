@@ -38,8 +38,7 @@ function gather(scan, even) {
  * @param {Part[]} parts those with the most outline first @returns {Part[][]}
  */
 function joinParts(parts) {
-  const heights = parts.map(({ box }) => heightOf(box));
-  const typical = heights[usual(heights)];
+  const typical = usualHeight(parts);
   const digits = new Map(parts.map((part) => [part, [part]]));
   const owner = new Map(parts.map((part) => [part, part]));
   for (const { piece, other } of pairUp(parts, typical)) {
@@ -53,6 +52,23 @@ function joinParts(parts) {
     for (const part of two) owner.set(part, first);
   }
   return [...digits.values()].filter((joined) => !isBar(hull(joined), typical));
+}
+
+/** @param {Part[]} parts @returns {number} usual height of digits: two parts close together count as one */
+function usualHeight(parts) {
+  const heights = parts.map((part) => {
+    const joined = parts.map((other) => (part === other || isStacked(part.box, other.box) ? heightOf(hull([part, other])) : 0));
+    return Math.max(...joined);
+  });
+  return heights[usual(heights)];
+}
+
+/** @param {Box} a @param {Box} b @returns {boolean} whether one stands closely above the other, as the pieces of a broken digit do */
+function isStacked(a, b) {
+  const both = hull([{ box: a }, { box: b }]);
+  const down = Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom);
+  const beside = Math.max(a.left, b.left) >= Math.min(a.right, b.right);
+  return !beside && down <= STACKED * heightOf(both) && heightOf(both) <= SLIMMEST * (both.right - both.left);
 }
 
 /**
