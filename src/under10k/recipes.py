@@ -294,7 +294,8 @@ def fast() -> Recipe:
 def robust() -> Recipe:
     """For all kinds of handwriting: `default`, longer, on digits bent, slanted, cut off, noisy, thicker and thinner.
 
-    Mixed in are digits as other countries write them, and letters, scribbles and faces, of which it learns not to be sure.
+    Mixed in are digits as other countries write them; and letters, scribbles and faces, of which it learns not to be
+    sure.
 
     Its accuracy on pictures, on corrupted images and on MNIST itself, with commands: docs/results.md.
     """
