@@ -184,7 +184,7 @@ def split_answers(output: bytes) -> Iterator[bytes]:
         place = end
 
 
-DEMO = REPOSITORY / "src" / "under10k" / "export" / "templates" / "demo.c"
+DEMO = REPOSITORY / "src" / "under10k" / "export" / "c" / "templates" / "demo.c"
 
 
 def check_logits(kind: Kind, read: list[bytes]) -> None:

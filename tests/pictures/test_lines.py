@@ -12,7 +12,6 @@ from picture_maker import lines
 from under10k.data.synthetic import draw_digits
 from under10k.pictures.parts import Found, find_digit, find_digits
 from under10k.pictures.pixels import Grey, resize
-from under10k.pictures.touching import split_touching
 
 EIGHT_STROKES: list[Polyline] = [[(60, 40), (40, 60), (80, 100), (60, 120), (40, 100), (80, 60), (60, 40)]]
 
@@ -183,16 +182,3 @@ def test_specks_far_from_a_row_are_left_out() -> None:
     for top, left in ((10, 30), (200, 400), (15, 500)):
         paper[top : top + 12, left : left + 12] = 0
     assert len(find_digits(paper)) == 5
-
-
-def test_digits_that_touch_are_parted_where_the_pieces_are_surer_than_the_whole() -> None:
-    paper = np.ones((100, 200), dtype=np.float32)
-    paper[20:80, 40:80] = paper[20:80, 86:126] = paper[48:52, 80:86] = 0
-    (whole,) = find_digits(paper)
-
-    def read(pieces: list[Found]) -> list[list[float]]:
-        return [[0.95 if 36 <= one.box[3] - one.box[1] <= 50 else 0.3, 0.05] for one in pieces]
-
-    (pieces,) = split_touching([whole], [[0.3, 0.3]], read)
-    assert [round((one.box[1] + one.box[3]) / 2) for one in pieces] == pytest.approx([60, 106], abs=6)
-    assert split_touching([whole], [[0.3, 0.3]], lambda some: [[0.4, 0.3]] * len(some)) == [[whole]]

@@ -1,4 +1,8 @@
-"""Digits that touch, cut apart where the network reads the pieces for sure and the whole not."""
+"""Digits that touch, cut apart where the network reads the pieces better than the whole.
+
+Ink that may be several digits is cut from top to bottom along paths that cross as little of it as they can. What lies
+between two paths may be a digit; the row of pieces that the network reads best is taken, if it beats the whole.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +10,74 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from under10k.pictures.filters import EIGHT
+from under10k.pictures.filters import EIGHT, Mask
 from under10k.pictures.parts import HALO, TALLEST, Found, usual
 from under10k.pictures.pixels import Grey
 from under10k.pictures.strokes import HALF
 
-WIDE, TOO_WIDE = 1.0, 1.3
+WIDE, TOO_WIDE = 0.85, 1.2
 """Width from which ink that is not read for sure may be several digits, as a share of its height; and the width from
 which any ink is, as a multiple of the usual digit's height."""
-
-
-MOST_CUTS = 4
-"""Most places at which ink is cut: those with the least of it."""
-
-
-APART = 0.08
-"""Distance, as a share of the height, within which a place with little ink has the least."""
-
-
-NARROWEST, LOWEST, WIDEST = 0.1, 0.6, 1.3
-"""Width of a piece, as a share of the height, at least; its height where rows are cut apart; and the most of either."""
-
-
-SLIVER = 0.1
-"""Share of its largest part's pixels below which a part of a piece is a neighbour's, cut off with it; and of all
-ink, up to which what joins two rows is left out."""
 
 
 UNSURE_WHOLE = 0.6
 """Probability below which ink is not read for sure."""
 
 
-SURE_PIECE, LIKELY_PIECE = 0.9, 0.5
-"""Least probability of each piece; the second for pieces of what is too large to be a digit."""
+CUT_EVERY = 0.1
+"""Distance of the places at which ink is cut, as a share of the height: near each, where there is least of it."""
+
+
+MOST_CUTS, MOST_PIECES = 40, 1000
+"""Most places at which ink is cut, enough for four digits; and pieces of a picture beyond which no more ink is cut."""
+
+
+INK_COST = 4
+"""How many columns a cut turns aside, one a row, rather than cross a pixel of ink."""
+
+
+NARROWEST, LOWEST, LONGEST = 0.1, 0.6, 1.3
+"""Least width of a piece in a row, least height of one in a column, and the most of either; as shares of the height."""
+
+
+SMALLEST_PIECE = 0.35
+"""Least of a piece's larger side, as a share of the height."""
+
+
+SLIVER = 0.1
+"""Share of its largest part's pixels below which a part of a piece is a neighbour's, cut off with it."""
+
+
+SHARED, SKIPPED = 0.2, 0.08
+"""Most ink between two cuts that the pieces on either side both have, as digits written over each other share a stroke;
+and, of rows, that neither has, as it joins them: as shares of the square of the height."""
+
+
+LEAST_PIECE = 0.3
+"""Least probability of each piece."""
+
+
+BROAD, TALL, STRETCHED = 0.86, 1.2, 3.3
+"""Width, or in a column height, from which a digit is unusual, as a share of the height; and what it costs for each
+height more. What something costs is taken from the sum of the logarithms of the pieces' probabilities."""
+
+
+EACH_MORE = 0.36
+"""What each piece after the first costs."""
+
+
+MUCH_BETTER = 0.5
+"""By how much pieces must be better than a whole that may be a digit."""
+
+
+CUT_COST = 1.0
+"""What it costs each of two pieces if the cut between them goes through as much ink as the height is long."""
 
 
 Read = Callable[[list[Found]], list[list[float]]]
@@ -55,95 +89,195 @@ class _Cuts:
     """Ink that may be several digits, and its pieces: from each cut to each later one."""
 
     digit: int
+    size: int
+    """Height that digits have, in pixels."""
+    upright: bool
+    """Whether it is cut into rows rather than columns."""
     least: float
-    places: int
+    """Score that pieces must exceed."""
+    costs: list[float]
+    """What it costs a piece that it begins or ends at each cut."""
+    before: list[int]
+    """Pixels of ink before each cut."""
     pieces: dict[tuple[int, int], Found]
-    joints: set[tuple[int, int]]
-    """What joins two rows, and is no digit."""
+
+
+class _Way(NamedTuple):
+    """Pieces, each next to the one before; the last lies between two cuts, `first` and `last`."""
+
+    first: int
+    last: int
+    score: float
+    pieces: list[Found]
 
 
 def split_touching(digits: Sequence[Found], probabilities: Sequence[Sequence[float]], read: Read) -> list[list[Found]]:
     """Return the pieces of each digit, one where it is left whole."""
     if not digits:
         return []
-    heights = [found.box[2] - found.box[0] for found in digits]
+    heights = [_height(found) for found in digits]
     typical = heights[usual(heights)]
-    cuts = [
-        _cut(number, found, max(row), typical)
-        for number, (found, row) in enumerate(zip(digits, probabilities, strict=True))
-    ]
-    tried = [each for each in cuts if each and each.pieces]
-    rows = iter(read([piece for each in tried for piece in each.pieces.values()]))
+    tried: list[_Cuts] = []
+    distinct: dict[int, Found] = {}
+    for number, (found, row) in enumerate(zip(digits, probabilities, strict=True)):
+        if len(distinct) < MOST_PIECES and (cuts := _cut(number, found, max(row), typical)):
+            tried.append(cuts)
+            distinct |= {id(piece): piece for piece in cuts.pieces.values()}
+    sure = dict(zip(distinct, map(max, read(list(distinct.values()))), strict=True))
     result = [[found] for found in digits]
     for each in tried:
-        scores = {ends: math.log(max(next(rows))) for ends in each.pieces}
-        likely = {ends: score for ends, score in scores.items() if score >= math.log(each.least)}
-        best = _best_path(each.places, {**likely, **dict.fromkeys(each.joints, 0.0)})
-        if len(pieces := [each.pieces[ends] for ends in best if ends in each.pieces]) > 1:
+        if len(pieces := _best_pieces(each, {ends: sure[id(piece)] for ends, piece in each.pieces.items()})) > 1:
             result[each.digit] = pieces
     return result
 
 
 def _cut(number: int, found: Found, sure: float, typical: int) -> _Cuts | None:
-    top, left, bottom, right = found.box
-    height, width = bottom - top, right - left
+    height, width = _height(found), _width(found)
     if height > TALLEST * typical and height > width:
-        return _cut_along(number, found, typical, LIKELY_PIECE, upright=True)
+        return _cut_along(number, found, typical, -math.inf, upright=True)
+    whole = _score(found, sure, height, upright=False)
     if width > TOO_WIDE * typical:
-        return _cut_along(number, found, height, LIKELY_PIECE, upright=False)
+        return _cut_along(number, found, height, whole, upright=False)
     if sure < UNSURE_WHOLE and width > WIDE * height:
-        return _cut_along(number, found, height, SURE_PIECE, upright=False)
+        return _cut_along(number, found, height, whole + MUCH_BETTER, upright=False)
     return None
 
 
 def _cut_along(number: int, found: Found, size: int, least: float, *, upright: bool) -> _Cuts:
     """Cut ink into columns, or into rows if `upright`; `size` is the height that digits have."""
-    ink = found.ink.T if upright else found.ink
-    mass = ink.sum(axis=0)
-    places = [0, *_places(mass, size), len(mass)]
-    narrowest = (LOWEST if upright else NARROWEST) * size
-    pieces, joints = {}, set()
-    for first, last in itertools.combinations(range(len(places)), 2):
-        start, end = places[first], places[last]
-        if upright and last == first + 1 and mass[start:end].sum() <= SLIVER * mass.sum():
-            joints.add((first, last))
-        elif last - first < len(places) - 1 and narrowest <= end - start <= WIDEST * size:
-            pieces[first, last] = _piece(found, start, end, upright)
-    return _Cuts(number, least, len(places), pieces, joints)
+    ink = (found.ink.T if upright else found.ink) > HALF
+    lines, costs = _cut_lines(ink, size)
+    across = np.arange(ink.shape[1])
+    left = [across < line[:, None] for line in lines]
+    pieces: dict[tuple[int, int], Found] = {}
+    seen: dict[tuple[int, ...], Found] = {}
+    for first, last in itertools.combinations(range(len(lines)), 2):
+        lengths = lines[last] - lines[first]
+        if lengths.max() < NARROWEST * size or lengths.min() > LONGEST * size or last - first == len(lines) - 1:
+            continue
+        between = left[last] & ~left[first]
+        piece = _piece(found, between.T if upright else between)
+        if piece and _may_be_digit(piece, size, upright):
+            key = (*piece.box, int(np.count_nonzero(piece.ink > HALF)))
+            pieces[first, last] = seen.setdefault(key, piece)
+    return _Cuts(number, size, upright, least, costs, [int((ink & before).sum()) for before in left], pieces)
 
 
-def _places(ink: NDArray[np.float32], size: int) -> list[int]:
-    """Return where to cut: the places with no more ink than any near them, at most so many with the least."""
-    reach = max(1, int(APART * size))
-    low = [place for place in range(1, len(ink)) if ink[place] <= ink[max(0, place - reach) : place + reach + 1].min()]
-    ends = [place for place in low if place - 1 not in low or place + 1 not in low]
-    return sorted(sorted(ends, key=lambda place: float(ink[place]))[:MOST_CUTS])
+def _may_be_digit(piece: Found, size: int, upright: bool) -> bool:
+    height, width = _height(piece), _width(piece)
+    length, least = (height, LOWEST) if upright else (width, NARROWEST)
+    return least * size <= length <= LONGEST * size and max(height, width) >= SMALLEST_PIECE * size
 
 
-def _piece(found: Found, first: int, last: int, upright: bool) -> Found:
-    """Return the digit between two cuts, without slivers of its neighbours."""
-    rows, columns = (slice(first, last), slice(None)) if upright else (slice(None), slice(first, last))
-    ink = found.ink[rows, columns]
+# --- cuts ----------------------------------------------------------------------------------------------------------
+
+
+def _cut_lines(ink: Mask, size: int) -> tuple[list[NDArray[np.int64]], list[float]]:
+    """Return the lines along which ink is cut from top to bottom, with both its sides, and what each costs.
+
+    A line is the first column right of it in each row. It is the cheapest that crosses the middle row at its place.
+    """
+    height, width = ink.shape
+    middle = height // 2
+    above, below = _costs_from_top(ink), _costs_from_top(ink[::-1])[::-1]
+    through = above[middle] + below[middle] - INK_COST * ink[middle]
+    lines, costs = [np.zeros(height, dtype=np.int64)], [0.0]
+    for place in _places(through, size):
+        line = np.full(height, place)
+        for row in range(middle - 1, -1, -1):
+            line[row] = _cheapest_near(above[row], int(line[row + 1]))
+        for row in range(middle + 1, height):
+            line[row] = _cheapest_near(below[row], int(line[row - 1]))
+        if not np.array_equal(line, lines[-1]):
+            lines.append(line)
+            costs.append(CUT_COST * float(through[place]) / (INK_COST * size))
+    return [*lines, np.full(height, width)], [*costs, 0.0]
+
+
+def _costs_from_top(ink: Mask) -> NDArray[np.int64]:
+    """Return what the cheapest line costs from the first row to each pixel, which moves one column a row at most."""
+    costs = ink.astype(np.int64) * INK_COST
+    for row in range(1, len(costs)):
+        before = costs[row - 1]
+        least = before.copy()
+        np.minimum(least[1:], before[:-1] + 1, out=least[1:])
+        np.minimum(least[:-1], before[1:] + 1, out=least[:-1])
+        costs[row] += least
+    return costs
+
+
+def _cheapest_near(costs: NDArray[np.int64], column: int) -> int:
+    """Return where the cheapest line to a pixel was in the row before: straight on rather than aside."""
+    near = [place for place in (column, column - 1, column + 1) if 0 <= place < len(costs)]
+    return min(near, key=lambda place: int(costs[place]) + (place != column))
+
+
+def _places(through: NDArray[np.int64], size: int) -> list[int]:
+    """Return the cheapest place in each step of the middle row, of several alike the middle one."""
+    count = min(max(2, round(len(through) / (CUT_EVERY * size))), MOST_CUTS)
+    edges = [number * len(through) // count for number in range(count + 1)]
+    places = []
+    for first, last in itertools.pairwise(edges):
+        if last > first:
+            cheapest = np.nonzero(through[first:last] == through[first:last].min())[0]
+            places.append(first + int(cheapest[len(cheapest) // 2]))
+    return [place for place in places if 0 < place < len(through) - 1]
+
+
+def _piece(found: Found, between: Mask) -> Found | None:
+    """Return the digit between two cuts, without slivers of its neighbours; None if there is no ink."""
+    ink = np.where(between, found.ink, 0)
     labels, count = ndimage.label(ink > HALF, EIGHT)
     if not count:
-        return replace(found, ink=np.zeros_like(ink))
+        return None
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     kept = np.isin(labels, np.nonzero(sizes >= SLIVER * sizes.max())[0])
     near = ndimage.binary_dilation(kept, EIGHT, iterations=HALO) & (kept | (labels == 0))
-    (down, across) = np.nonzero(kept)
+    down, across = np.nonzero(kept)
+    first_row, first_column, last_row, last_column = down.min(), across.min(), down.max() + 1, across.max() + 1
     top, left = max(0, found.box[0] - HALO), max(0, found.box[1] - HALO)
-    top, left = (top + first, left) if upright else (top, left + first)
-    box = (top + int(down.min()), left + int(across.min()), top + int(down.max()) + 1, left + int(across.max()) + 1)
-    clean: Grey = np.where(near, ink, 0).astype(np.float32)
+    box = (top + int(first_row), left + int(first_column), top + int(last_row), left + int(last_column))
+    rows = slice(max(0, first_row - HALO), last_row + HALO)
+    columns = slice(max(0, first_column - HALO), last_column + HALO)
+    clean: Grey = np.where(near, ink, 0).astype(np.float32)[rows, columns]
     return replace(found, ink=clean, box=box)
 
 
-def _best_path(places: int, scores: dict[tuple[int, int], float]) -> list[tuple[int, int]]:
-    """Return the pieces, end to end, whose scores have the largest sum; none if there is no way through."""
-    best: list[tuple[float, list[tuple[int, int]]] | None] = [(0.0, []), *[None] * (places - 1)]
-    for (first, last), score in sorted(scores.items(), key=lambda item: item[0][::-1]):
-        before, now = best[first], best[last]
-        if before and (now is None or before[0] + score > now[0]):
-            best[last] = (before[0] + score, [*before[1], (first, last)])
-    return best[-1][1] if best[-1] else []
+# --- the best pieces -----------------------------------------------------------------------------------------------
+
+
+def _best_pieces(cuts: _Cuts, sure: dict[tuple[int, int], float]) -> list[Found]:
+    """Return the pieces, from the first cut to the last, with the largest score; none if it is too small.
+
+    Pieces may share the ink between two cuts, as digits that are written over each other do.
+    """
+    most_skipped = SKIPPED if cuts.upright else 0
+    best: list[_Way] = []
+    for first, last in sorted(sure, key=lambda ends: ends[::-1]):
+        piece = cuts.pieces[first, last]
+        ways = [_Way(first, last, 0.0, [piece])] if first == 0 else []
+        for way in best:
+            skipped = (cuts.before[first] - cuts.before[way.last]) / cuts.size**2
+            if way.first < first and way.last < last and -SHARED <= skipped <= most_skipped:
+                ways.append(_Way(first, last, way.score - EACH_MORE, [*way.pieces, piece]))
+        if ways and sure[first, last] >= LEAST_PIECE:
+            own = _score(piece, sure[first, last], cuts.size, cuts.upright) - cuts.costs[first] - cuts.costs[last]
+            way = max(ways, key=lambda way: way.score)
+            best.append(way._replace(score=way.score + own))
+    ends = [way for way in best if way.last == len(cuts.before) - 1]
+    way = max(ends, key=lambda way: way.score, default=_Way(0, 0, -math.inf, []))
+    return way.pieces if way.score > cuts.least else []
+
+
+def _score(piece: Found, sure: float, size: int, upright: bool) -> float:
+    length = (_height(piece) - TALL * size) if upright else (_width(piece) - BROAD * size)
+    return math.log(sure) - STRETCHED * max(0.0, length / size)
+
+
+def _height(found: Found) -> int:
+    return found.box[2] - found.box[0]
+
+
+def _width(found: Found) -> int:
+    return found.box[3] - found.box[1]

@@ -1,4 +1,4 @@
-// Digits that touch, cut apart where the network reads the pieces for sure and the whole not.
+// Digits that touch, cut apart where the network reads the pieces better than the whole.
 // src/under10k/pictures/touching.py does the same in Python.
 
 /**
@@ -11,27 +11,38 @@ function frameDigits(digits, layers) {
   const sureness = ({ levels }) => Math.max(...softmax(runNetwork(layers, levels).slice(-1)[0].values));
   const heights = digits.map(({ box }) => heightOf(box));
   const typical = heights[usual(heights)];
+  /** @type {Map<Found, Framed>} */
+  const frames = new Map();
+  let count = 0;
   const parted = digits.flatMap((found, index) => {
-    const cuts = cutDigit(found, () => sureness(framed[index]), typical);
-    const pieces = cuts ? bestPieces(cuts, (piece) => sureness(frameInk(piece))) : [];
-    return pieces.length > 1 ? pieces.map(frameInk) : [framed[index]];
+    const cuts = count < MOST_PIECES ? cutDigit(found, () => sureness(framed[index]), typical) : null;
+    if (!cuts) return [framed[index]];
+    count += new Set(cuts.pieces.values()).size;
+    const pieces = bestPieces(cuts, (piece) => {
+      const one = frameInk(piece);
+      frames.set(piece, one);
+      return sureness(one);
+    });
+    return pieces.length > 1 ? pieces.map((piece) => /** @type {Framed} */ (frames.get(piece))) : [framed[index]];
   });
   return parted.length > digits.length ? inReadingOrder(parted, ({ box }) => box) : framed;
 }
 
 /**
- * Ink that may be several digits, from each place to each later one; joints join two rows, and are no digit.
- * @typedef {{least: number, places: number, pieces: {first: number, last: number, piece: Found | null}[]}} Cuts
+ * Ink that may be several digits: the score that pieces must exceed, what it costs a piece that it begins or ends at each
+ * cut, the pixels of ink before each, and the pieces, from each cut to each later one, the earlier ends first.
+ * @typedef {{size: number, upright: boolean, least: number, costs: number[], before: number[], pieces: Map<number[], Found>}} Cuts
  */
 
-/** @param {Found} found @param {() => number} sure computes its probability @param {number} typical height @returns {Cuts | null} */
-function cutDigit(found, sure, typical) {
-  const { box } = found;
-  const [height, width] = [heightOf(box), box.right - box.left];
-  if (height > TALLEST * typical && height > width) return cutAlong(found, typical, LIKELY_PIECE, true);
-  if (width > TOO_WIDE * typical) return cutAlong(found, height, LIKELY_PIECE, false);
-  if (width > WIDE * height && sure() < UNSURE_WHOLE) return cutAlong(found, height, SURE_PIECE, false);
-  return null;
+/** @param {Found} found @param {() => number} read computes its probability @param {number} typical height @returns {Cuts | null} */
+function cutDigit(found, read, typical) {
+  const [height, width] = [heightOf(found.box), widthOf(found.box)];
+  if (height > TALLEST * typical && height > width) return cutAlong(found, typical, -Infinity, true);
+  if (width <= WIDE * height && width <= TOO_WIDE * typical) return null;
+  const sure = read();
+  const whole = scorePiece(found, sure, height, false);
+  if (width > TOO_WIDE * typical) return cutAlong(found, height, whole, false);
+  return sure < UNSURE_WHOLE ? cutAlong(found, height, whole + MUCH_BETTER, false) : null;
 }
 
 /**
@@ -39,86 +50,182 @@ function cutDigit(found, sure, typical) {
  * @param {Found} found @param {number} height of digits @param {number} least @param {boolean} upright @returns {Cuts}
  */
 function cutAlong(found, height, least, upright) {
-  const mass = columnSums(upright ? turn(found.ink) : found.ink);
-  const places = [0, ...placesToCut(mass, height), mass.length];
-  const narrowest = (upright ? LOWEST : NARROWEST) * height;
-  /** @param {number} start @param {number} end @returns {number} */
-  const sum = (start, end) => mass.subarray(start, end).reduce((total, value) => total + value, 0);
-  /** @type {{first: number, last: number, piece: Found | null}[]} */
-  const pieces = [];
-  for (let last = 1; last < places.length; last++) {
+  const along = upright ? turn(found.ink) : found.ink;
+  const ink = makeMask(along, (index) => along.values[index] > HALF);
+  const { lines, costs } = cutLines(ink, height);
+  const pieces = new Map();
+  /** @type {Map<string, Found>} */
+  const seen = new Map();
+  for (let last = 1; last < lines.length; last++) {
     for (let first = 0; first < last; first++) {
-      const [start, end] = [places[first], places[last]];
-      if (upright && last === first + 1 && sum(start, end) <= SLIVER * sum(0, mass.length)) {
-        pieces.push({ first, last, piece: null });
-      } else if (last - first < places.length - 1 && narrowest <= end - start && end - start <= WIDEST * height) {
-        pieces.push({ first, last, piece: takePiece(found, start, end, upright) });
-      }
+      const lengths = lines[last].map((end, row) => end - lines[first][row]);
+      if (Math.max(...lengths) < NARROWEST * height || Math.min(...lengths) > LONGEST * height) continue;
+      if (last - first === lines.length - 1) continue;
+      const piece = takePiece(found, lines[first], lines[last], upright);
+      if (!piece || !mayBeDigit(piece, height, upright)) continue;
+      const { top, left, bottom, right } = piece.box;
+      const key = [top, left, bottom, right, piece.ink.values.filter((value) => value > HALF).length].join();
+      if (!seen.has(key)) seen.set(key, piece);
+      pieces.set([first, last], seen.get(key));
     }
   }
-  return { least, places: places.length, pieces };
+  return { size: height, upright, least, costs, before: lines.map((line) => countBefore(ink, line)), pieces };
 }
 
-/** @param {Pixels} ink @returns {Float64Array} */
-function columnSums({ height, width, values }) {
-  const sums = new Float64Array(width);
-  for (let index = 0; index < height * width; index++) sums[index % width] += values[index];
-  return sums;
+/** @param {Found} piece @param {number} height of digits @param {boolean} upright @returns {boolean} */
+function mayBeDigit({ box }, height, upright) {
+  const length = upright ? heightOf(box) : widthOf(box);
+  const least = upright ? LOWEST : NARROWEST;
+  return least * height <= length && length <= LONGEST * height && size(box) >= SMALLEST_PIECE * height;
 }
 
-/** @param {Float64Array} mass @param {number} height @returns {number[]} places with no more ink than any near them */
-function placesToCut(mass, height) {
-  const reach = Math.max(1, Math.floor(APART * height));
-  const low = [...mass.keys()].filter((place) => {
-    return place > 0 && mass[place] <= Math.min(...mass.subarray(Math.max(0, place - reach), place + reach + 1));
-  });
-  const ends = low.filter((place) => !low.includes(place - 1) || !low.includes(place + 1));
-  return sortBy(sortBy(ends, (place) => mass[place]).slice(0, MOST_CUTS), (place) => place);
+/** @param {Pixels} ink @param {number[]} line @returns {number} pixels of ink left of a line */
+function countBefore({ height, width, values }, line) {
+  let count = 0;
+  for (let y = 0; y < height; y++) for (let x = 0; x < line[y]; x++) count += values[y * width + x];
+  return count;
 }
 
 /**
- * Take the digit between two cuts, without slivers of its neighbours.
- * @param {Found} found @param {number} first @param {number} last @param {boolean} upright @returns {Found}
+ * Find the lines along which ink is cut from top to bottom, with both its sides: in each row, the first column right of it.
+ * @param {Pixels} ink @param {number} size height of digits @returns {{lines: number[][], costs: number[]}} costs: of each
  */
-function takePiece(found, first, last, upright) {
-  const { height, width } = found.ink;
-  const ink = upright ? crop(found.ink, first, 0, last, width) : crop(found.ink, 0, first, height, last);
+function cutLines(ink, size) {
+  const { height, width, values } = ink;
+  const middle = Math.floor(height / 2);
+  const above = costsFrom(ink, [...Array(height).keys()]);
+  const below = costsFrom(ink, [...Array(height).keys()].reverse());
+  const through = above[middle].map((cost, x) => cost + below[middle][x] - INK_COST * values[middle * width + x]);
+  const [lines, costs] = [[new Array(height).fill(0)], [0]];
+  for (const place of placesToCut(through, size)) {
+    const line = new Array(height).fill(place);
+    for (let y = middle - 1; y >= 0; y--) line[y] = cheapestNear(above[y], line[y + 1]);
+    for (let y = middle + 1; y < height; y++) line[y] = cheapestNear(below[y], line[y - 1]);
+    if (line.every((x, y) => x === lines[lines.length - 1][y])) continue;
+    lines.push(line);
+    costs.push((CUT_COST * through[place]) / (INK_COST * size));
+  }
+  return { lines: [...lines, new Array(height).fill(width)], costs: [...costs, 0] };
+}
+
+/**
+ * Compute what the cheapest line costs from the first of some rows to each pixel; it moves one column a row at most.
+ * @param {Pixels} ink @param {number[]} rows in order @returns {number[][]} for each row of the picture
+ */
+function costsFrom({ width, values }, rows) {
+  /** @type {number[][]} */
+  const costs = [];
+  /** @type {number[] | null} */
+  let before = null;
+  for (const y of rows) {
+    /** @type {number[]} */
+    const row = [];
+    for (let x = 0; x < width; x++) {
+      const near = before ? Math.min(before[x], (before[x - 1] ?? Infinity) + 1, (before[x + 1] ?? Infinity) + 1) : 0;
+      row.push(near + INK_COST * values[y * width + x]);
+    }
+    costs[y] = before = row;
+  }
+  return costs;
+}
+
+/** @param {number[]} costs @param {number} x @returns {number} where a line to x was in the row before: straight on rather than aside */
+function cheapestNear(costs, x) {
+  let best = x;
+  for (const near of [x - 1, x + 1]) {
+    if (costs[near] + 1 < costs[best] + (best === x ? 0 : 1)) best = near;
+  }
+  return best;
+}
+
+/** @param {number[]} through @param {number} size @returns {number[]} the cheapest place in each step, of several alike the middle one */
+function placesToCut(through, size) {
+  const count = Math.min(Math.max(2, roundHalfToEven(through.length / (CUT_EVERY * size))), MOST_CUTS);
+  const places = [];
+  for (let number = 0; number < count; number++) {
+    const first = Math.floor((number * through.length) / count);
+    const step = through.slice(first, Math.floor(((number + 1) * through.length) / count));
+    const cheapest = [...step.keys()].filter((index) => step[index] === Math.min(...step));
+    if (step.length) places.push(first + cheapest[Math.floor(cheapest.length / 2)]);
+  }
+  return places.filter((place) => place > 0 && place < through.length - 1);
+}
+
+/**
+ * Take the digit between two lines, without slivers of its neighbours.
+ * @param {Found} found @param {number[]} start @param {number[]} end @param {boolean} upright @returns {Found | null}
+ */
+function takePiece(found, start, end, upright) {
+  const { height, width, values } = found.ink;
+  const ink = makePixels(height, width);
+  for (let y = 0, index = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, index++) {
+      const [line, place] = upright ? [x, y] : [y, x];
+      if (start[line] <= place && place < end[line]) ink.values[index] = values[index];
+    }
+  }
   const { count, labels } = label(makeMask(ink, (index) => ink.values[index] > HALF), true);
-  if (!count) return { ...found, ink: makePixels(ink.height, ink.width) };
+  if (!count) return null;
   const sizes = new Array(count + 1).fill(0);
   for (const part of labels.values) if (part) sizes[part]++;
   const least = SLIVER * Math.max(...sizes);
   const kept = makeMask(ink, (index) => labels.values[index] && sizes[labels.values[index]] >= least);
   const near = dilate(kept, 2 * HALO + 1).values;
-  const clean = makePixels(ink.height, ink.width);
+  const clean = makePixels(height, width);
   for (let index = 0; index < clean.values.length; index++) {
     const counts = near[index] && (kept.values[index] || !labels.values[index]);
     if (counts) clean.values[index] = ink.values[index];
   }
   const { down, across } = measure(kept, 0);
-  const top = Math.max(0, found.box.top - HALO) + (upright ? first : 0);
-  const left = Math.max(0, found.box.left - HALO) + (upright ? 0 : first);
-  const box = { top: top + down.low, left: left + across.low, bottom: top + down.high, right: left + across.high };
-  return { ...found, ink: clean, box };
+  const inside = { top: down.low, left: across.low, bottom: down.high, right: across.high };
+  const [top, left] = [Math.max(0, found.box.top - HALO), Math.max(0, found.box.left - HALO)];
+  const box = { top: top + inside.top, left: left + inside.left, bottom: top + inside.bottom, right: left + inside.right };
+  return { ...found, ink: around(clean, inside, HALO), box };
 }
 
 /**
- * Return the pieces, end to end, whose probabilities have the largest product, each likely enough; none if there are none.
+ * Return the pieces, from the first cut to the last, with the largest score; none if it is too small. Pieces may share the
+ * ink between two cuts, as digits that are written over each other do.
  * @param {Cuts} cuts @param {(piece: Found) => number} sureness @returns {Found[]}
  */
-function bestPieces({ least, places, pieces }, sureness) {
-  /** @type {({score: number, taken: Found[]} | null)[]} */
-  const best = [{ score: 0, taken: [] }, ...new Array(places - 1).fill(null)];
-  const leadOn = new Set([places - 1]); // places from which pieces reach the end: what ends elsewhere need not be read
-  for (const { first, last } of [...pieces].reverse()) if (leadOn.has(last)) leadOn.add(first);
-  for (const { first, last, piece } of pieces) {
-    const before = best[first];
-    if (!before || !leadOn.has(last)) continue;
-    const probability = piece ? sureness(piece) : 1;
-    if (probability < least) continue;
-    const score = before.score + Math.log(probability);
-    const now = best[last];
-    if (!now || score > now.score) best[last] = { score, taken: piece ? [...before.taken, piece] : before.taken };
+function bestPieces({ size, upright, least, costs, before, pieces }, sureness) {
+  /** @type {{first: number, last: number, score: number, taken: Found[]}[]} */
+  const best = [];
+  /** @type {Map<Found, number>} */
+  const known = new Map();
+  for (const [[first, last], piece] of pieces) {
+    const ways = first === 0 ? [{ first, last, score: 0, taken: [piece] }] : [];
+    for (const way of best) {
+      const skipped = (before[first] - before[way.last]) / size ** 2;
+      if (way.first >= first || way.last >= last || skipped < -SHARED || skipped > (upright ? SKIPPED : 0)) continue;
+      ways.push({ first, last, score: way.score - EACH_MORE, taken: [...way.taken, piece] });
+    }
+    if (!ways.length) continue; // what nothing leads to need not be read
+    const sure = known.get(piece) ?? sureness(piece);
+    known.set(piece, sure);
+    if (sure < LEAST_PIECE) continue;
+    const way = likeliest(ways);
+    const own = scorePiece(piece, sure, size, upright) - costs[first] - costs[last];
+    best.push({ ...way, score: way.score + own });
   }
-  return best[places - 1]?.taken ?? [];
+  const ends = best.filter(({ last }) => last === before.length - 1);
+  if (!ends.length) return [];
+  const { score, taken } = likeliest(ends);
+  return score > least ? taken : [];
+}
+
+/** @template {{score: number}} T @param {T[]} ways @returns {T} the first of those with the largest score */
+function likeliest(ways) {
+  return ways.reduce((best, way) => (way.score > best.score ? way : best));
+}
+
+/** @param {Found} piece @param {number} sure @param {number} size height of digits @param {boolean} upright @returns {number} */
+function scorePiece({ box }, sure, size, upright) {
+  const excess = upright ? heightOf(box) - TALL * size : widthOf(box) - BROAD * size;
+  return Math.log(sure) - STRETCHED * Math.max(0, excess / size);
+}
+
+/** @param {Box} box @returns {number} */
+function widthOf({ left, right }) {
+  return right - left;
 }
