@@ -53,19 +53,25 @@ A `{model}` network of {parameters:,} parameters that reads one handwritten digi
 centre of mass at the centre of the picture, as in MNIST; then `(x - 0.1307) / 0.3081`. `under10k.predict` does all this
 for any picture. **Output.** Ten logits, for 0 to 9.
 
-**Limits.** It knows the ten digits as people in the United States wrote them around 1990, and answers with one of them
-whatever it is shown. It is not made for decisions that matter, such as about money or medicine.
+**Limits.** {limits} It is not made for decisions that matter, such as about money or medicine.
 {more}
 **Licence.** MIT, like under10k. Trained on MNIST (Y. LeCun, C. Cortes, C. J. C. Burges).
 """
 
+LIMITS = """It knows the ten digits as people in the United States wrote them around 1990, and answers with one of them
+whatever it is shown."""
+
+ROBUST_LIMITS = """It answers with one of the ten digits whatever it is shown. It is hardly ever sure of a letter, a
+scribble or a face, but may be sure of a sign that it has not seen. A 1 that leans right, with a long upstroke, may
+still be read as a 7."""
+
 ROBUST = """
 It is trained on strokes thicker, thinner and more slanted than MNIST's, on bent, shifted, cut and noisy digits, on
-digits drawn by strokes as other countries write them, and on letters, scribbles and pairs of digits with labels at
-random, so that it is sure of none of them. `under10k predict` and the page use it by default. On people's pictures
-the network is more confident than accurate. Its last layer is therefore divided by {temperature:.2f}, the temperature
-(C. Guo and others, 2017, arXiv 1706.04599) that makes the right digits of {pictures:,} pictures likeliest;
-`tests/picture_maker.py` made them from the last 10,000 training images. This changes no answer.
+digits drawn by strokes as other countries write them, and on letters, scribbles, faces and pairs of digits with labels
+at random, so that it is sure of none of them. `under10k predict` and the page use it by default. Its last layer is
+divided by {temperature:.2f}, the temperature (C. Guo and others, 2017, arXiv 1706.04599) that makes the right digits of
+{pictures:,} pictures likeliest; `tests/picture_maker.py` made them from the last 10,000 training images. A
+temperature of 1 leaves the weights as they were, and none changes an answer.
 """
 
 PICTURES_A_CONDITION = 100
@@ -83,11 +89,12 @@ def main(name: str, study: str, variant: str) -> None:
     target = FOLDER / f"{name}.safetensors"
     model, facts = load_weights(run.folder)
     data = load_digits("mnist")
-    more, again = "", "the command reproduces"
+    more, limits, again = "", LIMITS, "the command reproduces"
     if run.recipe().name == "robust":
         temperature = fit_temperature(model, data.train[50_000:])
         soften(model, temperature)
         more = ROBUST.format(temperature=temperature, pictures=PICTURES_A_CONDITION * len(CONDITIONS))
+        limits = ROBUST_LIMITS
         again = "the command, followed by `tools/publish_weights.py`, reproduces"
     metrics = evaluate(model, data.test)
     if abs(metrics.errors - result.test_errors) > (0 if result.device == "cpu" else MOST_DIFFERENT):
@@ -104,6 +111,7 @@ def main(name: str, study: str, variant: str) -> None:
         "corrupted": corrupted,
         "digest": sha256(target.read_bytes()),
         "more": more,
+        "limits": limits,
         "again": again,
     }
     write_atomically(FOLDER / f"{name}.md", CARD.format(**about))

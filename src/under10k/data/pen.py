@@ -28,7 +28,7 @@ SCALE = 2
 
 
 SAMPLES = 64
-"""Points at which the pen is set down along a sign."""
+"""Points at which the pen is set down along a sign, unless more are asked for."""
 
 
 WIDTH = 2.6
@@ -40,14 +40,20 @@ CHUNK = 1000
 
 
 def write(
-    labels: Tensor, ways: Ways, generator: torch.Generator, *, variety: float = 1.0, width_pixels: float = WIDTH
+    labels: Tensor,
+    ways: Ways,
+    generator: torch.Generator,
+    *,
+    variety: float = 1.0,
+    width_pixels: float = WIDTH,
+    samples: int = SAMPLES,
 ) -> Tensor:
     """Write one sign for each label, in one of its ways: int64 (N) -> uint8 (N, 28, 28), framed as MNIST's digits.
 
     `variety` is how much slant, shape and pen differ from sign to sign: 1 as from writer to writer, less as within a
-    hand.
+    hand. `samples` is how often the pen is set down along a sign: more where strokes are many and short.
     """
-    templates = _lay_out(ways)
+    templates = _lay_out(ways, samples)
     chunks = torch.split(labels, CHUNK)
     return torch.cat([_write_chunk(chunk, templates, generator, variety, width_pixels) for chunk in chunks])
 
@@ -59,7 +65,7 @@ def _write_chunk(
     points = _move_pen(ways, templates, generator, variety)
     squeezed = (_narrowness(points) / templates.narrowness[ways]).clamp_max(1)  # a thick pen would fill its loops
     width = width_pixels * squeezed * torch.exp(0.3 * variety * torch.randn(len(labels), generator=generator))
-    pressure = torch.exp(0.5 * torch.randn(len(labels), SAMPLES, generator=generator))
+    pressure = torch.exp(0.5 * torch.randn(len(labels), templates.curve.shape[1], generator=generator))
     ink = _ink(points, templates.down[ways], width.clamp(1.2, 6.0), pressure)
     return to_levels(frame(ink))
 
@@ -135,16 +141,16 @@ class _Templates:
         return _narrowness(self.curve @ self.points)
 
 
-def _lay_out(signs: Ways) -> _Templates:
-    """Lay out ways as tensors; samples are divided among a way's strokes by length."""
+def _lay_out(signs: Ways, samples: int) -> _Templates:
+    """Lay out ways as tensors; `samples` are divided among a way's strokes by length."""
     ways = [(sign, odds, strokes) for sign in signs for odds, strokes in signs[sign]]
     slots = max(sum(map(len, strokes)) for _, _, strokes in ways)
     result = _Templates(
         odds=torch.zeros(len(signs), len(ways)),
         points=torch.zeros(len(ways), slots, 2),
         stroke=torch.zeros(len(ways), slots, dtype=torch.int64),
-        curve=torch.zeros(len(ways), SAMPLES, slots),
-        down=torch.ones(len(ways), SAMPLES - 1),
+        curve=torch.zeros(len(ways), samples, slots),
+        down=torch.ones(len(ways), samples - 1),
     )
     for way, (sign, odds, strokes) in enumerate(ways):
         result.odds[sign, way] = odds
@@ -154,7 +160,7 @@ def _lay_out(signs: Ways) -> _Templates:
             for curve, stroke in zip(dense, strokes, strict=True)
         ]
         lengths = torch.tensor([float(_lengths(path)[-1]) for path in paths])
-        shares = (lengths.cumsum(0) / lengths.sum() * SAMPLES).round().int().tolist()
+        shares = (lengths.cumsum(0) / lengths.sum() * samples).round().int().tolist()
         sample = slot = 0
         for index, (stroke, curve, path) in enumerate(zip(strokes, dense, paths, strict=True)):
             last = slot + len(stroke)
@@ -162,7 +168,7 @@ def _lay_out(signs: Ways) -> _Templates:
             result.stroke[way, slot:last] = index
             result.curve[way, sample : shares[index], slot:last] = _evenly(curve, path, shares[index] - sample)
             slot, sample = last, shares[index]
-            if sample < SAMPLES:
+            if sample < samples:
                 result.down[way, sample - 1] = 0
     return result
 

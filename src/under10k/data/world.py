@@ -8,12 +8,33 @@ from under10k.data.pen import Stroke, Ways
 from under10k.data.synthetic import WAYS
 
 
-def _one(length: float, degrees: float, foot: bool) -> list[Stroke]:
-    """Write a 1 whose upstroke has this length, as a share of its stem's, and this angle to it."""
-    x, y = 62 - 100 * length * math.sin(math.radians(degrees)), 100 * length * math.cos(math.radians(degrees))
-    begin, middle = (round(x), round(y)), (round((x + 62) / 2), round(y / 2))
-    strokes: list[Stroke] = [[begin, middle, (62, 0), (62, 0), (62, 50), (62, 100)]]
-    return [*strokes, [(34, 100), (62, 100), (90, 100)]] if foot else strokes
+def _one(length: float, degrees: float, lean: float, foot: bool) -> list[Stroke]:
+    """Write a 1: its upstroke's length, as a share of its stem's, and its angle to the stem, which leans to the right.
+
+    The angles are in degrees. A foot lies level, however far the stem leans.
+    """
+    rise, across = math.cos(math.radians(degrees + lean)), math.sin(math.radians(degrees + lean))
+    stem = 100 / math.cos(math.radians(lean))
+    top = (62, 0)
+    bottom = (round(62 - 100 * math.tan(math.radians(lean))), 100)
+    begin = (round(62 - stem * length * across), round(stem * length * rise))
+    strokes: list[Stroke] = [[begin, _between(begin, top), top, top, _between(top, bottom), bottom]]
+    return [*strokes, [(bottom[0] - 28, 100), bottom, (bottom[0] + 28, 100)]] if foot else strokes
+
+
+def _between(first: tuple[int, int], second: tuple[int, int]) -> tuple[int, int]:
+    """Return the point in the middle of two."""
+    return round((first[0] + second[0]) / 2), round((first[1] + second[1]) / 2)
+
+
+EUROPEAN_ONES: list[tuple[float, list[Stroke]]] = [
+    (0.3 if foot else 0.6, _one(length, degrees, lean, foot))
+    for length in (0.3, 0.45, 0.6, 0.8)
+    for degrees in (25, 38, 50)
+    for lean in (0, 8, 16)
+    for foot in (False, True)
+]
+"""Ones with an upstroke: how often each, and the strokes."""
 
 
 ABROAD: Ways = {
@@ -25,10 +46,12 @@ ABROAD: Ways = {
         (2, [[(50, 0), (12, 20), (4, 50), (14, 82), (50, 100), (86, 82), (96, 50), (86, 18), (50, 0)]]),  # round
         (1, [[(50, 100), (20, 76), (16, 40), (36, 6), (64, 6), (84, 40), (80, 76), (46, 100)]]),  # from below
     ],
-    1: [(1.0, _one(length, degrees, foot)) for length in (0.3, 0.45, 0.6, 0.8) for degrees in (25, 33, 42, 50)
-        for foot in (False, True)] + [
+    1: [
+        *EUROPEAN_ONES,
         (2, [[(16, 84), (62, 0), (62, 0), (62, 50), (62, 100)]]),  # as long as its stem
+        (2, [[(0, 96), (66, 0), (66, 0), (56, 50), (46, 100)]]),  # and leaning
         (3, [[(22, 50), (46, 30), (62, 0), (62, 0), (60, 50), (58, 100)]]),  # its upstroke bent
+        (2, [[(10, 44), (46, 28), (72, 0), (72, 0), (56, 50), (40, 100)]]),  # and leaning
         (2, [[(20, 40), (50, 26), (64, 0), (64, 0), (64, 50), (64, 100)], [(40, 98), (88, 98)]]),
         (4, [[(50, 0), (50, 50), (50, 100)]]),
     ],
@@ -102,6 +125,10 @@ ABROAD: Ways = {
 
 WORLD: Ways = {digit: WAYS[digit] + ABROAD[digit] for digit in ABROAD}
 """Digits as anybody may write them."""
+
+
+TURNS = (0, 1, 1, 1, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+"""The digits in the order they are drawn: 1 six times, since it is what other countries write least like MNIST."""
 
 
 LETTERS: Ways = dict(enumerate([[(1.0, strokes)] for strokes in [
