@@ -68,6 +68,14 @@ def test_digits_that_share_a_stroke_both_keep_it() -> None:
     assert pieces[0].box[3] > pieces[1].box[1]
 
 
+def test_one_digit_is_not_read_twice_as_two_that_share_most_of_it() -> None:
+    box = [(40, 30), (90, 30), (90, 100), (40, 100), (40, 30)]
+    (whole,) = find_digits(
+        (1 - draw_lines(130, 160, [box, [(90, 65), (110, 65)], [(20, 65), (40, 65)]], 8)).astype(np.float32)
+    )
+    assert split_touching([whole], [UNSURE], reads(70, 90)) == [[whole]]
+
+
 def test_what_joins_two_rows_is_no_digit() -> None:
     paper = np.ones((260, 400), dtype=np.float32)
     for row in (30, 150):

@@ -59,6 +59,10 @@ SHARED, SKIPPED = 0.2, 0.08
 and, of rows, that neither has, as it joins them: as shares of the square of the height."""
 
 
+MOST_COMMON = 0.5
+"""Most of either piece's ink that two pieces share."""
+
+
 LEAST_PIECE = 0.3
 """Least probability of each piece."""
 
@@ -252,15 +256,15 @@ def _best_pieces(cuts: _Cuts, sure: dict[tuple[int, int], float]) -> list[Found]
 
     Pieces may share the ink between two cuts, as digits that are written over each other do.
     """
-    most_skipped = SKIPPED if cuts.upright else 0
     best: list[_Way] = []
     for first, last in sorted(sure, key=lambda ends: ends[::-1]):
         piece = cuts.pieces[first, last]
         ways = [_Way(first, last, 0.0, [piece])] if first == 0 else []
-        for way in best:
-            skipped = (cuts.before[first] - cuts.before[way.last]) / cuts.size**2
-            if way.first < first and way.last < last and -SHARED <= skipped <= most_skipped:
-                ways.append(_Way(first, last, way.score - EACH_MORE, [*way.pieces, piece]))
+        ways += [
+            _Way(first, last, way.score - EACH_MORE, [*way.pieces, piece])
+            for way in best
+            if _may_follow(cuts, (way.first, way.last), (first, last))
+        ]
         if ways and sure[first, last] >= LEAST_PIECE:
             own = _score(piece, sure[first, last], cuts.size, cuts.upright) - cuts.costs[first] - cuts.costs[last]
             way = max(ways, key=lambda way: way.score)
@@ -268,6 +272,16 @@ def _best_pieces(cuts: _Cuts, sure: dict[tuple[int, int], float]) -> list[Found]
     ends = [way for way in best if way.last == len(cuts.before) - 1]
     way = max(ends, key=lambda way: way.score, default=_Way(0, 0, -math.inf, []))
     return way.pieces if way.score > cuts.least else []
+
+
+def _may_follow(cuts: _Cuts, piece: tuple[int, int], after: tuple[int, int]) -> bool:
+    """Tell whether one piece may be the next after another: with hardly any ink between them, or not much in both."""
+    if not (piece[0] < after[0] and piece[1] < after[1]):
+        return False
+    skipped = cuts.before[after[0]] - cuts.before[piece[1]]
+    lesser = min(cuts.before[last] - cuts.before[first] for first, last in (piece, after))
+    most_shared = min(SHARED * cuts.size**2, MOST_COMMON * lesser)
+    return -most_shared <= skipped <= (SKIPPED * cuts.size**2 if cuts.upright else 0)
 
 
 def _score(piece: Found, sure: float, size: int, upright: bool) -> float:
