@@ -141,8 +141,17 @@ def ten_digits(name: str) -> Image.Image:
 
 
 def test_node_finds_the_digits_that_python_finds_on_a_sheet(node: str) -> None:
-    names = ("a table", "digits that touch")
+    names = (
+        "a table",
+        "digits that touch",
+        "dark ruled paper",
+        "dark squared paper",
+        "a box for each digit",
+        "rows with a link",
+    )
     pictures = list(map(ten_digits, names))
+    for picture in pictures:
+        picture.thumbnail((500, 500))
     for name, picture, reading in zip(names, pictures, read(node, *pictures), strict=True):
         rows = [[tuple(one["box"].values()) for one in row] for row in reading.rows]
         expected = [[one.box for one in row if one.box] for row in split_rows(predict_all(picture, MODEL))]

@@ -106,7 +106,68 @@ def test_rows_are_found_on_dark_lines(squared: bool) -> None:
     paper = rows_of_digits(3, 6)
     ruling = lines(300, 600, np.random.default_rng(1), squared=squared, step=47, degrees=1)
     found = find_digits(np.minimum(paper, (1 - ruling).astype(np.float32)))
-    assert abs(len(found) - 18) <= squared  # a stroke along a line goes with it
+    assert len(found) == 18
+
+
+@pytest.mark.parametrize("thickness", [2, 3])
+def test_a_stroke_along_a_ruled_line_stays_where_it_is_thicker(thickness: int) -> None:
+    two: list[Polyline] = [[(60, 50), (90, 40), (100, 60), (60, 112), (110, 112)]]
+    ruling: list[Polyline] = [[(0, y), (160, y + 2)] for y in (31, 71, 111, 151)]
+    assert is_whole(find_digit(np.minimum(drawn(two, 6), drawn(ruling, thickness))), two)
+
+
+def test_a_line_missing_from_ruled_paper_is_found_where_it_should_be() -> None:
+    paper = rows_of_digits(3, 4)
+    for row in (40, 90, 140, 190, 240):
+        paper[row : row + 2] = 0
+    paper[140:142, 40::80] = paper[140:142, 41::80] = 1  # broken to pieces, the longest of them at the edge
+    paper[135:145, :12] = paper[135:145, -12:] = 1
+    assert len(find_digits(paper)) == 12
+
+
+def test_digits_in_a_row_of_boxes_are_found_without_their_boxes() -> None:
+    paper = rows_of_digits(1, 6)
+    alone = [found.box for found in find_digits(paper)]
+    for number in range(6):
+        top, left = 4 + number % 3, 100 * number + 6
+        box = paper[top : top + 90, left : left + 86]
+        box[:2] = box[-2:] = box[:, :2] = box[:, -2:] = 0
+    assert [found.box for found in find_digits(paper)] == alone
+
+
+def two_rows(link: Sequence[Polyline]) -> list[Found]:
+    """Write two rows of three zeros and draw a link in the middle."""
+    zero: Polyline = [(20, 0), (8, 8), (0, 30), (8, 52), (20, 60), (32, 52), (40, 30), (32, 8), (20, 0)]
+    zeros = [[(x + 30 + 90 * column, y + 30 + 110 * row) for x, y in zero] for row in (0, 1) for column in range(3)]
+    return find_digits(np.minimum(drawn(zeros, 5, 230, 300), drawn(link, 3, 230, 300)))
+
+
+@pytest.mark.parametrize("bend", [0, 6])
+@pytest.mark.parametrize("column", [140, 152])
+def test_a_link_between_two_rows_is_taken_out(column: float, bend: float) -> None:
+    alone, linked = two_rows([]), two_rows([[(column, 86), (column + bend, 115), (column, 146)]])
+    boxes = [np.array([found.box for found in each]) for each in (alone, linked)]
+    assert boxes[0].shape == boxes[1].shape == (6, 4)
+    assert np.abs(boxes[0] - boxes[1]).max() <= 6
+
+
+def test_a_tail_that_reaches_into_the_next_row_stays_as_far_as_its_row_goes() -> None:
+    nine: Polyline = [(40, 12), (20, 0), (2, 12), (20, 28), (40, 12), (38, 60), (30, 115)]
+    zero: Polyline = [(20, 0), (2, 20), (2, 40), (20, 60), (38, 40), (38, 20), (20, 0)]
+    strokes = [
+        [(x + 30 + 90 * column, y + 30 + 110 * row) for x, y in shape]
+        for row, column, shape in ((0, 0, zero), (0, 1, nine), (0, 2, zero), (1, 0, zero), (1, 1, zero), (1, 2, zero))
+    ]
+    found = find_digits(drawn(strokes, 5, 230, 300))
+    assert len(found) == 6
+    assert abs(found[1].box[2] - 90) <= 8
+
+
+def test_a_tall_digit_in_a_single_row_is_no_link() -> None:
+    paper = rows_of_digits(1, 5)
+    paper = np.pad(paper, ((60, 60), (0, 100)), constant_values=1)
+    paper[40:150, 540:546] = paper[40:46, 500:546] = 0  # a tall 7
+    assert len(find_digits(paper)) == 6
 
 
 def test_a_one_thinner_than_the_others_is_found() -> None:

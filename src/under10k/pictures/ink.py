@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from under10k.pictures.filters import EIGHT, highest_near, lowest_near, mean_near, steepness
-from under10k.pictures.lines import find_printed
 from under10k.pictures.pixels import Grey
+from under10k.pictures.printed import find_printed
 
 Box = tuple[int, int, int, int]
 """Top, left, bottom, right, in pixels; the last two lie just outside."""
@@ -204,7 +204,7 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
         limits = np.where(limits < np.inf, np.minimum(limits, near[places]), limits)
     ink = np.zeros_like(seen)
     ink[places] = smooth[places] > (OF_DARKEST_EVEN if even else OF_DARKEST) * limits
-    printed = find_printed(ink) if count else None
+    printed = find_printed(ink, smooth) if count else None
     strokes = ink if printed is None else ink & ~printed
     labels, count = ndimage.label(strokes, EIGHT)
     parts = _parts(smooth, labels, count, np.nonzero(strokes))
@@ -225,6 +225,14 @@ def _parts(smooth: Grey, labels: NDArray[Any], count: int, places: tuple[NDArray
         box = (rows.start, columns.start, rows.stop, columns.stop)
         parts.append(Part(label, box, float(outlines[label]), float(darkest[label]), at_edge))
     return sorted(parts, key=lambda part: -part.outline)[:MOST_PARTS]
+
+
+def measure_part(smooth: Grey, label: int, rows: NDArray[Any], columns: NDArray[Any]) -> Part:
+    """Measure the part with ink at some rows and columns."""
+    top, left, bottom, right = (int(edge) for edge in (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1))
+    at_edge = top == 0 or left == 0 or bottom == smooth.shape[0] or right == smooth.shape[1]
+    outline, darkest = float(steepness(smooth, rows, columns).sum()), float(smooth[rows, columns].max())
+    return Part(label, (top, left, bottom, right), outline, darkest, at_edge)
 
 
 def _darkest(darkness: Grey, numbers: NDArray[Any], count: int) -> Grey:

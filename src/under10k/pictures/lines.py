@@ -1,4 +1,4 @@
-"""Printed lines, told from strokes: ruled and squared paper, boxes, tables."""
+"""Straight thin lines of ink, and what of the ink in their course is theirs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from under10k.pictures.filters import EIGHT, Mask, run_lengths, widen
+from under10k.pictures.pixels import Grey
 
 LINE_WIDTH, LINE_SHARE = 6, 0.0125
 """Largest width of a printed line: pixels, or a share of the picture's larger side if that is more."""
@@ -41,32 +42,25 @@ FLAT = 2.5
 """How many times as long as high the run of pixels is that a line's pixel lies in: less, and it is a stroke's."""
 
 
-RULED = 3
-"""Lines across the picture that are sure to be paper's."""
+EXCESS, EXCESS_DEVIATIONS = 0.6, 3.0
+"""Darkness that a line has no more than usual where no stroke lies on it: that of so many pixels of its width, or as a
+multiple of its deviation along the line."""
 
 
-OVERHANG = 0.03
-"""Share of its length by which a lone line across the picture must go on beyond the ink that it touches."""
+STRETCH = 5
+"""Pixels along a line over which darkness is averaged, and that a stroke on it is at least long."""
 
 
 UNIFORM = 12
 """Square of a stretch's length, divided by the variance of places spread evenly over it."""
 
 
+ROUGHNESS = 1.5
+"""Pixels, besides a line's width, that it covers across at most; where there is more ink, a stroke is there, too."""
+
+
 CORNER = 4
 """Pixels, besides the width of a line, that the ends of two lines may be apart to form a corner."""
-
-
-ALIKE = 0.8
-"""Share of their length that the two sides of an open box have in common."""
-
-
-LEAST_WITHIN = 0.12
-"""Least size of ink within a frame, as a share of its smaller side."""
-
-
-EMPTY_WIDTH = 0.05
-"""Largest width of an empty box's lines, as a share of its smaller side; a 0 drawn with corners is thicker."""
 
 
 @dataclass(frozen=True)
@@ -79,55 +73,27 @@ class Line:
     slope: float
     offset: float
     width: float
-    pieces: tuple[tuple[int, int, int], ...]
-    """Where each piece of it begins and ends, and the number of the connected ink that it belongs to."""
-
-    def ink_at(self, along: float) -> int:
-        """Return the number of the ink that the piece nearest to a place belongs to."""
-        return min(self.pieces, key=lambda piece: max(piece[0] - along, along - piece[1]))[2]
+    ink: int
+    """The number of the connected ink that it belongs to; that of its first piece if it crosses the picture."""
 
     def across(self, along: float) -> float:
         """Return where the line is, across its direction."""
         return self.slope * along + self.offset
 
 
-Box = tuple[float, float, float, float]
+Runs = tuple[Grey, Grey]
+"""How many pixels of ink lie in line with each, down and along; 0 where there is none."""
 
 
-def find_printed(ink: Mask) -> Mask | None:
-    """Return where printed lines are, apart from the strokes that cross them; None where there are none.
-
-    A line is printed if it crosses the picture, or is a side of a box or table: then its ends meet other lines. Lines
-    are left where no ink would remain, so that a lone 1 stays; a thin box with nothing in it is no digit.
-    """
-    width = max(LINE_WIDTH, int(LINE_SHARE * max(ink.shape)))
-    high, wide = run_lengths(ink.T).T, run_lengths(ink)
-    thin = [ink & (high <= width), ink & (wide <= width)]
+def find_lines(ink: Mask, width: int) -> tuple[Runs, list[Line]]:
+    """Find the lines along rows and columns; return with them how many pixels of ink lie in line down and along."""
+    runs = run_lengths(ink.T).T, run_lengths(ink)
     parts, _ = ndimage.label(widen(ink), EIGHT)
-    lines = [
-        *_find_lines(thin[0] & (wide >= FLAT * high), parts, False),
-        *_find_lines((thin[1] & (high >= FLAT * wide)).T, parts.T, True),
-    ]
-    if not lines:
-        return None
-    crossing = [line for line in lines if _crosses(line, ink.shape)]
-    frames = _frames([line for line in lines if line not in crossing], ink.shape)
-    chosen = _paint(ink, thin, [*crossing, *(line for frame in frames for line in frame)])
-    rest = _boxes(ink & ~chosen)
-    kept = [
-        *_crossing_paper(crossing, rest),
-        *(line for frame in frames if _holds_ink(frame, rest) or _is_empty_box(frame) for line in frame),
-    ]
-    if not kept:
-        return None
-    printed = _paint(ink, thin, kept)
-    return printed if printed.any() else None
+    flat, steep = (ink & (across <= width) & (along >= FLAT * across) for across, along in (runs, runs[::-1]))
+    return runs, [*_along_rows(flat, parts, False), *_along_rows(steep.T, parts.T, True)]
 
 
-# --- straight and thin ---------------------------------------------------------------------------------------------
-
-
-def _find_lines(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
+def _along_rows(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
     """Find lines along rows: a long straight piece, and all further pieces in its course."""
     pieces, count = ndimage.label(thin, EIGHT)
     if not count:
@@ -145,13 +111,22 @@ def _find_lines(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
     part[which] = parts[down, along]  # the same all over a piece
     sums = np.stack([pixels, x, y, xx, xy, yy], axis=1)
     length = last - first
+
+    def line_of(own: NDArray[np.int64], width: float) -> Line:
+        slope, offset, _ = _slope(sums[own].sum(axis=0))
+        return Line(upright, int(first[own].min()), int(last[own].max()), slope, offset, width, int(part[own[0]]))
+
     order = np.argsort(-length, kind="stable")
     free = np.ones(count, dtype=bool)
     lines: list[Line] = []
-    for seed in order[:MOST_SEEDS].tolist():
-        if length[seed] < SHORTEST:
+    tried = 0
+    for seed in order.tolist():
+        if length[seed] < SHORTEST or tried == MOST_SEEDS:
             break
-        if not free[seed] or (fit := _fit(sums[seed], int(length[seed]))) is None:
+        if not free[seed]:
+            continue
+        tried += 1
+        if (fit := _fit(sums[seed], int(length[seed]))) is None:
             continue
         slope, offset, width = fit
         start, end = int(first[seed]), int(last[seed])
@@ -167,8 +142,16 @@ def _find_lines(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
             start, end = min(start, int(first[near].min())), max(end, int(last[near].max()))
             slope, offset, _ = _slope(sums[held].sum(axis=0))
         free &= ~held
-        pieces_of = tuple((int(first[piece]), int(last[piece]), int(part[piece])) for piece in np.nonzero(held)[0])
-        lines.append(Line(upright, start, end, slope, offset, width, pieces_of))
+
+        own = np.nonzero(held)[0]
+        line = line_of(own, width)
+        if crosses(line, thin.shape[::-1] if upright else thin.shape):
+            lines.append(line)
+            continue
+        sides = [line_of(own[part[own] == number], width) for number in np.unique(part[own]).tolist()]
+        lines += [
+            side for side in sides if side.last - side.first >= SHORTEST
+        ]  # boxes that stand in a row: each its own
     return lines
 
 
@@ -197,163 +180,80 @@ def _fit(sums: NDArray[np.float64], length: int) -> tuple[float, float, float] |
     return (slope, offset, width) if straight and length >= SLENDER * width else None
 
 
-def _paint(ink: Mask, thin: Sequence[Mask], lines: Sequence[Line]) -> Mask:
-    """Return the ink of lines: what is thin along one, and where two meet."""
-    flat, steep = (_bands(ink, [line for line in lines if line.upright == upright]) for upright in (False, True))
-    return np.asarray(ink & ((flat & thin[0]) | (steep & thin[1]) | (flat & steep)))
+# --- a line's ink --------------------------------------------------------------------------------------------------
 
 
-def _bands(ink: Mask, lines: Sequence[Line]) -> Mask:
-    """Return the stretch around each of some lines that go the same way."""
-    upright = bool(lines) and lines[0].upright
-    height, width = ink.shape[::-1] if upright else ink.shape
-    bands = np.zeros((height, width), dtype=bool)
+def paint(ink: Mask, darkness: Grey, runs: Runs, lines: Sequence[Line], least: int = 0) -> Mask:
+    """Return the ink of lines: what is as thin as one, in its course, and where two cross without a stroke.
+
+    With `least`, all that is up to so many pixels thin in a line's course, strokes that run along it included.
+    """
+    high, wide = runs
+    flat = _bands(high, darkness, [line for line in lines if not line.upright], least)
+    steep = _bands(wide.T, darkness.T, [line for line in lines if line.upright], least).T
+    painted = ink & ((high <= flat) | (wide <= steep))
+    rest, count = ndimage.label(ink & ~painted, EIGHT)
+    beyond = np.zeros(count + 1, dtype=bool)
+    beyond[rest[(flat == 0) | (steep == 0)]] = True
+    return np.asarray(painted | (ink & ~beyond[rest]))
+
+
+def _bands(runs: Grey, darkness: Grey, lines: Sequence[Line], least: int) -> Grey:
+    """Return how much ink a line covers at most, across, in the stretch around each; 0 elsewhere.
+
+    `runs` is how many pixels of ink there are across each line.
+    """
+    height, width = runs.shape
+    bands = np.zeros((height, width), dtype=np.float32)
     rows = np.arange(height)[:, None]
     for line in lines:
         half = line.width / 2 + NEAR_LINE
         first, last = max(0, line.first - CORNER), min(width, line.last + CORNER)
-        centre = line.slope * np.arange(first, last) + line.offset
+        along = np.arange(first, last)
+        centre = line.slope * along + line.offset
         top, bottom = max(0, math.floor(centre.min() - half)), math.ceil(centre.max() + half) + 1
-        bands[top:bottom, first:last] |= np.abs(rows[top:bottom] - centre) <= half
-    return bands.T if upright else bands
+        band, near = bands[top:bottom, first:last], np.abs(rows[top:bottom] - centre) <= half
+        most = np.broadcast_to(_most_ink(line, runs, darkness, along, centre, least), near.shape)
+        band[near] = np.maximum(band[near], most[near])
+    return bands
 
 
-# --- across the picture --------------------------------------------------------------------------------------------
+def _most_ink(
+    line: Line, runs: Grey, darkness: Grey, along: NDArray[np.int64], centre: NDArray[np.float64], least: int
+) -> NDArray[np.float64]:
+    """Return how much ink a line covers at most at each place along it: none where it is darker, as under a stroke."""
+    height = len(runs)
+    middle = np.floor(centre + 0.5).astype(int)
+    covered = runs[np.clip(middle, 0, height - 1), along]
+    usual = float(np.median(covered[covered > 0])) if covered.any() else 0.0
+    width = max(line.width, min(usual, 2 * line.width))
+    most = np.full(len(along), max(width + ROUGHNESS, least))
+    reach = math.ceil(width / 2) + 1
+    plain = (covered > 0) & (covered <= width + ROUGHNESS) & (middle >= reach) & (middle + reach < height)
+    if least or plain.sum() < STRETCH:
+        return most
+    total = darkness[np.clip(middle + np.arange(-reach, reach + 1)[:, None], 0, height - 1), along].sum(axis=0)
+    normal = float(np.median(total[plain]))
+    window = np.ones(STRETCH)
+    excess = np.convolve((total - normal) * plain, window, "same") / np.maximum(np.convolve(plain, window, "same"), 1)
+    deviation = 1.4826 * float(np.median(np.abs(excess[plain])))
+    heavy = plain & (excess > max(EXCESS * normal / width, EXCESS_DEVIATIONS * deviation))
+    most[ndimage.binary_opening(heavy, np.ones(STRETCH, dtype=bool))] = 0
+    return most
 
 
-def _crossing_paper(lines: Sequence[Line], rest: Sequence[Box]) -> list[Line]:
-    """Return the lines across the picture that are paper's: several, or those that go on beyond the ink they touch."""
-    if not rest:
-        return []
-    kept = []
-    for upright in (False, True):
-        same = [line for line in lines if line.upright == upright]
-        kept += [line for line in same if len(same) >= RULED or _goes_on(line, rest)]
-    return kept
+# --- a line's ends -------------------------------------------------------------------------------------------------
 
 
-def _goes_on(line: Line, rest: Sequence[Box]) -> bool:
-    """Tell whether a line goes on, at both ends, beyond all ink that touches it."""
-    most = max(OVERHANG * (line.last - line.first), CORNER)
-    for box in rest:
-        low, high, start, end = (box[1], box[3], box[0], box[2]) if line.upright else (box[0], box[2], box[1], box[3])
-        course = sorted((line.across(start), line.across(end)))
-        reach = line.width / 2 + CORNER
-        touches = low - reach <= course[1] and course[0] <= high + reach
-        if touches and (start - line.first < most or line.last - end < most):
-            return False
-    return True
-
-
-# --- frames --------------------------------------------------------------------------------------------------------
-
-
-def _frames(lines: Sequence[Line], shape: tuple[int, ...]) -> list[list[Line]]:
-    """Group the lines whose ends meet others: closed boxes, tables, and boxes open on one side."""
-    ends = [[_meets(line, at, lines, shape) for at in (line.first, line.last)] for line in lines]
-    firm = [all(met for met, _ in both) for both in ends]
-    half = [any(corner for _, corner in both) for both in ends]
-    tied = [line for line, one, other in zip(lines, firm, half, strict=True) if one or other]
-    sides = [
-        line
-        for line, is_firm in zip(lines, firm, strict=True)
-        if is_firm or (line in tied and any(_alike(line, other) for other in tied))
-    ]
-    groups: list[list[Line]] = []
-    for line in sides:
-        own = [group for group in groups if any(_touch(line, other) for other in group)]
-        groups = [group for group in groups if group not in own] + [
-            [line, *(other for group in own for other in group)]
-        ]
-    return [group for group in groups if len(group) > 2 and len({line.upright for line in group}) == 2]
-
-
-def _meets(line: Line, at: int, lines: Sequence[Line], shape: tuple[int, ...]) -> tuple[bool, bool]:
-    """Tell whether a line's end meets another line or the picture's edge, and whether it forms a corner there."""
-    if _at_edge(line, at, shape):
-        return True, True
-    place = line.across(at)
-    met = corner = False
-    for other in lines:
-        reach = _reach(line, other)
-        if other.upright == line.upright or abs(other.across(place) - at) > reach:
-            continue
-        if other.ink_at(place) != line.ink_at(at):
-            continue
-        met |= other.first - reach <= place <= other.last + reach
-        corner |= min(abs(place - other.first), abs(place - other.last)) <= reach
-    return met, corner
-
-
-def _reach(first: Line, second: Line) -> float:
-    return (first.width + second.width) / 2 + CORNER
-
-
-def _crosses(line: Line, shape: tuple[int, ...]) -> bool:
+def crosses(line: Line, shape: tuple[int, ...]) -> bool:
     """Tell whether a line goes from edge to edge of the picture, and not along one."""
     length, reach = shape[0 if line.upright else 1], line.width + CORNER
     ends = line.first <= reach or line.last >= length - reach
-    return ends and _at_edge(line, line.first, shape) and _at_edge(line, line.last, shape)
+    return ends and at_edge(line, line.first, shape) and at_edge(line, line.last, shape)
 
 
-def _at_edge(line: Line, at: int, shape: tuple[int, ...]) -> bool:
+def at_edge(line: Line, at: int, shape: tuple[int, ...]) -> bool:
     """Tell whether a line's end lies at the picture's edge: it runs up to it, or slants out of the picture."""
     height, width = shape[::-1] if line.upright else shape
     reach, side = line.width + CORNER, line.width / 2 + 1
     return not (reach < at < width - reach and side < line.across(at) < height - side)
-
-
-def _alike(first: Line, second: Line) -> bool:
-    """Tell whether two lines go the same way, over about the same stretch."""
-    if first is second or first.upright != second.upright:
-        return False
-    shared = min(first.last, second.last) - max(first.first, second.first)
-    return shared >= ALIKE * max(first.last - first.first, second.last - second.first)
-
-
-def _touch(first: Line, second: Line) -> bool:
-    one, other = _box_of(first), _box_of(second)
-    down = max(one[0], other[0]) - min(one[2], other[2])
-    across = max(one[1], other[1]) - min(one[3], other[3])
-    return max(down, across) <= _reach(first, second)
-
-
-def _box_of(line: Line) -> Box:
-    low, high = sorted((line.across(line.first), line.across(line.last)))
-    return (line.first, low, line.last, high) if line.upright else (low, line.first, high, line.last)
-
-
-def _hull(lines: Sequence[Line]) -> Box:
-    tops, lefts, bottoms, rights = zip(*map(_box_of, lines), strict=True)
-    return min(tops), min(lefts), max(bottoms), max(rights)
-
-
-def _holds_ink(frame: Sequence[Line], rest: Sequence[Box]) -> bool:
-    top, left, bottom, right = _hull(frame)
-    least = max(LEAST_WITHIN * min(bottom - top, right - left), CORNER)
-    return any(
-        top <= box[0]
-        and left <= box[1]
-        and box[2] <= bottom + 1
-        and box[3] <= right + 1
-        and max(box[2] - box[0], box[3] - box[1]) >= least
-        for box in rest
-    )
-
-
-def _is_empty_box(frame: Sequence[Line]) -> bool:
-    top, left, bottom, right = _hull(frame)
-    sides = {True: bottom - top, False: right - left}
-    whole = [line.upright for line in frame if line.last - line.first >= ALIKE * sides[line.upright]]
-    width = max(line.width for line in frame)
-    return min(whole.count(True), whole.count(False)) > 1 and width <= EMPTY_WIDTH * min(sides.values())
-
-
-def _boxes(ink: Mask) -> list[Box]:
-    labels: NDArray[Any]
-    labels, _ = ndimage.label(ink, EIGHT)
-    return [
-        (rows.start, columns.start, rows.stop, columns.stop)
-        for rows, columns in ndimage.find_objects(labels)
-        if max(rows.stop - rows.start, columns.stop - columns.start) > CORNER
-    ]

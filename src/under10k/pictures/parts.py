@@ -11,6 +11,7 @@ from scipy import ndimage
 from under10k.data import BOX
 from under10k.pictures.filters import EIGHT
 from under10k.pictures.ink import Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
+from under10k.pictures.links import cut_links
 from under10k.pictures.pixels import LEAST_RANGE, Grey
 
 PAPER_WINDOW = 0.2
@@ -144,6 +145,8 @@ def find_digits(grey: Grey, *, invert: bool = False) -> list[Found]:
     scan = _scan_finely(1 - grey if light else grey, even)
     if not scan.parts:
         return []
+    heights = [_height(part.box) for part in scan.parts]
+    scan = cut_links(scan, heights[usual(heights)])
     typical = scan.parts[usual([part.outline for part in scan.parts])]
     digits = _join([part for part in scan.parts if _belongs(part, typical, even)])
     sizes = [_size(_hull(parts)) for parts in digits]

@@ -68,8 +68,10 @@ function pickDigit({ scan, even }) {
 }
 
 /** @param {{scan: Scan, even: boolean}} scanned @returns {Found[]} */
-function pickDigits({ scan, even }) {
-  if (!scan.parts.length) return [];
+function pickDigits({ scan: whole, even }) {
+  if (!whole.parts.length) return [];
+  const heights = whole.parts.map(({ box }) => heightOf(box));
+  const scan = cutLinks(whole, heights[usual(heights)]);
   const typical = scan.parts[usual(scan.parts.map((part) => part.outline))];
   const digits = joinParts(scan.parts.filter((part) => belongs(part, typical, even)));
   const sizes = digits.map((parts) => size(hull(parts)));
@@ -210,7 +212,7 @@ function findStrokes(smooth, paper, faintest, even, side) {
     if (!near) return dark[index] > OF_DARKEST_EVEN * limit;
     return limit < Infinity && dark[index] > OF_DARKEST * Math.min(limit, near[index]);
   });
-  const printed = count ? findPrinted(ink) : null;
+  const printed = count ? findPrinted(ink, smooth) : null;
   if (!printed) return label(ink, true);
   const strokes = label(makeMask(ink, (index) => ink.values[index] && !printed.values[index]), true);
   printed.values.forEach((isPrinted, index) => isPrinted && (strokes.labels.values[index] = PRINTED));

@@ -1,40 +1,29 @@
-// Printed lines, told from strokes: ruled and squared paper, boxes, tables. src/under10k/pictures/lines.py does the same in
-// Python.
+// Straight thin lines of ink, and what of the ink in their course is theirs. src/under10k/pictures/lines.py does the same
+// in Python.
 
 /**
- * A straight line: along rows, from `first` to before `last`, or along columns if `upright`; its pieces, and the number of
- * the connected ink that each belongs to.
- * @typedef {{upright: boolean, first: number, last: number, slope: number, offset: number, width: number,
- *     pieces: {first: number, last: number, ink: number}[]}} Line
+ * A straight line: along rows, from `first` to before `last`, or along columns if `upright`; and the number of the
+ * connected ink that it belongs to.
+ * @typedef {{upright: boolean, first: number, last: number, slope: number, offset: number, width: number, ink: number}} Line
  */
 
 /**
- * Find printed lines, apart from the strokes that cross them.
- * @param {Pixels} ink 1 or 0 @returns {Pixels | null} null where there are none
+ * How many pixels of ink lie in line with each, down and along; 0 where there is none.
+ * @typedef {Pixels[]} Runs
  */
-function findPrinted(ink) {
-  const most = Math.max(LINE_WIDTH, Math.floor(LINE_SHARE * Math.max(ink.height, ink.width)));
-  const high = runsOf(ink);
-  const wide = turn(runsOf(turn(ink)));
-  const [down, along] = [high.values, wide.values];
-  const thin = [high, wide].map(({ values }) => makeMask(ink, (index) => ink.values[index] && values[index] <= most));
-  const flat = makeMask(ink, (index) => thin[0].values[index] && along[index] >= FLAT * down[index]);
-  const steep = makeMask(ink, (index) => thin[1].values[index] && down[index] >= FLAT * along[index]);
+
+/**
+ * Find the lines along rows and columns.
+ * @param {Pixels} ink 1 or 0 @param {number} most width @returns {{runs: Runs, lines: Line[]}}
+ */
+function findLines(ink, most) {
+  const runs = [runsOf(ink), turn(runsOf(turn(ink)))];
+  const [down, along] = runs.map(({ values }) => values);
+  const flat = makeMask(ink, (index) => ink.values[index] && down[index] <= most && along[index] >= FLAT * down[index]);
+  const steep = makeMask(ink, (index) => ink.values[index] && along[index] <= most && down[index] >= FLAT * along[index]);
   const { labels } = label(dilate(ink, SMOOTHING), true);
-  const lines = [...findLines(flat, labels, false), ...findLines(turn(steep), turn(labels), true)];
-  if (!lines.length) return null;
-  const crossing = lines.filter((line) => isCrossing(line, ink));
-  const frames = findFrames(lines.filter((line) => !crossing.includes(line)), ink);
-  const chosen = paint(ink, thin, [...crossing, ...frames.flat()]).values;
-  const rest = boxesOf(makeMask(ink, (index) => ink.values[index] && !chosen[index]));
-  const printed = frames.filter((frame) => holdsInk(frame, rest) || isEmptyBox(frame)).flat();
-  const kept = [...pickPaper(crossing, rest), ...printed];
-  if (!kept.length) return null;
-  const painted = paint(ink, thin, kept);
-  return painted.values.includes(1) ? painted : null;
+  return { runs, lines: [...linesAlongRows(flat, labels, false), ...linesAlongRows(turn(steep), turn(labels), true)] };
 }
-
-// --- straight and thin ---
 
 /** @param {Pixels} pixels @returns {Pixels} with rows and columns exchanged */
 function turn(pixels) {
@@ -89,17 +78,19 @@ function piecesOf(thin, inks) {
  * Find lines along rows: a long straight piece, and all further pieces in its course.
  * @param {Pixels} thin @param {Pixels} inks numbers of connected ink @param {boolean} upright @returns {Line[]}
  */
-function findLines(thin, inks, upright) {
+function linesAlongRows(thin, inks, upright) {
+  const shape = upright ? { height: thin.width, width: thin.height } : thin;
   const pieces = piecesOf(thin, inks);
   /** @param {Piece} piece */
   const lengthOf = ({ first, last }) => last - first;
-  const seeds = sortBy(pieces, (piece) => -lengthOf(piece)).slice(0, MOST_SEEDS);
   const free = new Set(pieces);
   const lines = [];
-  for (const seed of seeds) {
-    if (lengthOf(seed) < SHORTEST) break;
+  let tried = 0;
+  for (const seed of sortBy(pieces, (piece) => -lengthOf(piece))) {
+    if (lengthOf(seed) < SHORTEST || tried === MOST_SEEDS) break;
     if (!free.has(seed)) continue;
-    let fit = fitLine(seed.sums);
+    tried++;
+    let fit = fitLine([seed]);
     const width = seed.sums[0] / lengthOf(seed);
     const straight = fit.variance <= (width * width) / UNIFORM + BEND * BEND && Math.abs(fit.slope) <= STEEPEST;
     if (!straight || lengthOf(seed) < SLENDER * width) continue;
@@ -116,21 +107,37 @@ function findLines(thin, inks, upright) {
       for (const piece of near) held.add(piece);
       first = Math.min(first, ...near.map((piece) => piece.first));
       last = Math.max(last, ...near.map((piece) => piece.last));
-      const all = [...held];
-      fit = fitLine(seed.sums.map((_, place) => all.reduce((sum, { sums }) => sum + sums[place], 0)));
+      fit = fitLine([...held]);
     }
     for (const piece of held) free.delete(piece);
-    const { slope, offset } = fit;
-    lines.push({ upright, first, last, slope, offset, width, pieces: pieces.filter((piece) => held.has(piece)) });
+    const own = pieces.filter((piece) => held.has(piece));
+    const line = lineOf(own, width, upright);
+    if (isCrossing(line, shape)) {
+      lines.push(line);
+      continue;
+    }
+    const numbers = sortBy([...new Set(own.map(({ ink }) => ink))], (number) => number);
+    const sides = numbers.map((number) => lineOf(own.filter(({ ink }) => ink === number), width, upright));
+    lines.push(...sides.filter((side) => side.last - side.first >= SHORTEST)); // boxes that stand in a row: each its own
   }
   return lines;
 }
 
+/** @param {Piece[]} pieces @param {number} width @param {boolean} upright @returns {Line} */
+function lineOf(pieces, width, upright) {
+  const first = Math.min(...pieces.map((piece) => piece.first));
+  const last = Math.max(...pieces.map((piece) => piece.last));
+  const { slope, offset } = fitLine(pieces);
+  return { upright, first, last, slope, offset, width, ink: pieces[0].ink };
+}
+
 /**
  * Fit a straight line by least squares.
- * @param {number[]} sums @returns {{slope: number, offset: number, variance: number}} the variance is that around it
+ * @param {Piece[]} pieces @returns {{slope: number, offset: number, variance: number}} the variance is that around it
  */
-function fitLine([pixels, x, y, xx, xy, yy]) {
+function fitLine(pieces) {
+  const sums = pieces[0].sums.map((_, place) => pieces.reduce((sum, piece) => sum + piece.sums[place], 0));
+  const [pixels, x, y, xx, xy, yy] = sums;
   const spread = xx / pixels - (x / pixels) ** 2;
   const shared = xy / pixels - (x * y) / pixels ** 2;
   const slope = spread ? shared / spread : 0;
@@ -142,108 +149,91 @@ function courseOf({ slope, offset }, along) {
   return slope * along + offset;
 }
 
-/** @param {Line} line @param {number} along @returns {number} of the ink that the piece nearest to a place belongs to */
-function inkAt({ pieces }, along) {
-  /** @param {{first: number, last: number}} piece */
-  const away = ({ first, last }) => Math.max(first - along, along - last);
-  return pieces.reduce((best, piece) => (away(piece) < away(best) ? piece : best)).ink;
+// --- a line's ink ---
+
+/**
+ * @param {Pixels} ink @param {Pixels} darkness @param {Runs} runs @param {Line[]} lines
+ * @param {number} [least] if given, all that is up to so many pixels thin in a line's course, strokes along it included
+ * @returns {Pixels} the ink of lines: what is as thin as one, in its course, and where two cross without a stroke
+ */
+function paint(ink, darkness, runs, lines, least = 0) {
+  const [high, wide] = runs.map(({ values }) => values);
+  const flat = bandsOf(runs[0], darkness, lines.filter(({ upright }) => !upright), least).values;
+  const steep = turn(bandsOf(turn(runs[1]), turn(darkness), lines.filter(({ upright }) => upright), least)).values;
+  const painted = makeMask(ink, (index) => ink.values[index] && (high[index] <= flat[index] || wide[index] <= steep[index]));
+  const rest = label(makeMask(ink, (index) => ink.values[index] && !painted.values[index]), true);
+  const beyond = new Set(valuesWhere(rest.labels.values, (index) => !flat[index] || !steep[index]));
+  return makeMask(ink, (index) => painted.values[index] || (ink.values[index] && !beyond.has(rest.labels.values[index])));
 }
 
 /**
- * @param {Pixels} ink @param {Pixels[]} thin along rows, along columns @param {Line[]} lines
- * @returns {Pixels} the ink of lines: what is thin along one, and where two meet
+ * @param {Pixels} runs of ink across the lines @param {Pixels} darkness @param {Line[]} lines @param {number} least
+ * @returns {Pixels} how much ink a line covers at most, across, in the stretch around each; 0 elsewhere
  */
-function paint(ink, thin, lines) {
-  const { height, width } = ink;
-  const bands = [makePixels(height, width), makePixels(height, width)];
+function bandsOf(runs, darkness, lines, least) {
+  const { height, width } = runs;
+  const bands = makePixels(height, width);
   for (const line of lines) {
-    const [length, breadth] = line.upright ? [height, width] : [width, height];
-    const band = bands[line.upright ? 1 : 0].values;
     const half = line.width / 2 + NEAR_LINE;
-    const last = Math.min(line.last + CORNER, length);
-    for (let along = Math.max(line.first - CORNER, 0); along < last; along++) {
-      const centre = courseOf(line, along);
-      const end = Math.min(Math.floor(centre + half) + 1, breadth);
+    const first = Math.max(line.first - CORNER, 0);
+    const most = mostInk(line, runs, darkness, first, Math.min(line.last + CORNER, width), least);
+    for (let place = 0; place < most.length; place++) {
+      const centre = courseOf(line, first + place);
+      const end = Math.min(Math.floor(centre + half) + 1, height);
       for (let across = Math.max(Math.ceil(centre - half), 0); across < end; across++) {
-        band[line.upright ? along * width + across : across * width + along] = 1;
+        const index = across * width + first + place;
+        bands.values[index] = Math.max(bands.values[index], most[place]);
       }
     }
   }
-  const [[flat, steep], [lying, standing]] = [bands, thin].map((both) => both.map(({ values }) => values));
-  return makeMask(ink, (index) => {
-    if (!ink.values[index]) return false;
-    return (flat[index] && lying[index]) || (steep[index] && standing[index]) || (flat[index] && steep[index]);
-  });
+  return bands;
 }
-
-// --- across the picture ---
 
 /**
- * Pick the lines across the picture that are paper's: several, or those that go on beyond the ink they touch.
- * @param {Line[]} lines @param {Box[]} rest @returns {Line[]}
+ * @param {Line} line @param {Pixels} runs @param {Pixels} darkness @param {number} first @param {number} last @param {number} least
+ * @returns {Float64Array} how much ink a line covers at most at each place along it: none where it is darker, as under a stroke
  */
-function pickPaper(lines, rest) {
-  if (!rest.length) return [];
-  return [false, true].flatMap((upright) => {
-    const same = lines.filter((line) => line.upright === upright);
-    return same.filter((line) => same.length >= RULED || goesOn(line, rest));
-  });
-}
-
-/** @param {Line} line @param {Box[]} rest @returns {boolean} whether it goes on, at both ends, beyond all ink that touches it */
-function goesOn(line, rest) {
-  const most = Math.max(OVERHANG * (line.last - line.first), CORNER);
-  const reach = line.width / 2 + CORNER;
-  return !rest.some(({ top, left, bottom, right }) => {
-    const [low, high, start, end] = line.upright ? [left, right, top, bottom] : [top, bottom, left, right];
-    const course = [courseOf(line, start), courseOf(line, end)];
-    if (low - reach > Math.max(...course) || Math.min(...course) > high + reach) return false;
-    return start - line.first < most || line.last - end < most;
-  });
-}
-
-// --- frames ---
-
-/**
- * Group the lines whose ends meet others: closed boxes, tables, and boxes open on one side.
- * @param {Line[]} lines @param {Pixels} shape @returns {Line[][]}
- */
-function findFrames(lines, shape) {
-  const ends = lines.map((line) => [line.first, line.last].map((at) => meets(line, at, lines, shape)));
-  const firm = lines.filter((_, index) => ends[index].every(({ met }) => met));
-  const tied = lines.filter((line, index) => firm.includes(line) || ends[index].some(({ corner }) => corner));
-  const sides = tied.filter((line) => firm.includes(line) || tied.some((other) => areAlike(line, other)));
-  /** @type {Line[][]} */
-  let groups = [];
-  for (const line of sides) {
-    const own = groups.filter((group) => group.some((other) => areTouching(line, other)));
-    groups = [...groups.filter((group) => !own.includes(group)), [line, ...own.flat()]];
+function mostInk(line, { height, width, values }, darkness, first, last, least) {
+  const count = last - first;
+  const [covered, total, plain] = [0, 0, 0].map(() => new Float64Array(count));
+  const middles = covered.map((_, place) => Math.floor(courseOf(line, first + place) + 0.5));
+  for (let place = 0; place < count; place++) {
+    covered[place] = values[Math.min(Math.max(middles[place], 0), height - 1) * width + first + place];
   }
-  return groups.filter((group) => group.length > 2 && new Set(group.map(({ upright }) => upright)).size === 2);
-}
-
-/**
- * Tell whether a line's end meets another line or the picture's edge, and whether it forms a corner there.
- * @param {Line} line @param {number} at @param {Line[]} lines @param {Pixels} shape @returns {{met: boolean, corner: boolean}}
- */
-function meets(line, at, lines, shape) {
-  if (isAtEdge(line, at, shape)) return { met: true, corner: true };
-  const place = courseOf(line, at);
-  let [met, corner] = [false, false];
-  for (const other of lines) {
-    const reach = reachOf(line, other);
-    if (other.upright === line.upright || Math.abs(courseOf(other, place) - at) > reach) continue;
-    if (inkAt(other, place) !== inkAt(line, at)) continue;
-    met ||= other.first - reach <= place && place <= other.last + reach;
-    corner ||= Math.min(Math.abs(place - other.first), Math.abs(place - other.last)) <= reach;
+  const usualRun = covered.some((run) => run > 0) ? quantiles(valuesWhere(covered, (place) => covered[place] > 0), [0.5])[0] : 0;
+  const breadth = Math.max(line.width, Math.min(usualRun, 2 * line.width));
+  const most = new Float64Array(count).fill(Math.max(breadth + ROUGHNESS, least));
+  if (least) return most;
+  const reach = Math.ceil(breadth / 2) + 1;
+  for (let place = 0; place < count; place++) {
+    const middle = middles[place];
+    const inside = middle >= reach && middle + reach < height;
+    if (!inside || !covered[place] || covered[place] > breadth + ROUGHNESS) continue;
+    plain[place] = 1;
+    for (let y = middle - reach; y <= middle + reach; y++) total[place] += darkness.values[y * width + first + place];
   }
-  return { met, corner };
+  const usualTotals = valuesWhere(total, (place) => plain[place]);
+  if (usualTotals.length < STRETCH) return most;
+  const [normal] = quantiles(usualTotals, [0.5]);
+  const excess = total.map((_, place) => {
+    let [sum, number] = [0, 0];
+    for (let near = Math.max(place - (STRETCH - 1) / 2, 0); near <= Math.min(place + (STRETCH - 1) / 2, count - 1); near++) {
+      sum += plain[near] * (total[near] - normal);
+      number += plain[near];
+    }
+    return sum / Math.max(number, 1);
+  });
+  const [deviation] = quantiles(valuesWhere(excess, (place) => plain[place]).map(Math.abs), [0.5]);
+  const limit = Math.max((EXCESS * normal) / breadth, EXCESS_DEVIATIONS * deviation);
+  for (let place = 0, start = 0; place <= count; place++) {
+    if (place < count && plain[place] && excess[place] > limit) continue;
+    if (place - start >= STRETCH) most.fill(0, start, place);
+    start = place + 1;
+  }
+  return most;
 }
 
-/** @param {Line} a @param {Line} b @returns {number} */
-function reachOf(a, b) {
-  return (a.width + b.width) / 2 + CORNER;
-}
+// --- a line's ends ---
 
 /** @param {Line} line @param {Pixels} shape @returns {boolean} whether it goes from edge to edge, and not along one */
 function isCrossing(line, shape) {
@@ -261,65 +251,4 @@ function isAtEdge(line, at, shape) {
   const [reach, side] = [line.width + CORNER, line.width / 2 + 1];
   const across = courseOf(line, at);
   return at <= reach || at >= length - reach || across <= side || across >= breadth - side;
-}
-
-/** @param {Line} a @param {Line} b @returns {boolean} whether both go the same way, over about the same stretch */
-function areAlike(a, b) {
-  if (a === b || a.upright !== b.upright) return false;
-  const shared = Math.min(a.last, b.last) - Math.max(a.first, b.first);
-  return shared >= ALIKE * Math.max(a.last - a.first, b.last - b.first);
-}
-
-/** @param {Line} a @param {Line} b @returns {boolean} */
-function areTouching(a, b) {
-  const [one, other] = [boxOf(a), boxOf(b)];
-  const down = Math.max(one.top, other.top) - Math.min(one.bottom, other.bottom);
-  const across = Math.max(one.left, other.left) - Math.min(one.right, other.right);
-  return Math.max(down, across) <= reachOf(a, b);
-}
-
-/** @param {Line} line @returns {Box} */
-function boxOf(line) {
-  const course = [courseOf(line, line.first), courseOf(line, line.last)];
-  const [low, high] = [Math.min(...course), Math.max(...course)];
-  return line.upright
-    ? { top: line.first, left: low, bottom: line.last, right: high }
-    : { top: low, left: line.first, bottom: high, right: line.last };
-}
-
-/** @param {Line[]} frame @returns {Box} */
-function frameBox(frame) {
-  return hull(frame.map((line) => ({ box: boxOf(line) })));
-}
-
-/** @param {Line[]} frame @param {Box[]} rest @returns {boolean} whether there is ink within it */
-function holdsInk(frame, rest) {
-  const { top, left, bottom, right } = frameBox(frame);
-  const least = Math.max(LEAST_WITHIN * Math.min(bottom - top, right - left), CORNER);
-  return rest.some((box) => {
-    const within = top <= box.top && left <= box.left && box.bottom <= bottom + 1 && box.right <= right + 1;
-    return within && size(box) >= least;
-  });
-}
-
-/** @param {Line[]} frame @returns {boolean} whether it is a box with thin and whole sides */
-function isEmptyBox(frame) {
-  const { top, left, bottom, right } = frameBox(frame);
-  /** @param {boolean} upright @param {number} side @returns {boolean} */
-  const isWhole = (upright, side) =>
-    frame.filter((line) => line.upright === upright && line.last - line.first >= ALIKE * side).length > 1;
-  const thickest = Math.max(...frame.map(({ width }) => width));
-  return (
-    isWhole(true, bottom - top) &&
-    isWhole(false, right - left) &&
-    thickest <= EMPTY_WIDTH * Math.min(bottom - top, right - left)
-  );
-}
-
-/** @param {Pixels} ink @returns {Box[]} of its connected parts, but for specks */
-function boxesOf(ink) {
-  const { count, labels } = label(ink, true);
-  return measureParts(ink, labels, count)
-    .map(({ box }) => box)
-    .filter((box) => size(box) > CORNER);
 }

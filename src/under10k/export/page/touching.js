@@ -188,7 +188,8 @@ function takePiece(found, start, end, upright) {
  * ink between two cuts, as digits that are written over each other do.
  * @param {Cuts} cuts @param {(piece: Found) => number} sureness @returns {Found[]}
  */
-function bestPieces({ size, upright, least, costs, before, pieces }, sureness) {
+function bestPieces(cuts, sureness) {
+  const { size, upright, least, costs, before, pieces } = cuts;
   /** @type {{first: number, last: number, score: number, taken: Found[]}[]} */
   const best = [];
   /** @type {Map<Found, number>} */
@@ -196,8 +197,7 @@ function bestPieces({ size, upright, least, costs, before, pieces }, sureness) {
   for (const [[first, last], piece] of pieces) {
     const ways = first === 0 ? [{ first, last, score: 0, taken: [piece] }] : [];
     for (const way of best) {
-      const skipped = (before[first] - before[way.last]) / size ** 2;
-      if (way.first >= first || way.last >= last || skipped < -SHARED || skipped > (upright ? SKIPPED : 0)) continue;
+      if (!mayFollow(cuts, way, { first, last })) continue;
       ways.push({ first, last, score: way.score - EACH_MORE, taken: [...way.taken, piece] });
     }
     if (!ways.length) continue; // what nothing leads to need not be read
@@ -212,6 +212,18 @@ function bestPieces({ size, upright, least, costs, before, pieces }, sureness) {
   if (!ends.length) return [];
   const { score, taken } = likeliest(ends);
   return score > least ? taken : [];
+}
+
+/**
+ * Tell whether one piece may be the next after another: with hardly any ink between them, or not much in both.
+ * @param {Cuts} cuts @param {{first: number, last: number}} piece @param {{first: number, last: number}} after @returns {boolean}
+ */
+function mayFollow({ size, upright, before }, piece, after) {
+  if (piece.first >= after.first || piece.last >= after.last) return false;
+  const skipped = before[after.first] - before[piece.last];
+  const lesser = Math.min(before[piece.last] - before[piece.first], before[after.last] - before[after.first]);
+  const mostShared = Math.min(SHARED * size ** 2, MOST_COMMON * lesser);
+  return -mostShared <= skipped && skipped <= (upright ? SKIPPED * size ** 2 : 0);
 }
 
 /** @template {{score: number}} T @param {T[]} ways @returns {T} the first of those with the largest score */
