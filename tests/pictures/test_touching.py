@@ -90,15 +90,16 @@ def test_what_joins_two_rows_is_no_digit() -> None:
 
 def test_a_picture_full_of_what_may_be_several_digits_is_bounded_work() -> None:
     paper = np.ones((640, 640), dtype=np.float32)
-    for row in range(30):
-        paper[10 + 20 * row : 18 + 20 * row, 10:300] = paper[10 + 20 * row : 18 + 20 * row, 320:630] = 0
-    found = find_digits(np.ascontiguousarray(paper))
+    for row in range(20):
+        for column in range(8):
+            paper[10 + 31 * row : 30 + 31 * row, 10 + 78 * column : 70 + 78 * column] = 0
+    found = find_digits(paper)
     counts = []
 
     def read(pieces: list[Found]) -> list[list[float]]:
         counts.append(len(pieces))
         return [UNSURE] * len(pieces)
 
-    assert len(found) == 60
+    assert len(found) == 160
     split_touching(found, [UNSURE] * len(found), read)
     assert MOST_PIECES <= sum(counts) <= MOST_PIECES + MOST_CUTS**2

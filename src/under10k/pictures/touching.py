@@ -105,6 +105,12 @@ class _Cuts:
     """Pixels of ink before each cut."""
     pieces: dict[tuple[int, int], Found]
 
+    def outermost(self) -> tuple[list[Found], list[Found]]:
+        """Return the pieces that begin where the ink does, and those that end where it does."""
+        end = len(self.before) - 1
+        first = [piece for (start, _), piece in self.pieces.items() if start == 0]
+        return first, [piece for (_, stop), piece in self.pieces.items() if stop == end]
+
 
 class _Way(NamedTuple):
     """Pieces, each next to the one before; the last lies between two cuts, `first` and `last`."""
@@ -122,17 +128,29 @@ def split_touching(digits: Sequence[Found], probabilities: Sequence[Sequence[flo
     heights = [_height(found) for found in digits]
     typical = heights[usual(heights)]
     tried: list[_Cuts] = []
-    distinct: dict[int, Found] = {}
+    count = 0
     for number, (found, row) in enumerate(zip(digits, probabilities, strict=True)):
-        if len(distinct) < MOST_PIECES and (cuts := _cut(number, found, max(row), typical)):
+        if count < MOST_PIECES and (cuts := _cut(number, found, max(row), typical)):
             tried.append(cuts)
-            distinct |= {id(piece): piece for piece in cuts.pieces.values()}
-    sure = dict(zip(distinct, map(max, read(list(distinct.values()))), strict=True))
+            count += len({id(piece) for piece in cuts.pieces.values()})
+    sure: dict[int, float] = {}
+    _read_into(sure, [piece for each in tried for at_end in each.outermost() for piece in at_end], read)
+    likely = [
+        each for each in tried if all(any(sure[id(one)] >= LEAST_PIECE for one in some) for some in each.outermost())
+    ]
+    _read_into(sure, [piece for each in likely for piece in each.pieces.values()], read)
     result = [[found] for found in digits]
-    for each in tried:
-        if len(pieces := _best_pieces(each, {ends: sure[id(piece)] for ends, piece in each.pieces.items()})) > 1:
+    for each in likely:
+        if len(pieces := _best_pieces(each, sure)) > 1:
             result[each.digit] = pieces
     return result
+
+
+def _read_into(sure: dict[int, float], pieces: list[Found], read: Read) -> None:
+    """Add the probability of each piece that has none yet, under its identity."""
+    unread = {id(piece): piece for piece in pieces if id(piece) not in sure}
+    if unread:
+        sure.update(zip(unread, map(max, read(list(unread.values()))), strict=True))
 
 
 def _cut(number: int, found: Found, sure: float, typical: int) -> _Cuts | None:
@@ -251,22 +269,21 @@ def _piece(found: Found, between: Mask) -> Found | None:
 # --- the best pieces -----------------------------------------------------------------------------------------------
 
 
-def _best_pieces(cuts: _Cuts, sure: dict[tuple[int, int], float]) -> list[Found]:
+def _best_pieces(cuts: _Cuts, sure: dict[int, float]) -> list[Found]:
     """Return the pieces, from the first cut to the last, with the largest score; none if it is too small.
 
     Pieces may share the ink between two cuts, as digits that are written over each other do.
     """
     best: list[_Way] = []
-    for first, last in sorted(sure, key=lambda ends: ends[::-1]):
-        piece = cuts.pieces[first, last]
+    for (first, last), piece in sorted(cuts.pieces.items(), key=lambda item: item[0][::-1]):
         ways = [_Way(first, last, 0.0, [piece])] if first == 0 else []
         ways += [
             _Way(first, last, way.score - EACH_MORE, [*way.pieces, piece])
             for way in best
             if _may_follow(cuts, (way.first, way.last), (first, last))
         ]
-        if ways and sure[first, last] >= LEAST_PIECE:
-            own = _score(piece, sure[first, last], cuts.size, cuts.upright) - cuts.costs[first] - cuts.costs[last]
+        if ways and sure[id(piece)] >= LEAST_PIECE:
+            own = _score(piece, sure[id(piece)], cuts.size, cuts.upright) - cuts.costs[first] - cuts.costs[last]
             way = max(ways, key=lambda way: way.score)
             best.append(way._replace(score=way.score + own))
     ends = [way for way in best if way.last == len(cuts.before) - 1]
