@@ -47,6 +47,13 @@ def test_a_box_that_touches_the_pictures_edge_is_no_ink(left: int) -> None:
     assert is_whole(found, [[(x - left, y) for x, y in EIGHT_STROKES[0]]])
 
 
+def test_a_box_nearly_as_high_as_the_picture_is_no_ink() -> None:
+    seven: list[Polyline] = [[(18, 26), (37, 24), (24, 54)]]
+    box: list[Polyline] = [[(0, 8), (53, 8), (53, 69), (0, 69), (0, 8)]]
+    grey = np.minimum(0.35 + 0.65 * drawn(seven, 4, 77, 73), drawn(box, 3, 77, 73))
+    assert is_whole(find_digit(grey), seven)
+
+
 def test_a_one_in_a_box_stays() -> None:
     one: list[Polyline] = [[(80, 40), (80, 120)]]
     box: list[Polyline] = [[(40, 20), (120, 20), (120, 140), (40, 140), (40, 20)]]

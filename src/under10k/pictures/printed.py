@@ -75,7 +75,9 @@ def _find_paper(ink: Mask, darkness: Grey, width: int) -> Mask | None:
         return None
     for upright, across in ((False, runs[0]), (True, runs[1].T)):
         crossing += _missing([line for line in crossing if line.upright == upright], across)
-    kept = _crossing_paper(crossing, _boxes(ink & ~paint(ink, darkness, runs, crossing, width)))
+    frames = _frames([line for line in lines if not crosses(line, ink.shape)], ink.shape)
+    sides = [line for frame in frames for line in frame]  # a box's side may cross the picture, and touches the others
+    kept = _crossing_paper(crossing, _boxes(ink & ~paint(ink, darkness, runs, [*crossing, *sides], width)))
     return paint(ink, darkness, runs, kept) if kept else None
 
 

@@ -22,7 +22,9 @@ function findPaperLines(ink, darkness, most) {
   for (const [place, upright] of [false, true].entries()) {
     crossing.push(...findMissing(crossing.filter((line) => line.upright === upright), across[place]));
   }
-  const kept = pickPaper(crossing, boxesBeside(ink, darkness, runs, crossing, most));
+  const sides = findFrames(lines.filter((line) => !isCrossing(line, ink)), ink).flat();
+  const beside = boxesBeside(ink, darkness, runs, [...crossing, ...sides], most); // a box's side may cross the picture
+  const kept = pickPaper(crossing, beside);
   return kept.length ? paint(ink, darkness, runs, kept) : null;
 }
 
