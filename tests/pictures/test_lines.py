@@ -116,6 +116,15 @@ def test_a_stroke_along_a_ruled_line_stays_where_it_is_thicker(thickness: int) -
     assert is_whole(find_digit(np.minimum(drawn(two, 6), drawn(ruling, thickness))), two)
 
 
+def test_a_stroke_along_a_ruled_line_stays_where_it_is_darker() -> None:
+    two: list[Polyline] = [[(60, 50), (90, 40), (100, 60), (60, 112), (110, 112)]]
+    ruling: list[Polyline] = [[(0, y), (160, y)] for y in (32, 72, 112, 152)]
+    found = find_digit(np.minimum(drawn(two, 4), 0.45 + 0.55 * drawn(ruling, 4)))
+    assert is_whole(found, two)
+    assert found is not None
+    assert (found.ink[-6:] > 0.5).any(axis=0).mean() > 0.8  # the foot
+
+
 def test_a_line_missing_from_ruled_paper_is_found_where_it_should_be() -> None:
     paper = rows_of_digits(3, 4)
     for row in (40, 90, 140, 190, 240):

@@ -47,6 +47,10 @@ EXCESS, EXCESS_DEVIATIONS = 0.6, 3.0
 multiple of its deviation along the line."""
 
 
+FADING = 0.5
+"""Share of that excess of darkness that is a stroke's, too, next to one that is sure."""
+
+
 STRETCH = 5
 """Pixels along a line over which darkness is averaged, and that a stroke on it is at least long."""
 
@@ -189,8 +193,9 @@ def paint(ink: Mask, darkness: Grey, runs: Runs, lines: Sequence[Line], least: i
     With `least`, all that is up to so many pixels thin in a line's course, strokes that run along it included.
     """
     high, wide = runs
-    flat = _bands(high, darkness, [line for line in lines if not line.upright], least)
-    steep = _bands(wide.T, darkness.T, [line for line in lines if line.upright], least).T
+    lying, standing = ([line for line in lines if line.upright == upright] for upright in (False, True))
+    flat = _bands(high, darkness, lying, standing, least)
+    steep = _bands(wide.T, darkness.T, standing, lying, least).T
     painted = ink & ((high <= flat) | (wide <= steep))
     rest, count = ndimage.label(ink & ~painted, EIGHT)
     beyond = np.zeros(count + 1, dtype=bool)
@@ -198,7 +203,7 @@ def paint(ink: Mask, darkness: Grey, runs: Runs, lines: Sequence[Line], least: i
     return np.asarray(painted | (ink & ~beyond[rest]))
 
 
-def _bands(runs: Grey, darkness: Grey, lines: Sequence[Line], least: int) -> Grey:
+def _bands(runs: Grey, darkness: Grey, lines: Sequence[Line], crossing: Sequence[Line], least: int) -> Grey:
     """Return how much ink a line covers at most, across, in the stretch around each; 0 elsewhere.
 
     `runs` is how many pixels of ink there are across each line.
@@ -213,13 +218,19 @@ def _bands(runs: Grey, darkness: Grey, lines: Sequence[Line], least: int) -> Gre
         centre = line.slope * along + line.offset
         top, bottom = max(0, math.floor(centre.min() - half)), math.ceil(centre.max() + half) + 1
         band, near = bands[top:bottom, first:last], np.abs(rows[top:bottom] - centre) <= half
-        most = np.broadcast_to(_most_ink(line, runs, darkness, along, centre, least), near.shape)
+        most = np.broadcast_to(_most_ink(line, crossing, runs, darkness, along, centre, least), near.shape)
         band[near] = np.maximum(band[near], most[near])
     return bands
 
 
 def _most_ink(
-    line: Line, runs: Grey, darkness: Grey, along: NDArray[np.int64], centre: NDArray[np.float64], least: int
+    line: Line,
+    crossing: Sequence[Line],
+    runs: Grey,
+    darkness: Grey,
+    along: NDArray[np.int64],
+    centre: NDArray[np.float64],
+    least: int,
 ) -> NDArray[np.float64]:
     """Return how much ink a line covers at most at each place along it: none where it is darker, as under a stroke."""
     height = len(runs)
@@ -237,8 +248,16 @@ def _most_ink(
     window = np.ones(STRETCH)
     excess = np.convolve((total - normal) * plain, window, "same") / np.maximum(np.convolve(plain, window, "same"), 1)
     deviation = 1.4826 * float(np.median(np.abs(excess[plain])))
-    heavy = plain & (excess > max(EXCESS * normal / width, EXCESS_DEVIATIONS * deviation))
-    most[ndimage.binary_opening(heavy, np.ones(STRETCH, dtype=bool))] = 0
+    limit = max(EXCESS * normal / width, EXCESS_DEVIATIONS * deviation)
+    stroke = ndimage.binary_opening(plain & (excess > limit), np.ones(STRETCH, dtype=bool))
+    stroke |= covered > width + ROUGHNESS
+    may = stroke | plain & (excess > FADING * limit)
+    for other in crossing:  # where it crosses, the line is darker, too
+        place = other.across(line.across(other.across(0)))
+        near = np.abs(along - place) <= other.width / 2 + NEAR_LINE
+        stroke &= ~near
+        may &= ~near
+    most[ndimage.binary_propagation(stroke, mask=may)] = 0
     return most
 
 

@@ -158,8 +158,9 @@ function courseOf({ slope, offset }, along) {
  */
 function paint(ink, darkness, runs, lines, least = 0) {
   const [high, wide] = runs.map(({ values }) => values);
-  const flat = bandsOf(runs[0], darkness, lines.filter(({ upright }) => !upright), least).values;
-  const steep = turn(bandsOf(turn(runs[1]), turn(darkness), lines.filter(({ upright }) => upright), least)).values;
+  const [lying, standing] = [false, true].map((upright) => lines.filter((line) => line.upright === upright));
+  const flat = bandsOf(runs[0], darkness, lying, standing, least).values;
+  const steep = turn(bandsOf(turn(runs[1]), turn(darkness), standing, lying, least)).values;
   const painted = makeMask(ink, (index) => ink.values[index] && (high[index] <= flat[index] || wide[index] <= steep[index]));
   const rest = label(makeMask(ink, (index) => ink.values[index] && !painted.values[index]), true);
   const beyond = new Set(valuesWhere(rest.labels.values, (index) => !flat[index] || !steep[index]));
@@ -167,16 +168,17 @@ function paint(ink, darkness, runs, lines, least = 0) {
 }
 
 /**
- * @param {Pixels} runs of ink across the lines @param {Pixels} darkness @param {Line[]} lines @param {number} least
+ * @param {Pixels} runs of ink across the lines @param {Pixels} darkness @param {Line[]} lines @param {Line[]} crossing them
+ * @param {number} least
  * @returns {Pixels} how much ink a line covers at most, across, in the stretch around each; 0 elsewhere
  */
-function bandsOf(runs, darkness, lines, least) {
+function bandsOf(runs, darkness, lines, crossing, least) {
   const { height, width } = runs;
   const bands = makePixels(height, width);
   for (const line of lines) {
     const half = line.width / 2 + NEAR_LINE;
     const first = Math.max(line.first - CORNER, 0);
-    const most = mostInk(line, runs, darkness, first, Math.min(line.last + CORNER, width), least);
+    const most = mostInk(line, crossing, runs, darkness, first, Math.min(line.last + CORNER, width), least);
     for (let place = 0; place < most.length; place++) {
       const centre = courseOf(line, first + place);
       const end = Math.min(Math.floor(centre + half) + 1, height);
@@ -190,10 +192,11 @@ function bandsOf(runs, darkness, lines, least) {
 }
 
 /**
- * @param {Line} line @param {Pixels} runs @param {Pixels} darkness @param {number} first @param {number} last @param {number} least
+ * @param {Line} line @param {Line[]} crossing it @param {Pixels} runs @param {Pixels} darkness
+ * @param {number} first @param {number} last @param {number} least
  * @returns {Float64Array} how much ink a line covers at most at each place along it: none where it is darker, as under a stroke
  */
-function mostInk(line, { height, width, values }, darkness, first, last, least) {
+function mostInk(line, crossing, { height, width, values }, darkness, first, last, least) {
   const count = last - first;
   const [covered, total, plain] = [0, 0, 0].map(() => new Float64Array(count));
   const middles = covered.map((_, place) => Math.floor(courseOf(line, first + place) + 0.5));
@@ -225,10 +228,26 @@ function mostInk(line, { height, width, values }, darkness, first, last, least) 
   });
   const [deviation] = quantiles(valuesWhere(excess, (place) => plain[place]).map(Math.abs), [0.5]);
   const limit = Math.max((EXCESS * normal) / breadth, EXCESS_DEVIATIONS * deviation);
+  const sure = new Uint8Array(count);
   for (let place = 0, start = 0; place <= count; place++) {
     if (place < count && plain[place] && excess[place] > limit) continue;
-    if (place - start >= STRETCH) most.fill(0, start, place);
+    if (place - start >= STRETCH) sure.fill(1, start, place);
     start = place + 1;
+  }
+  /** @param {number} place @returns {boolean} whether another line is there, which makes this one darker */
+  const isCrossed = (place) => crossing.some((other) => {
+    const meeting = courseOf(other, courseOf(line, courseOf(other, 0)));
+    return Math.abs(first + place - meeting) <= other.width / 2 + NEAR_LINE;
+  });
+  for (let place = 0, start = 0, found = false; place <= count; place++) {
+    const isStroke = place < count && (sure[place] || covered[place] > breadth + ROUGHNESS);
+    const isPerhaps = place < count && (isStroke || (plain[place] && excess[place] > FADING * limit));
+    if (isPerhaps && !isCrossed(place)) {
+      found ||= Boolean(isStroke);
+      continue;
+    }
+    if (found) most.fill(0, start, place);
+    [start, found] = [place + 1, false];
   }
   return most;
 }
