@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from browsers import QUIET, UNREHEARSED, find_chromium, skip_without
 from short_runs import THREADS
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 torch.set_num_threads(THREADS)  # while tests are collected, too: digits are drawn then
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests import ONNX Runtime themselves, to know whether it is there
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
+settings.load_profile("untimed")
 
 for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE"):
     os.environ.pop(name, None)  # Python behaves as on a machine where nobody has set anything
