@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -173,7 +173,6 @@ def _lay_out(signs: Ways, samples: int) -> _Templates:
     return result
 
 
-@cache
 def _spline(points: int, steps: int = 64) -> Tensor:
     """Return the matrix that turns control points into a Catmull-Rom curve through them: (steps (P - 1), P).
 

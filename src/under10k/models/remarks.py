@@ -74,9 +74,10 @@ class _Graph:
     def __init__(self, traced: Trace) -> None:
         parents, self.last = traced.follow()
         self.calls = traced.calls
-        self.after = [
-            [later for later, taken in enumerate(parents) if number in taken] for number in range(len(parents))
-        ]
+        self.after: list[list[int]] = [[] for _ in parents]
+        for number, taken in enumerate(parents):
+            for one in set(taken) - {-1}:  # not of the images
+                self.after[one].append(number)
 
     def next_of(self, number: int, names: frozenset[str]) -> set[str]:
         """Return the names of the first calls after one that are among `names`, on all ways; empty at the end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,11 @@ Runs = tuple[Grey, Grey]
 """How many pixels of ink lie in line with each, down and along; 0 where there is none."""
 
 
-def find_lines(ink: Mask, width: int) -> tuple[Runs, list[Line]]:
+Lines = tuple[Runs, list[Line]]
+"""What `find_lines` finds in some ink."""
+
+
+def find_lines(ink: Mask, width: int) -> Lines:
     """Find the lines along rows and columns; return with them how many pixels of ink lie in line down and along."""
     runs = run_lengths(ink.T).T, run_lengths(ink)
     parts, _ = ndimage.label(widen(ink), EIGHT)
@@ -97,66 +101,94 @@ def find_lines(ink: Mask, width: int) -> tuple[Runs, list[Line]]:
     return runs, [*_along_rows(flat, parts, False), *_along_rows(steep.T, parts.T, True)]
 
 
+class _Pieces(NamedTuple):
+    """Pieces of connected thin ink, each measured along rows: arrays of one value for each."""
+
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    high: NDArray[np.int64]
+    part: NDArray[np.int64]
+    """The number of the connected ink that it belongs to."""
+    sums: NDArray[np.float64]
+    """Pixels, and the sums of x, y, xx, xy and yy over them: (pieces, 6)."""
+
+    @property
+    def length(self) -> NDArray[np.int64]:
+        return self.last - self.first
+
+    def line(self, own: NDArray[np.int64], width: float, upright: bool) -> Line:
+        """Return the line that some pieces make."""
+        slope, offset, _ = _slope(self.sums[own].sum(axis=0))
+        first, last, ink = self.first[own].min(), self.last[own].max(), self.part[own[0]]
+        return Line(upright, int(first), int(last), slope, offset, width, int(ink))
+
+
 def _along_rows(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
     """Find lines along rows: a long straight piece, and all further pieces in its course."""
-    pieces, count = ndimage.label(thin, EIGHT)
-    if not count:
+    pieces = _measure(thin, parts)
+    if pieces is None:
         return []
-    down, along = np.nonzero(thin)
-    which = pieces[down, along] - 1
-    (top, bottom), (first, last) = (_bounds(which, count, places) for places in (down, along))
-    high = bottom - top
-    pixels = np.bincount(which, minlength=count).astype(float)
-    x, y, xx, xy, yy = (
-        np.bincount(which, weights=weight, minlength=count)
-        for weight in (along, down, along * along, along * down, down * down)
-    )
-    part = np.zeros(count, dtype=int)
-    part[which] = parts[down, along]  # the same all over a piece
-    sums = np.stack([pixels, x, y, xx, xy, yy], axis=1)
-    length = last - first
-
-    def line_of(own: NDArray[np.int64], width: float) -> Line:
-        slope, offset, _ = _slope(sums[own].sum(axis=0))
-        return Line(upright, int(first[own].min()), int(last[own].max()), slope, offset, width, int(part[own[0]]))
-
-    order = np.argsort(-length, kind="stable")
-    free = np.ones(count, dtype=bool)
+    length = pieces.length
+    free = np.ones(len(length), dtype=bool)
     lines: list[Line] = []
     tried = 0
-    for seed in order.tolist():
+    for seed in np.argsort(-length, kind="stable").tolist():
         if length[seed] < SHORTEST or tried == MOST_SEEDS:
             break
         if not free[seed]:
             continue
         tried += 1
-        if (fit := _fit(sums[seed], int(length[seed]))) is None:
+        if (fit := _fit(pieces.sums[seed], int(length[seed]))) is None:
             continue
-        slope, offset, width = fit
-        start, end = int(first[seed]), int(last[seed])
-        held = np.zeros(count, dtype=bool)
-        held[seed] = True
-        while True:  # look as far again to either side, then fit anew: a short piece tells the slope but roughly
-            near = np.abs(y / pixels - slope * x / pixels - offset) <= width / 2 + NEAR_LINE
-            near &= free & ~held & (high <= width + np.abs(slope) * length + 2 * NEAR_LINE)
-            near &= (first - end <= end - start) & (start - last <= end - start)
-            if not near.any():
-                break
-            held |= near
-            start, end = min(start, int(first[near].min())), max(end, int(last[near].max()))
-            slope, offset, _ = _slope(sums[held].sum(axis=0))
+        held = _in_course(pieces, free, seed, fit)
         free &= ~held
-
-        own = np.nonzero(held)[0]
-        line = line_of(own, width)
+        own, width = np.nonzero(held)[0], fit[2]
+        line = pieces.line(own, width, upright)
         if crosses(line, thin.shape[::-1] if upright else thin.shape):
             lines.append(line)
             continue
-        sides = [line_of(own[part[own] == number], width) for number in np.unique(part[own]).tolist()]
-        lines += [
-            side for side in sides if side.last - side.first >= SHORTEST
-        ]  # boxes that stand in a row: each its own
+        part = pieces.part[own]  # boxes that stand in a row: each its own
+        sides = [pieces.line(own[part == number], width, upright) for number in np.unique(part).tolist()]
+        lines += [side for side in sides if side.last - side.first >= SHORTEST]
     return lines
+
+
+def _measure(thin: Mask, parts: NDArray[Any]) -> _Pieces | None:
+    """Measure the pieces of thin ink; None if there are none."""
+    pieces, count = ndimage.label(thin, EIGHT)
+    if not count:
+        return None
+    down, along = np.nonzero(thin)
+    which = pieces[down, along] - 1
+    (top, bottom), (first, last) = (_bounds(which, count, places) for places in (down, along))
+    part = np.zeros(count, dtype=np.int64)
+    part[which] = parts[down, along]  # the same all over a piece
+    sums = [
+        np.bincount(which, weights=weight, minlength=count)
+        for weight in (None, along, down, along * along, along * down, down * down)
+    ]
+    return _Pieces(first, last, bottom - top, part, np.stack(sums, axis=1).astype(float))
+
+
+def _in_course(pieces: _Pieces, free: Mask, seed: int, fit: tuple[float, float, float]) -> Mask:
+    """Return which free pieces lie in the course of one, of which slope, offset and width are given; it is the first.
+
+    Looks as far again to either side, then fits anew: a short piece tells the slope but roughly.
+    """
+    slope, offset, width = fit
+    pixels, x, y = pieces.sums[:, 0], pieces.sums[:, 1], pieces.sums[:, 2]
+    start, end = int(pieces.first[seed]), int(pieces.last[seed])
+    held = np.zeros(len(free), dtype=bool)
+    held[seed] = True
+    while True:
+        near = np.abs(y / pixels - slope * x / pixels - offset) <= width / 2 + NEAR_LINE
+        near &= free & ~held & (pieces.high <= width + np.abs(slope) * pieces.length + 2 * NEAR_LINE)
+        near &= (pieces.first - end <= end - start) & (start - pieces.last <= end - start)
+        if not near.any():
+            return held
+        held |= near
+        start, end = min(start, int(pieces.first[near].min())), max(end, int(pieces.last[near].max()))
+        slope, offset, _ = _slope(pieces.sums[held].sum(axis=0))
 
 
 def _bounds(which: NDArray[Any], count: int, places: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

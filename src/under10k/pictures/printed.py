@@ -18,6 +18,7 @@ from under10k.pictures.lines import (
     NEAR_LINE,
     SHORTEST,
     Line,
+    Lines,
     at_edge,
     crosses,
     find_lines,
@@ -60,16 +61,18 @@ def find_printed(ink: Mask, darkness: Grey) -> Mask | None:
     are left where no ink would remain, so that a lone 1 stays; a thin box with nothing in it is no digit.
     """
     width = max(LINE_WIDTH, int(LINE_SHARE * max(ink.shape)))
-    paper = _find_paper(ink, darkness, width)
-    boxes = _find_boxes(ink if paper is None else ink & ~paper, darkness, width)
-    if paper is None or boxes is None:
-        return paper if boxes is None else boxes
-    return paper | boxes
+    found = find_lines(ink, width)
+    paper = _find_paper(ink, darkness, found, width)
+    if paper is None:
+        return _find_boxes(ink, darkness, found, width)
+    rest = ink & ~paper
+    boxes = _find_boxes(rest, darkness, find_lines(rest, width), width)
+    return paper if boxes is None else paper | boxes
 
 
-def _find_paper(ink: Mask, darkness: Grey, width: int) -> Mask | None:
+def _find_paper(ink: Mask, darkness: Grey, found: Lines, width: int) -> Mask | None:
     """Return the lines across the picture."""
-    runs, lines = find_lines(ink, width)
+    runs, lines = found
     crossing = [line for line in lines if crosses(line, ink.shape)]
     if not crossing:
         return None
@@ -81,9 +84,9 @@ def _find_paper(ink: Mask, darkness: Grey, width: int) -> Mask | None:
     return paint(ink, darkness, runs, kept) if kept else None
 
 
-def _find_boxes(ink: Mask, darkness: Grey, width: int) -> Mask | None:
+def _find_boxes(ink: Mask, darkness: Grey, found: Lines, width: int) -> Mask | None:
     """Return the sides of boxes and tables."""
-    runs, lines = find_lines(ink, width)
+    runs, lines = found
     frames = _frames([line for line in lines if not crosses(line, ink.shape)], ink.shape)
     if not frames:
         return None

@@ -7,15 +7,19 @@
  */
 function findPrinted(ink, darkness) {
   const most = Math.max(LINE_WIDTH, Math.floor(LINE_SHARE * Math.max(ink.height, ink.width)));
-  const paper = findPaperLines(ink, darkness, most);
-  const rest = paper ? makeMask(ink, (index) => ink.values[index] && !paper.values[index]) : ink;
-  const boxes = findBoxes(rest, darkness, most);
-  return paper && boxes ? makeMask(ink, (index) => paper.values[index] || boxes.values[index]) : paper || boxes;
+  const found = findLines(ink, most);
+  const paper = findPaperLines(ink, darkness, found, most);
+  if (!paper) return findBoxes(ink, darkness, found, most);
+  const rest = makeMask(ink, (index) => ink.values[index] && !paper.values[index]);
+  const boxes = findBoxes(rest, darkness, findLines(rest, most), most);
+  return boxes ? makeMask(ink, (index) => paper.values[index] || boxes.values[index]) : paper;
 }
 
-/** @param {Pixels} ink @param {Pixels} darkness @param {number} most @returns {Pixels | null} the lines across the picture */
-function findPaperLines(ink, darkness, most) {
-  const { runs, lines } = findLines(ink, most);
+/**
+ * @param {Pixels} ink @param {Pixels} darkness @param {{ runs: Runs, lines: Line[] }} found in the ink
+ * @param {number} most @returns {Pixels | null} the lines across the picture
+ */
+function findPaperLines(ink, darkness, { runs, lines }, most) {
   const crossing = lines.filter((line) => isCrossing(line, ink));
   if (!crossing.length) return null;
   const across = [runs[0], turn(runs[1])];
@@ -28,9 +32,11 @@ function findPaperLines(ink, darkness, most) {
   return kept.length ? paint(ink, darkness, runs, kept) : null;
 }
 
-/** @param {Pixels} ink @param {Pixels} darkness @param {number} most @returns {Pixels | null} the sides of boxes and tables */
-function findBoxes(ink, darkness, most) {
-  const { runs, lines } = findLines(ink, most);
+/**
+ * @param {Pixels} ink @param {Pixels} darkness @param {{ runs: Runs, lines: Line[] }} found in the ink
+ * @param {number} most @returns {Pixels | null} the sides of boxes and tables
+ */
+function findBoxes(ink, darkness, { runs, lines }, most) {
   const frames = findFrames(lines.filter((line) => !isCrossing(line, ink)), ink);
   if (!frames.length) return null;
   const rest = boxesBeside(ink, darkness, runs, frames.flat(), most);
