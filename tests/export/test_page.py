@@ -542,6 +542,42 @@ def test_digits_drawn_side_by_side_are_each_read_and_boxed(open_page: OpenPage) 
 
 
 @in_a_browser
+def test_ink_is_cut_apart_only_once_the_pen_that_draws_it_is_lifted(open_page: OpenPage) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+            window.tried = [];
+            const real = cutDigit;
+            window.cutDigit = (found, ...given) => {
+                tried.push(found.box.left < 50 ? "left" : "right");
+                return real(found, ...given);
+            };
+        }"""
+    )
+
+    def tried() -> list[str]:
+        settle(page)
+        found: list[str] = page.evaluate("tried.splice(0)")
+        return sorted(set(found))
+
+    for left, done, drawn in ((0.1, [], "left"), (0.6, ["left"], "right")):
+        page.mouse.move(*on_screen(page, (left, 0.4)))
+        page.mouse.down()
+        for step in range(1, 5):
+            page.mouse.move(*on_screen(page, (left + 0.06 * step, 0.5)))
+        assert tried() == done
+        page.mouse.up()
+        assert tried() == [*done, drawn]
+    page.click("#clear")
+    page.locator("#paper").focus()
+    for key in ("Space", "Shift+ArrowDown", "Shift+ArrowDown"):
+        page.keyboard.press(key)
+    assert tried() == []
+    page.keyboard.press("Space")
+    assert tried() == ["left"]
+
+
+@in_a_browser
 def test_a_picture_of_several_digits_is_read_row_by_row_as_python_reads_it(open_page: OpenPage) -> None:
     page = open_page()
     give_files(page, "drop", ("sheet.png", sheet()))
