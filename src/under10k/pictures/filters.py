@@ -61,10 +61,12 @@ def mean_near(grey: Grey, side: int) -> Grey:
 
 
 def _sum_above(grey: Grey, side: int) -> Grey:
-    padded = np.pad(grey, ((side // 2, side // 2), (0, 0)), mode="edge")
-    total = padded[: len(grey)].copy()
-    for first in range(1, side):
-        total += padded[first : first + len(grey)]
+    total = grey.copy(order="K")
+    for step in range(1, side // 2 + 1):
+        total[step:] += grey[:-step]
+        total[:step] += grey[0]
+        total[:-step] += grey[step:]
+        total[-step:] += grey[-1]
     return total
 
 

@@ -152,7 +152,10 @@ def ink_is_light(grey: Grey, even: bool) -> bool:
 
 def _skewness(grey: Grey, side: int) -> float:
     mean = _box_mean(grey, side)
-    rest = _smooth((grey - mean) / np.sqrt(np.clip(mean * (1 - mean), 0, None) + FLATNESS))
+    rest = grey - mean
+    mean *= 1 - mean
+    rest /= np.sqrt(np.maximum(mean, 0, out=mean) + FLATNESS)
+    rest = _smooth(rest)
     square = rest * rest
     return float((square * rest).mean(dtype=np.float64) / max(square.mean(dtype=np.float64) ** 1.5, TINY))
 
