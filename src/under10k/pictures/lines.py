@@ -122,6 +122,10 @@ class _Pieces(NamedTuple):
     def length(self) -> NDArray[np.int64]:
         return self.last - self.first
 
+    def reach(self, own: NDArray[np.int64]) -> int:
+        """Return from where to where some pieces reach, in pixels."""
+        return int(self.last[own].max() - self.first[own].min())
+
     def line(self, own: NDArray[np.int64], width: float, upright: bool) -> Line:
         """Return the line that some pieces make."""
         slope, offset, _ = _slope(self.sums[own].sum(axis=0))
@@ -154,8 +158,8 @@ def _along_rows(down: NDArray[Any], along: NDArray[Any], parts: NDArray[Any], up
             lines.append(line)
             continue
         part = pieces.part[own]  # boxes that stand in a row: each its own
-        sides = [pieces.line(own[part == number], width, upright) for number in np.unique(part).tolist()]
-        lines += [side for side in sides if side.last - side.first >= SHORTEST]
+        sides = (own[part == number] for number in np.unique(part).tolist())
+        lines += [pieces.line(side, width, upright) for side in sides if pieces.reach(side) >= SHORTEST]
     return lines
 
 
@@ -293,7 +297,9 @@ def _most_ink(
     excess = np.convolve((total - normal) * plain, window, "same") / np.maximum(np.convolve(plain, window, "same"), 1)
     deviation = 1.4826 * float(np.median(np.abs(excess[plain])))
     limit = max(EXCESS * normal / width, EXCESS_DEVIATIONS * deviation)
-    stroke = ndimage.binary_opening(plain & (excess > limit), np.ones(STRETCH, dtype=bool))
+    stroke = plain & (excess > limit)
+    if stroke.any():
+        stroke = ndimage.binary_opening(stroke, np.ones(STRETCH, dtype=bool))
     stroke |= covered > width + ROUGHNESS
     may = stroke | plain & (excess > FADING * limit)
     for other in crossing:  # where it crosses, the line is darker, too
