@@ -34,7 +34,7 @@ def evaluate(
     Args:
         weights: A run folder, a weights file, or the name of bundled weights.
         model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
-        views: Views of an image over which logits are averaged; by default as many as it was trained for.
+        views: Views of an image over which logits are averaged; by default as many as its recipe had.
         data: A known name, or a folder or file of your own; by default the data that the run was trained on.
         strict: Refuse the data if one of its files cannot be read, rather than skip it.
         device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
@@ -97,7 +97,8 @@ def _show_metrics(found: Evaluation) -> None:
         ("expected calibration error", f"{metrics.calibration_error:.2%}"),
         ("protocol", known),
     ]
-    show(build_table(f"test images of {found.data.name}", (), facts))
+    views = f", {found.views} views of each" if found.views > 1 else ""
+    show(build_table(f"test images of {found.data.name}{views}", (), facts))
     rows = [
         (d["digit"], d["count"], d["errors"], _percent(d["recall"]), _percent(d["precision"]), d["most_often_read_as"])
         for d in metrics.per_digit()

@@ -42,7 +42,7 @@ def export(
         name: For c: the network's name in C; by default under10k_ and the name of the run or weights.
         frame: For c: add a function that finds and frames the digit in a camera's grey picture.
         model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
-        views: Views of an image over which logits are averaged; by default as many as it was trained for.
+        views: Views of an image over which logits are averaged; by default as many as its recipe had.
         data: A known name, folder or file to check with; by default the data that the run was trained on.
         json: Print the result as JSON.
     """

@@ -27,10 +27,10 @@ class Views(nn.Sequential):
         if self.training:
             return self._look(x)
         logits = self._look(torch.cat(shift(x, BLACK)))
-        return logits.unflatten(0, (len(SHIFTS), -1)).mean(dim=0)
+        return logits.reshape(len(SHIFTS), x.shape[0], *logits.shape[1:]).mean(dim=0)
 
     def _look(self, x: Tensor) -> Tensor:
-        logits: Tensor = super().forward(x)
+        logits: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return logits
 
 

@@ -51,8 +51,8 @@ def load_model(
     `weights` is a run folder, a weights file, or the name of bundled weights (`under10k.list_weights()`). A safetensors
     file of another program's, a `state_dict` without a description, is read where `model` names its network
     (`under10k.list_models()`); variant and head follow from its tensors, dropout is 0. Weights of a network of your own
-    need its file: that which the run names and which is unchanged, or `model`, such as `my_net.py:Net`. `views`, 1 or 5,
-    is over how many views of an image it averages its logits; by default as many as it was trained for.
+    need its file: that which the run names and which is unchanged, or `model`, such as `my_net.py:Net`. `views` says
+    over how many views of an image logits are averaged, 1 or 5; by default as many as the recipe had.
 
     Raises:
         ModelError: there is none, it is damaged, a pickle, or its tensors do not fit its architecture.
