@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from browsers import SEVEN, draw, settle
 from c_folders import SANITIZED, STRICT, needs_compiler, write
 from random_networks import random_network
 from under10k.data.datasets import Dataset
@@ -31,6 +35,9 @@ from under10k.export.translation import flatten
 from under10k.models.registry import list_models
 from under10k.models.views import with_views
 from under10k.weights.bundled import Facts
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 of_each_network = pytest.mark.parametrize("name", list_models())
 
@@ -185,6 +192,34 @@ def test_the_page_looks_five_times(node: str, name: str) -> None:
     found = run_in_node(node, read_program(page), read_network_json(page), list(images().numpy()))
     assert_like_pytorch(torch.tensor([reading.logits for reading in found]), name)
     assert_like_pytorch(run_plain(read_network(page), images().float() / 255), name)
+
+
+@pytest.mark.browser
+def test_a_page_answers_from_five_views_and_shows_the_layers_of_the_first(
+    open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    file = tmp_path / "digits.html"
+    file.write_text(build_page(network("best-1k"), Facts("best-1k")).text, encoding="utf-8")
+    page = open_page(file.as_uri())
+    assert page.inner_text("#views-help").startswith("This network looks five times")
+    draw(page, SEVEN)
+    settle(page)
+    frame = torch.tensor(page.evaluate("[...answers[0].levels]"), dtype=torch.uint8).view(1, 28, 28)
+    shares = predict_logits(network("best-1k"), frame)[0].softmax(dim=0)
+    torch.testing.assert_close(torch.tensor(page.evaluate("answers[0].probabilities")), shares, atol=1e-5, rtol=0)
+    first = predict_logits(with_views(network("best-1k"), 1), frame)[0]
+    shown = torch.tensor(page.evaluate("[...answers[0].outputs.at(-1).values]"))
+    torch.testing.assert_close(shown, first, atol=1e-5, rtol=0)
+
+    page.locator("#layers .name").last.click()
+    digit = page.evaluate("closeUp.spot.map")
+    said = re.findall(rf"that of {digit} is ([\d.]+)%", page.inner_text("#close-up .sums"))
+    assert float(said[0]) / 100 == pytest.approx(first.softmax(dim=0)[digit].item(), abs=0.001)
+
+
+@pytest.mark.browser
+def test_a_page_of_a_network_that_looks_once_does_not_speak_of_views(open_page: Callable[..., Page]) -> None:
+    assert open_page().is_hidden("#views-help")
 
 
 # --- whole exports -----------------------------------------------------------------------------------------------

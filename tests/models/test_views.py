@@ -71,6 +71,12 @@ def test_views_are_averaged_in_any_precision(kind: torch.dtype) -> None:
     assert (found - expected).abs().max() < 0.05 * expected.abs().max()
 
 
+def test_torch_export_takes_five_views_and_any_number_of_images() -> None:
+    model, images = random_network("best-1k", views=5), normalise(noise(7))
+    program = torch.export.export(model, (images[:2],), dynamic_shapes=({0: torch.export.Dim("N")},))
+    torch.testing.assert_close(program.module()(images), model(images))
+
+
 def test_no_images_have_no_logits() -> None:
     assert random_network("gap", views=5)(torch.empty(0, 1, 28, 28)).shape == (0, 10)
 
