@@ -200,7 +200,7 @@ def test_a_page_answers_from_five_views_and_shows_the_layers_of_the_first(
 ) -> None:
     file = tmp_path / "digits.html"
     file.write_text(build_page(network("best-1k"), Facts("best-1k")).text, encoding="utf-8")
-    page = open_page(file.as_uri())
+    page = open_page(file)
     assert page.inner_text("#views-help").startswith("This network looks five times")
     draw(page, SEVEN)
     settle(page)
