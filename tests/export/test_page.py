@@ -496,10 +496,10 @@ def draw_three(page: Page) -> None:
 
 def sheet(turned: bool = False) -> bytes:
     """Draw four digits above three into a picture file."""
-    paper = Image.new("L", (500, 400), 255)
+    paper = Image.new("L", (250, 200), 255)
     for number, digit in enumerate(draw_digits(7, seed=4).images.numpy()):
-        place = (20 + 115 * (number % 4), 40 + 150 * (number // 4))
-        paper.paste(Image.fromarray(255 - digit).resize((90, 90)), place)
+        place = (10 + 58 * (number % 4), 20 + 75 * (number // 4))
+        paper.paste(Image.fromarray(255 - digit).resize((45, 45)), place)
     file = io.BytesIO()
     (paper.transpose(Image.Transpose.ROTATE_90) if turned else paper).save(file, "PNG")
     return file.getvalue()
@@ -587,9 +587,9 @@ def test_a_picture_of_several_digits_is_read_row_by_row_as_python_reads_it(open_
     assert [len(row) for row in shown_rows(page)] == [4, 3]
     expected = [one.box for one in predict_all(sheet(), MODEL)]
     for box, (left, top, right, bottom) in zip(page.evaluate("paper.boxes"), expected, strict=True):
-        across, down = [(0.03 + 0.94 * edge / 500) for edge in (left, right)], [top, bottom]
+        across, down = [(0.03 + 0.94 * edge / 250) for edge in (left, right)], [top, bottom]
         assert [box["box"]["left"], box["box"]["right"]] == pytest.approx(across)
-        assert [box["box"]["top"], box["box"]["bottom"]] == pytest.approx([0.124 + 0.94 * edge / 500 for edge in down])
+        assert [box["box"]["top"], box["box"]["bottom"]] == pytest.approx([0.124 + 0.94 * edge / 250 for edge in down])
 
 
 @in_a_browser
@@ -602,7 +602,7 @@ def test_a_picture_is_turned_by_quarters_and_each_can_be_undone(open_page: OpenP
     assert shown_rows(page) == rows_by_python(sheet())
     page.click("#undo")
     settle(page)
-    assert page.evaluate("[paper.content().image.width, paper.content().image.height]") == [400, 500]
+    assert page.evaluate("[paper.content().image.width, paper.content().image.height]") == [200, 250]
 
 
 @in_a_browser

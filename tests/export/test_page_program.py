@@ -152,7 +152,7 @@ def test_node_finds_the_digits_that_python_finds_on_a_sheet(node: str) -> None:
     )
     pictures = list(map(ten_digits, names))
     for picture in pictures:
-        picture.thumbnail((400, 400))
+        picture.thumbnail((300, 300))
     for name, picture, reading in zip(names, pictures, read(node, *pictures), strict=True):
         rows = [[tuple(one["box"].values()) for one in row] for row in reading.rows]
         expected = [[one.box for one in row if one.box] for row in split_rows(predict_all(picture, MODEL))]
