@@ -74,7 +74,7 @@ function showReading({ parameters, layers: own, card: { size, digits, sureness }
 function useNetwork(network) {
   layers = network.layers;
   why.layers = layers;
-  closeUp.use(layers);
+  closeUp.use(shownOf(layers));
   layerView = showLayers();
   document.body.dataset.parameters = `${network.parameters}`;
   document.body.classList.toggle("another", !network.own);

@@ -21,7 +21,7 @@ let layers = readLayers(JSON.parse(byId("network").textContent));
 const bars = new Bars(byId("bars"));
 const frameView = new Frame(byId("frame"));
 let layerView = showLayers();
-const closeUp = new CloseUp(byId("close-up"), layers, showField, speak);
+const closeUp = new CloseUp(byId("close-up"), shownOf(layers), showField, speak);
 const why = new Why(byId("why"), layers, showWhy);
 const paper = new Paper(byId("paper"), paperChanged, speak);
 const lesson = new Lesson(byId("sheet"));
@@ -69,8 +69,10 @@ function readPaper() {
 
 /** @param {Framed} found @param {Layer[]} [network] the page's, unless another is named @returns {Answer} */
 function answerOf(found, network = layers) {
-  const outputs = runNetwork(network, found.levels);
-  return { ...found, ...judge(softmax(outputs[outputs.length - 1].values), found), outputs };
+  const shown = shownOf(network);
+  const outputs = runNetwork(shown, found.levels);
+  const [logits] = (network === shown ? outputs : runNetwork(network, found.levels)).slice(-1);
+  return { ...found, ...judge(softmax(logits.values), found), outputs };
 }
 
 /** @param {Stroke[] | Picture | null} content @returns {string} how long reading it took, in words */
@@ -128,9 +130,15 @@ function show() {
   dispatchEvent(new Event("answer")); // for networks.js
 }
 
+/** @param {Layer[]} network @returns {Layer[]} those shown: of a network with several views, they look at the frame as it is */
+function shownOf(network) {
+  return network[0].kind === "views" ? network[0].layers : network;
+}
+
 /** Make a row of maps for each of the network's layers. @returns {Layers} */
 function showLayers() {
-  return new Layers(byId("layers"), layers, (layer) => closeUp.openLayer(layer));
+  byId("views-help").hidden = layers === shownOf(layers);
+  return new Layers(byId("layers"), shownOf(layers), (layer) => closeUp.openLayer(layer));
 }
 
 /** Tint the drawing by what speaks for its answer, if that is wanted, and draw the paper anew. */
