@@ -77,6 +77,10 @@ VECTORS = 20
 """Test images that an export replays through the page's program."""
 
 
+_COMMENT = re.compile(r"^ *(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
+"""A comment of JavaScript's on lines of its own."""
+
+
 _NETWORK = re.compile(r'<script type="application/json" id="network">(.*?)</script>', re.DOTALL)
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -195,7 +199,8 @@ def _read_source(name: str) -> str:
 
 
 def _read_sources(names: Iterable[str]) -> str:
-    return "\n".join(map(_read_source, names))
+    """Read scripts or styles, without the scripts' comments: a sixth of the page."""
+    return "\n".join(_COMMENT.sub("", _read_source(name)) for name in names)
 
 
 def read_program(page: str) -> str:
