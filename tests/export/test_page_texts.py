@@ -11,7 +11,7 @@ import pytest
 
 import under10k
 from browsers import SEVEN, give_files, put, settle, wait_until
-from under10k.export.html import SCRIPTS, START, read_texts
+from under10k.export.html import SCRIPTS, SERVED, START, read_texts
 from under10k.pictures.prediction import FILLED, OTHER_INK
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def test_each_text_is_there_in_every_language_with_the_same_values_and_markup(ke
 def test_the_table_holds_the_texts_that_the_page_asks_for_and_no_others() -> None:
     sources = [
         (SOURCES / name).read_text(encoding="utf-8")
-        for name in (*SCRIPTS, *START, "gallery.js", "page.html", "gallery.html")
+        for name in (*SCRIPTS, *START, "page.html", *(f"{part}.{kind}" for part in SERVED for kind in ("js", "html")))
     ]
     written = "\n".join(sources)
     asked = set(re.findall(r"say\(\s*\"(\w+)\"|data-(?:text|label)=\"(\w+)\"|TEXTS\.(\w+)", written))
