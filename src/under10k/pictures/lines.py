@@ -95,13 +95,15 @@ Lines = tuple[Runs, list[Line]]
 
 def find_lines(ink: Mask, width: int) -> Lines:
     """Find the lines along rows and columns; return with them how many pixels of ink lie in line down and along."""
-    runs = run_lengths(ink.T).T, run_lengths(ink)
     parts, _ = ndimage.label(widen(ink), EIGHT)
     rows, columns = places(ink)
-    down, along = (lengths[rows, columns] for lengths in runs)
+    wide = run_lengths(ink)
+    down, along = run_lengths(ink.T)[columns, rows], wide[rows, columns]
+    high = np.zeros_like(wide)  # in the same memory order as all else: mixed orders are slow
+    high[rows, columns] = down
     flat = (down <= width) & (along >= FLAT * down)
     steep = (along <= width) & (down >= FLAT * along)
-    return runs, [
+    return (high, wide), [
         *_along_rows(rows[flat], columns[flat], parts, False),
         *_along_rows(columns[steep], rows[steep], parts.T, True),
     ]
