@@ -53,7 +53,7 @@ def test_the_doubts_of_an_answer_are_pythons_words() -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("locale", "language"), [("de-AT", "de"), ("zh-Hans-CN", "zh"), ("pt-BR", "en")])
+@pytest.mark.parametrize(("locale", "language"), [("zh-Hans-CN", "zh"), ("pt-BR", "en")])
 def test_the_page_speaks_the_browsers_language_where_it_knows_it(
     locale: str, language: str, open_page: OpenPage
 ) -> None:
@@ -73,7 +73,14 @@ def test_the_page_speaks_the_browsers_language_where_it_knows_it(
 @pytest.mark.browser
 def test_a_language_is_known_with_its_region_and_without(open_page: OpenPage) -> None:
     page = open_page()
-    for asked, language in ("en-GB", "en"), ("de", "de"), ("fr", "fr"), ("fr-CA", "fr"), ("es-419", "es"), ("zh", "zh"):
+    for asked, language in (
+        ("en-GB", "en"),
+        ("de-AT", "de"),
+        ("fr", "fr"),
+        ("fr-CA", "fr"),
+        ("es-419", "es"),
+        ("zh", "zh"),
+    ):
         assert page.evaluate("(asked) => findLanguage(['pt-BR', asked, 'de'])", asked) == language
 
 
