@@ -62,10 +62,11 @@ function compare() {
 }
 
 /** @param {Network} network */
-function showReading({ parameters, layers: own, card: { size, digits, sureness } }) {
+function showReading({ parameters, layers: own, card: { label, size, digits, sureness } }) {
   const found = own === layers ? answers : answers.map((answer) => answerOf(answer, own));
   size.textContent = say("numbers", { channels: parameters });
   digits.textContent = splitRows(found).map((row) => row.map(written).join("")).join(" ") || "\u2013";
+  label.classList.toggle("many", found.length > 2); // they need a line of their own
   digits.classList.toggle("unsure", !found.length || found.some(({ confident }) => !confident));
   sureness.textContent = found.length ? percent(Math.min(...found.map(({ digit, probabilities }) => probabilities[digit]))) : "";
 }
