@@ -33,6 +33,9 @@ QUIET = (
 )
 """Chromium as root, and without traffic of its own."""
 
+DESKTOP = {"width": 1280, "height": 720}
+"""What a page is seen on where a test says nothing else."""
+
 UNREHEARSED = "globalThis.requestIdleCallback = () => 0;"
 """A script that keeps the page from reading drawings of its own while it is idle: half the work of opening it."""
 
@@ -59,6 +62,15 @@ def draw(page: Page, strokes: Sequence[Points]) -> None:
         for x, y in others:
             page.mouse.move(x, y)
         page.mouse.up()
+
+
+def put(page: Page, strokes: Sequence[Points]) -> None:
+    """Put strokes on the paper at once, each as if the mouse had drawn it, and have them read once."""
+    program = """(strokes) => {
+        for (const points of strokes) paper.add({ kind: "stroke", points, width: paper.width });
+    }"""
+    page.evaluate(program, strokes)
+    settle(page)
 
 
 def draw_with_a_finger(page: Page, strokes: Sequence[Points]) -> None:

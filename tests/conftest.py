@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from browsers import QUIET, UNREHEARSED, find_chromium, skip_without
+from browsers import DESKTOP, QUIET, UNREHEARSED, find_chromium, skip_without
 from short_runs import THREADS
 from under10k.data.datasets import Dataset, find_dataset
 from under10k.data.digits import write_idx
@@ -36,6 +37,8 @@ settings.load_profile("untimed")
 
 for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE"):
     os.environ.pop(name, None)  # Python behaves as on a machine where nobody has set anything
+
+NUMBERS = itertools.count()
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -187,45 +190,54 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reused_page(chromium: Browser) -> Iterator[Page]:
-    """A page that loads one document after the other: a new one takes twice the time."""
-    context = chromium.new_context(offline=True)
-    context.add_init_script(UNREHEARSED)
-    yield context.new_page()
-    context.close()
+def page_on(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Give the one page on a kind of device, to load one document after another: a new one takes four times as long."""
+    pages: dict[str, Page] = {}
+
+    def give(viewport: Any = DESKTOP, color_scheme: Any = "light", forced_colors: Any = "none", **device: Any) -> Page:
+        page = pages.get(str(device))
+        if not page:
+            context = chromium.new_context(offline=True, **device)
+            context.add_init_script(UNREHEARSED)
+            page = pages[str(device)] = context.new_page()
+        page.set_viewport_size(viewport)
+        page.emulate_media(color_scheme=color_scheme, forced_colors=forced_colors)
+        return page
+
+    yield give
+    for page in pages.values():
+        page.context.close()
 
 
 @pytest.fixture
-def open_page(chromium: Browser, page_file: Path, reused_page: Page) -> Iterator[Callable[..., Page]]:
-    """Open the page from its file, without a network; whatever the browser complains about fails the test."""
-    complaints: list[str] = []
-    contexts = []
-    watched: list[tuple[Page, dict[str, Callable[[Any], object]]]] = []
+def open_page(page_file: Path, page_on: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
+    """Open the page from its file, without a network; whatever the browser complains about fails the test.
 
-    def open_it(address: str = page_file.as_uri(), **options: Any) -> Page:
-        if options or watched or not address.startswith("file:"):
-            contexts.append(chromium.new_context(offline=address.startswith("file:"), **options))
-            contexts[-1].add_init_script(UNREHEARSED)
-            page = contexts[-1].new_page()
-        else:
-            page = reused_page
-        listeners: dict[str, Callable[[Any], object]] = {
+    There is one page on each kind of device: the next that is opened takes its place.
+    """
+    complaints: list[str] = []
+    opened: dict[Page, dict[str, Callable[[Any], object]]] = {}
+
+    def leave(page: Page) -> None:
+        page.mouse.up()
+        for event, listener in opened.pop(page, {}).items():
+            page.remove_listener(event, listener)
+
+    def open_it(file: Path = page_file, **options: Any) -> Page:
+        page = page_on(**options)
+        leave(page)
+        address = f"{file.as_uri()}?{next(NUMBERS)}"  # an address loaded again keeps what was filled in
+        opened[page] = {
             "console": lambda message: complaints.append(message.text),
             "pageerror": lambda error: complaints.append(str(error)),
             "request": lambda request: complaints.append(request.url) if request.url != address else None,
         }
-        for event, listener in listeners.items():
+        for event, listener in opened[page].items():
             page.on(event, listener)  # type: ignore[call-overload]
-        watched.append((page, listeners))
         page.goto(address)
         return page
 
     yield open_it
-    for page, listeners in watched:
-        page.mouse.up()
-        page.goto("about:blank")
-        for event, listener in listeners.items():
-            page.remove_listener(event, listener)
-    for context in contexts:
-        context.close()
+    for page in list(opened):
+        leave(page)
     assert complaints == []

@@ -73,7 +73,7 @@ def test_of_two_studies_in_one_folder_one_goes_on_at_a_time(data_folder: Path, t
     assert leftovers(tmp_path / "study") == []
 
 
-@pytest.mark.parametrize("to", ["c", "html", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("to", ["c", *(pytest.param(to, marks=pytest.mark.slow) for to in ("html", "onnx"))])
 def test_of_two_exports_onto_one_target_one_is_there_whole(to: str, data_folder: Path, tmp_path: Path) -> None:
     if to == "onnx":
         pytest.importorskip("onnxruntime")

@@ -1,10 +1,11 @@
 """Time how long the page takes to answer: python tools/time_page.py [WEIGHTS or PAGE.html ...].
 
-Several pages are drawn on in turn. Chromium is driven as a hand would: the pen moves at any moment between two frames
-of the screen. Two times are taken of each answer. `computing`: what the page's program worked for it; drawing, frame,
-network and layers included. `whole`: from the first movement that it answers, as the browser notes it, to the answer on
-the page. Browsers hand movements over, and the page answers, once a frame of the screen, so that waiting for it is part
-of this. The browser's painting of the result is in neither.
+Several pages are drawn on in turn: single digits, and pairs that touch. Chromium is driven as a hand would: the pen
+moves at any moment between two frames of the screen. Two times are taken of each answer. `computing`: what the page's
+program worked for it; drawing, frame, network and layers included. `whole`: from the first movement that it answers, as
+the browser notes it, to the answer on the page. Browsers hand movements over, and the page answers, once a frame of the
+screen, so that waiting for it is part of this. The browser's painting of the result is in neither. `lifted` is the
+whole time of those answers that follow the pen's lifting: only then is the ink under it cut apart.
 """
 
 from __future__ import annotations
@@ -28,18 +29,22 @@ from under10k.runs.weights import load_weights
 ROUNDS = 3
 """How often each page is opened anew and drawn on."""
 
+Drawing = list[list[tuple[float, float]]]
+"""The points of each stroke, as shares of the paper's side."""
+
 FRAME_SECONDS = 1 / 60
 """Between two frames of the screen."""
 
 WATCH = """() => {
     window.timings = [];
-    let [oldest, computing, began] = [null, 0, 0];
-    const drawing = ({ target, buttons }) => target.id === "paper" && buttons;
-    for (const name of ["pointerdown", "pointermove"]) {
+    let [oldest, computing, began, lifted] = [null, 0, 0, false];
+    const drawing = ({ type, target, buttons }) => target.id === "paper" && (buttons || type === "pointerup");
+    for (const name of ["pointerdown", "pointermove", "pointerup"]) {
         document.addEventListener(name, (event) => {
             began = performance.now();
             const times = [event, ...event.getCoalescedEvents()].map(({ timeStamp }) => timeStamp);
             if (drawing(event)) oldest ??= Math.min(...times);
+            lifted = drawing(event) && name === "pointerup";
         }, true);
         document.addEventListener(name, (event) => {
             if (drawing(event)) computing += performance.now() - began;
@@ -50,7 +55,7 @@ WATCH = """() => {
         const start = performance.now();
         read();
         const end = performance.now();
-        if (oldest !== null) timings.push([computing + end - start, end - oldest]);
+        if (oldest !== null) timings.push([computing + end - start, end - oldest, lifted]);
         [oldest, computing] = [null, 0];
     };
 }"""
@@ -58,16 +63,33 @@ WATCH = """() => {
 
 def main(*sources: str) -> None:
     """Print median, 95 % and the first of both times, for each page."""
-    sources = sources or ("robust",)
-    times: dict[str, list[NDArray[np.float64]]] = {source: [] for source in sources}
+    times: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=find_chromium(), args=QUIET)
         for seed in range(ROUNDS):
-            for source in sources:
-                times[source].append(_time(browser, _page_file(source, Path(folder)), seed))
+            for source in sources or ("robust",):
+                file = _page_file(source, Path(folder))
+                for name, drawings in (("single digits", _digits(seed)), ("digits that touch", _pairs(seed))):
+                    times.setdefault((source, name), []).append(_time(browser, file, drawings, seed))
         browser.close()
-    for source in sources:
-        _report(source, times[source])
+    for (source, name), rounds in times.items():
+        _report(f"{source}, {name}", rounds)
+
+
+def _digits(seed: int) -> list[Drawing]:
+    """Return each digit by itself."""
+    return [_write(digit, seed, 0.2, 0.6) for digit in WAYS]
+
+
+def _pairs(seed: int) -> list[Drawing]:
+    """Return each digit with another written into it."""
+    return [_write(digit, seed, 0.15, 0.4) + _write((digit + 3) % 10, seed + 1, 0.44, 0.4) for digit in WAYS]
+
+
+def _write(digit: int, seed: int, left: float, size: float) -> Drawing:
+    ways = WAYS[digit]
+    strokes = ways[seed % len(ways)][1]
+    return [[(left + size * x / 100, 0.2 + size * y / 100) for x, y in points] for points in strokes]
 
 
 def _page_file(source: str, folder: Path) -> Path:
@@ -78,16 +100,16 @@ def _page_file(source: str, folder: Path) -> Path:
     return file
 
 
-def _time(browser: Browser, file: Path, seed: int) -> NDArray[np.float64]:
-    """Draw each digit once on a page opened anew; return milliseconds (answers, 2): computing and whole."""
+def _time(browser: Browser, file: Path, drawings: list[Drawing], seed: int) -> NDArray[np.float64]:
+    """Draw on a page opened anew; return (answers, 3): both times in milliseconds, and 1 if the pen was lifted."""
     page = browser.new_page()
     page.goto(file.as_uri())
     page.evaluate(WATCH)
     page.wait_for_timeout(1000)  # nobody draws sooner
     rng = np.random.default_rng(seed)
-    for ways in WAYS.values():
-        for points in ways[seed % len(ways)][1]:
-            _draw(page, [(0.2 + 0.006 * x, 0.2 + 0.006 * y) for x, y in points], rng)
+    for strokes in drawings:
+        for points in strokes:
+            _draw(page, points, rng)
         page.click("#clear")
     found = np.array(page.evaluate("timings"))
     page.close()
@@ -102,6 +124,7 @@ def _draw(page: Page, points: list[tuple[float, float]], rng: np.random.Generato
         if not place:
             page.mouse.down()
     page.mouse.up()
+    page.wait_for_timeout(100)  # nobody begins the next stroke sooner
 
 
 def _moves(points: list[tuple[float, float]], steps: int = 3) -> Iterator[tuple[float, float]]:
@@ -112,13 +135,19 @@ def _moves(points: list[tuple[float, float]], steps: int = 3) -> Iterator[tuple[
             yield x + (next_x - x) * step / steps, y + (next_y - y) * step / steps
 
 
-def _report(source: str, rounds: list[NDArray[np.float64]]) -> None:
+def _report(name: str, rounds: list[NDArray[np.float64]]) -> None:
     answers = np.concatenate(rounds)
-    print(f"{source}: {len(answers)} answers, the page opened {len(rounds)} times")
-    for name, column in (("computing", 0), ("whole", 1)):
-        median, most = np.quantile(answers[:, column], (0.5, 0.95))
-        first = ", ".join(f"{times[0, column]:.0f}" for times in rounds)
-        print(f"  {name:9}  median {median:5.1f} ms, 95 % within {most:5.1f} ms, the first {first} ms")
+    print(f"{name}: {len(answers)} answers, the page opened {len(rounds)} times")
+    for time, milliseconds in (
+        ("computing", answers[:, 0]),
+        ("whole", answers[:, 1]),
+        ("lifted", answers[answers[:, 2] == 1, 1]),
+    ):
+        median, most = np.quantile(milliseconds, (0.5, 0.95))
+        print(
+            f"  {time:9}  median {median:5.1f} ms, 95 % within {most:5.1f} ms, the slowest {milliseconds.max():5.1f} ms"
+        )
+    print(f"  the first  {', '.join(f'{times[0, 1]:.0f}' for times in rounds)} ms")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,19 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from browsers import ONE, SEVEN, Points, answer, draw, draw_with_a_finger, give_files, on_screen, settle, wait_until
+from browsers import (
+    ONE,
+    SEVEN,
+    Points,
+    answer,
+    draw,
+    draw_with_a_finger,
+    give_files,
+    on_screen,
+    put,
+    settle,
+    wait_until,
+)
 from random_networks import VARIANTS, random_network
 from under10k.data.datasets import Dataset
 from under10k.data.digits import read_idx
@@ -158,9 +170,9 @@ def test_what_the_layers_of_every_network_make_is_shown(name: str, open_page: Op
     file = tmp_path / "digits.html"
     residual, head = list_variants(name)[-1]
     file.write_text(build_page(random_network(name, residual=residual, head=head), Facts(name)).text)
-    page = open_page(file.as_uri())
+    page = open_page(file)
     blank = page.locator("#layers").screenshot()
-    draw(page, SEVEN)
+    put(page, SEVEN)
     assert answer(page) in list("0123456789?")
     assert page.locator("#layers").screenshot() != blank
     assert page.locator("#layers > li").last.inner_text().split()[-10:] == list("0123456789")
@@ -228,9 +240,8 @@ def test_a_drawing_is_answered_with_each_stroke_undone_and_cleared(open_page: Op
 def test_what_was_undone_can_be_redone_until_something_else_is_drawn(open_page: OpenPage) -> None:
     page = open_page()
     assert page.is_disabled("#redo")
-    draw(page, ONE)
-    draw(page, SEVEN)
-    settle(page)
+    put(page, ONE)
+    put(page, SEVEN)
     both = shown_frame(page)
     page.click("#undo")
     page.keyboard.press("Control+z")
@@ -245,8 +256,7 @@ def test_what_was_undone_can_be_redone_until_something_else_is_drawn(open_page: 
     settle(page)
     assert torch.equal(shown_frame(page), both)
     page.click("#undo")
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     assert page.is_disabled("#redo")
 
 
@@ -254,7 +264,7 @@ def test_what_was_undone_can_be_redone_until_something_else_is_drawn(open_page: 
 def test_where_there_may_be_no_digit_none_is_shown(open_page: OpenPage) -> None:
     page = open_page()
     page.locator("#width").fill("15")
-    draw(page, [[(0.3 + 0.4 * (step % 2), 0.3 + step / 50) for step in range(20)]])
+    put(page, [[(0.3 + 0.4 * (step % 2), 0.3 + step / 50) for step in range(20)]])
     assert answer(page) == "?"
     assert page.inner_text("#verdict").startswith("perhaps no digit")
     page.locator("#spoken", has_text="Not read, perhaps no digit").wait_for(state="attached")
@@ -263,8 +273,7 @@ def test_where_there_may_be_no_digit_none_is_shown(open_page: OpenPage) -> None:
 @in_a_browser
 def test_the_time_says_what_it_includes(open_page: OpenPage) -> None:
     page = open_page()
-    draw(page, ONE)
-    settle(page)
+    put(page, ONE)
     assert re.fullmatch(r"Read in [\d.]+ ms, from the last stroke to this answer\.", page.inner_text("#time"))
     give_files(page, "drop", ("seven", picture(SEVEN)))
     wait_until(page, "paper.steps.length === 2")
@@ -333,8 +342,7 @@ def test_a_wider_pen_leaves_a_wider_line(open_page: OpenPage) -> None:
 @in_a_browser
 def test_the_drawing_keeps_its_shape_when_the_window_changes(open_page: OpenPage) -> None:
     page = open_page(viewport={"width": 1280, "height": 720})
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     before = shown_frame(page)
     page.set_viewport_size({"width": 500, "height": 700})
     settle(page)
@@ -392,8 +400,7 @@ def test_a_picture_is_read_however_it_comes(way: str, kind: str, open_page: Open
     page.wait_for_selector("#undo:enabled")
     assert answer(page) == read_by_python(page)
     assert shown_frame(page).max() > 100
-    draw(page, ONE)
-    settle(page)
+    put(page, ONE)
     assert page.evaluate("paper.content().length") == 1, "a stroke begins a new drawing"
     page.click("#undo")
     settle(page)
@@ -424,8 +431,7 @@ def test_what_is_no_picture_of_a_digit_is_said_and_never_answered(
 @in_a_browser
 def test_a_file_that_fails_clears_the_answer_to_what_was_there_before(open_page: OpenPage) -> None:
     page = open_page()
-    draw(page, ONE)
-    settle(page)
+    put(page, ONE)
     before = shown_frame(page)
     give_files(page, "drop", ("x", b"hello"))
     page.wait_for_selector("#message:not(:empty)")
@@ -441,8 +447,7 @@ def test_a_drag_without_files_is_told_what_is_wanted(open_page: OpenPage) -> Non
     page = open_page()
     give_files(page, "drop")
     assert page.inner_text("#message").startswith("No picture there.")
-    draw(page, ONE)
-    settle(page)
+    put(page, ONE)
     assert page.inner_text("#message") == ""
 
 
@@ -468,8 +473,7 @@ def test_a_picture_that_is_decoded_too_late_is_dropped(open_page: OpenPage) -> N
         }"""
     )
     give_files(page, "drop", ("seven", picture(SEVEN)))
-    draw(page, ONE)
-    settle(page)
+    put(page, ONE)
     before = shown_frame(page)
     page.evaluate("goOn()")
     page.evaluate("() => new Promise((done) => setTimeout(done, 50))")
@@ -483,17 +487,19 @@ def test_a_picture_that_is_decoded_too_late_is_dropped(open_page: OpenPage) -> N
 
 def draw_three(page: Page) -> None:
     """Draw 7, 1 and 7 side by side."""
-    for number, digit in enumerate((SEVEN, ONE, SEVEN)):
-        draw(page, [[(0.03 + 0.33 * number + 0.27 * x, 0.3 + 0.35 * y) for x, y in stroke] for stroke in digit])
-    settle(page)
+    digits = enumerate((SEVEN, ONE, SEVEN))
+    put(
+        page,
+        [[(0.03 + 0.33 * n + 0.27 * x, 0.3 + 0.35 * y) for x, y in stroke] for n, digit in digits for stroke in digit],
+    )
 
 
 def sheet(turned: bool = False) -> bytes:
     """Draw four digits above three into a picture file."""
-    paper = Image.new("L", (500, 400), 255)
+    paper = Image.new("L", (250, 200), 255)
     for number, digit in enumerate(draw_digits(7, seed=4).images.numpy()):
-        place = (20 + 115 * (number % 4), 40 + 150 * (number // 4))
-        paper.paste(Image.fromarray(255 - digit).resize((90, 90)), place)
+        place = (10 + 58 * (number % 4), 20 + 75 * (number // 4))
+        paper.paste(Image.fromarray(255 - digit).resize((45, 45)), place)
     file = io.BytesIO()
     (paper.transpose(Image.Transpose.ROTATE_90) if turned else paper).save(file, "PNG")
     return file.getvalue()
@@ -536,6 +542,42 @@ def test_digits_drawn_side_by_side_are_each_read_and_boxed(open_page: OpenPage) 
 
 
 @in_a_browser
+def test_ink_is_cut_apart_only_once_the_pen_that_draws_it_is_lifted(open_page: OpenPage) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+            window.tried = [];
+            const real = cutDigit;
+            window.cutDigit = (found, ...given) => {
+                tried.push(found.box.left < 50 ? "left" : "right");
+                return real(found, ...given);
+            };
+        }"""
+    )
+
+    def tried() -> list[str]:
+        settle(page)
+        found: list[str] = page.evaluate("tried.splice(0)")
+        return sorted(set(found))
+
+    for left, done, drawn in ((0.1, [], "left"), (0.6, ["left"], "right")):
+        page.mouse.move(*on_screen(page, (left, 0.4)))
+        page.mouse.down()
+        for step in range(1, 5):
+            page.mouse.move(*on_screen(page, (left + 0.06 * step, 0.5)))
+        assert tried() == done
+        page.mouse.up()
+        assert tried() == [*done, drawn]
+    page.click("#clear")
+    page.locator("#paper").focus()
+    for key in ("Space", "Shift+ArrowDown", "Shift+ArrowDown"):
+        page.keyboard.press(key)
+    assert tried() == []
+    page.keyboard.press("Space")
+    assert tried() == ["left"]
+
+
+@in_a_browser
 def test_a_picture_of_several_digits_is_read_row_by_row_as_python_reads_it(open_page: OpenPage) -> None:
     page = open_page()
     give_files(page, "drop", ("sheet.png", sheet()))
@@ -545,9 +587,9 @@ def test_a_picture_of_several_digits_is_read_row_by_row_as_python_reads_it(open_
     assert [len(row) for row in shown_rows(page)] == [4, 3]
     expected = [one.box for one in predict_all(sheet(), MODEL)]
     for box, (left, top, right, bottom) in zip(page.evaluate("paper.boxes"), expected, strict=True):
-        across, down = [(0.03 + 0.94 * edge / 500) for edge in (left, right)], [top, bottom]
+        across, down = [(0.03 + 0.94 * edge / 250) for edge in (left, right)], [top, bottom]
         assert [box["box"]["left"], box["box"]["right"]] == pytest.approx(across)
-        assert [box["box"]["top"], box["box"]["bottom"]] == pytest.approx([0.124 + 0.94 * edge / 500 for edge in down])
+        assert [box["box"]["top"], box["box"]["bottom"]] == pytest.approx([0.124 + 0.94 * edge / 250 for edge in down])
 
 
 @in_a_browser
@@ -560,7 +602,7 @@ def test_a_picture_is_turned_by_quarters_and_each_can_be_undone(open_page: OpenP
     assert shown_rows(page) == rows_by_python(sheet())
     page.click("#undo")
     settle(page)
-    assert page.evaluate("[paper.content().image.width, paper.content().image.height]") == [400, 500]
+    assert page.evaluate("[paper.content().image.width, paper.content().image.height]") == [200, 250]
 
 
 @in_a_browser
@@ -636,8 +678,7 @@ def test_escape_leaves_cropping_with_the_picture_whole(open_page: OpenPage) -> N
 @in_a_browser
 def test_the_one_digit_of_a_picture_is_boxed_and_that_of_a_drawing_is_not(open_page: OpenPage) -> None:
     page = open_page()
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     assert page.evaluate("paper.boxes") == []
     give_files(page, "drop", ("seven", picture(SEVEN)))
     page.wait_for_selector("#turn:visible")
@@ -667,27 +708,24 @@ def effects_by_python(levels: torch.Tensor, digits: list[int]) -> torch.Tensor:
 @in_a_browser
 def test_why_an_answer_was_given_is_what_it_loses_without_each_piece_of_ink(open_page: OpenPage) -> None:
     page = open_page()
-    draw(page, SEVEN)
+    pictures = page.locator("#why canvas")
+    blank = [pictures.nth(each).screenshot() for each in (0, 1)]
+    put(page, SEVEN)
     wait_until(page, "why.effects")
     digits = page.evaluate("bestTwo(answers[0])")
     assert page.evaluate("answers[0].digit") == digits[0]
     found = torch.tensor(page.evaluate("why.effects.map((effects) => [...effects])")).view(2, 28, 28)
     assert torch.allclose(found, effects_by_python(shown_frame(page), digits), atol=1e-3)
-    pictures = page.locator("#why canvas")
-    assert [pictures.nth(each).screenshot() for each in (0, 1)] != [blank_why(open_page, each) for each in (0, 1)]
+    assert [pictures.nth(each).screenshot() for each in (0, 1)] != blank
     for each, digit in enumerate(digits):
         assert (pictures.nth(each).get_attribute("aria-label") or "").startswith(f"What speaks for {digit}: most")
         assert page.locator("#why figcaption").nth(each).inner_text().startswith(f"{digit}, ")
 
 
-def blank_why(open_page: OpenPage, each: int) -> bytes:
-    return open_page().locator("#why canvas").nth(each).screenshot()
-
-
 @in_a_browser
 def test_the_drawing_is_coloured_by_what_speaks_for_its_answer_until_it_changes(open_page: OpenPage) -> None:
     page = open_page()
-    draw(page, SEVEN)
+    put(page, SEVEN)
     wait_until(page, "why.effects")
     plain = page.locator("#paper").screenshot()
     page.click("#why-tint")
@@ -767,8 +805,7 @@ def test_on_an_upright_phone_the_answer_and_the_bars_are_above_the_paper_which_n
         assert all(box and box["y"] < boxes["paper"]["y"] for name, box in boxes.items() if name in ("digit", "bars"))
         assert boxes["paper"]["width"] > 0.8 * min(width, height - 300)
         places.append(boxes["paper"]["y"])
-        draw_with_a_finger(page, strokes)
-        settle(page)
+        put(page, strokes)
     assert len(set(places)) == 1
     assert page.evaluate("document.documentElement.scrollWidth") == width
     heights = page.evaluate(
@@ -814,7 +851,7 @@ def test_paper_answer_and_bars_have_names_and_the_answer_is_spoken(open_page: Op
     ):
         assert page.get_by_role(role, name=name).count() == 1, name  # type: ignore[arg-type]
     assert page.get_by_role("img").count() == 3 + page.locator("#layers > li").count()
-    draw(page, SEVEN)
+    put(page, SEVEN)
     page.locator("#spoken", has_text=re.compile("^(Read as|Not read)")).wait_for(state="attached")
     expected = read_by_python(page)
     assert page.inner_text("#spoken").startswith("Not read, " if expected == "?" else f"Read as {expected}, ")

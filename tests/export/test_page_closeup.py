@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from browsers import ONE, SEVEN, draw, settle, wait_until
+from browsers import ONE, SEVEN, put, wait_until
 from random_networks import VARIANTS, random_network
 from under10k.export.html import build_page, read_network_json
 from under10k.weights.bundled import Facts
@@ -101,8 +101,7 @@ def real_value(page: Page) -> float:
 
 def test_a_place_of_a_map_is_pressed_and_its_numbers_and_its_field_are_shown(open_page: OpenPage) -> None:
     page = open_page()
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     page.locator("#layers .maps").first.locator("canvas").nth(2).click(position={"x": 20, "y": 9})
     assert page.is_visible("#close-up")
     spot = page.evaluate("closeUp.spot")
@@ -127,8 +126,7 @@ def test_a_place_of_a_map_is_pressed_and_its_numbers_and_its_field_are_shown(ope
 
 def test_the_layers_are_gone_through_by_keys_alone(open_page: OpenPage) -> None:
     page = open_page()
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     page.locator("#layers .name").first.focus()
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.className") == "picture"
@@ -159,8 +157,7 @@ def test_the_layers_are_gone_through_by_keys_alone(open_page: OpenPage) -> None:
 
 def test_a_pixel_of_the_frame_is_tapped_and_its_brightness_shown(open_page: OpenPage) -> None:
     page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     y, x = divmod(page.evaluate("answers[0].levels.findIndex((level) => level > 200)"), 28)
     box = page.locator("#frame").bounding_box()
     assert box
@@ -174,8 +171,7 @@ def test_a_pixel_of_the_frame_is_tapped_and_its_brightness_shown(open_page: Open
 
 def test_the_mouse_looks_at_places_and_leaves_the_chosen_one(open_page: OpenPage) -> None:
     page = open_page(viewport={"width": 1440, "height": 900})
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     page.locator("#layers .name").first.click()
     chosen = page.inner_text("#close-up .place")
     page.locator("#layers .maps").first.locator("canvas").nth(1).hover(position={"x": 2, "y": 2})
@@ -188,8 +184,7 @@ def test_the_mouse_looks_at_places_and_leaves_the_chosen_one(open_page: OpenPage
 
 def test_nothing_is_traced_while_a_stroke_is_drawn(open_page: OpenPage) -> None:
     page = open_page()
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     page.locator("#layers .name").first.click()
     traced = page.evaluate("""() => {
         const real = globalThis.traceNumber;
@@ -209,8 +204,7 @@ def test_a_blank_paper_asks_for_a_digit_and_an_open_close_up_follows_the_paper(o
     page.locator("#layers .name").last.click()
     assert page.inner_text("#close-up .empty").startswith("Write a digit first")
     assert page.is_hidden("#close-up .body")
-    page.locator("#paper").scroll_into_view_if_needed()
-    draw(page, ONE)
+    put(page, ONE)
     page.locator("#close-up .body").wait_for()
     assert value_of(page) == pytest.approx(real_value(page), abs=0.006)
     page.click("#clear")
@@ -218,14 +212,15 @@ def test_a_blank_paper_asks_for_a_digit_and_an_open_close_up_follows_the_paper(o
     assert page.evaluate("paper.field") is None
 
 
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (768, 1024), (360, 640), (320, 256)])
-@pytest.mark.parametrize("forced", ["none", "active"])
+@pytest.mark.parametrize(
+    ("width", "height", "forced"),
+    [(1440, 900, "none"), (768, 1024, "active"), (360, 640, "none"), (360, 640, "active"), (320, 256, "active")],
+)
 def test_the_close_up_fits_every_screen_and_nothing_of_it_is_out_of_reach(
     width: int, height: int, forced: str, open_page: OpenPage, gap_file: Path
 ) -> None:
-    page = open_page(gap_file.as_uri(), viewport={"width": width, "height": height}, forced_colors=forced)
-    draw(page, SEVEN)
-    settle(page)
+    page = open_page(gap_file, viewport={"width": width, "height": height}, forced_colors=forced)
+    put(page, SEVEN)
     page.locator("#layers .name").nth(2).click()
     wide = "[document.documentElement, byId('close-up'), ...document.querySelectorAll('.parts')]"
     assert page.evaluate(f"{wide}.every((part) => part.scrollWidth <= part.clientWidth)")
@@ -238,8 +233,7 @@ def test_the_close_up_fits_every_screen_and_nothing_of_it_is_out_of_reach(
 
 def test_nothing_on_the_page_moves_by_itself(open_page: OpenPage) -> None:
     page = open_page()
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     page.locator("#layers .name").first.click()
     assert page.evaluate("document.getAnimations().length") == 0
     style = page.evaluate("document.querySelector('style').textContent")
@@ -264,8 +258,7 @@ CELL_CONTRASTS = """() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_number_can_be_read_on_the_colour_behind_it(scheme: str, open_page: OpenPage) -> None:
     page = open_page(color_scheme=scheme)
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     page.locator("#layers .name").first.click()
     for layer in (1, page.evaluate("layers.length")):
         page.locator("#close-up .layer").fill(str(layer))

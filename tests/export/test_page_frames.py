@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +15,13 @@ from PIL import Image
 from picture_maker import CONDITIONS
 from random_networks import random_network
 from under10k.data.synthetic import WAYS, draw_digits
-from under10k.export.html import build_page
 from under10k.pictures.parts import find_digit
 from under10k.pictures.picture import open_picture
 from under10k.pictures.pixels import Grey
 from under10k.pictures.prediction import predict, to_frame
-from under10k.weights.bundled import Facts
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 TOLERANCE = 1
 """Largest difference of a pixel, of 255 levels: where rounding falls on either side of a half."""
@@ -46,13 +45,10 @@ READ_DRAWING = """([way, width]) => {
 
 
 @pytest.fixture(scope="module")
-def page(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    file = tmp_path_factory.mktemp("page") / "digits.html"
-    file.write_text(build_page(MODEL, Facts("early")).text)
-    page = chromium.new_page()
-    page.goto(file.as_uri())
-    yield page
-    page.close()
+def page(page_on: Callable[..., Page], page_file: Path) -> Page:
+    page = page_on()
+    page.goto(page_file.as_uri())
+    return page
 
 
 def to_png(picture: Any) -> bytes:

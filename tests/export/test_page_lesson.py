@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from browsers import ONE, SEVEN, Points, answer, draw, draw_with_a_finger, settle
+from browsers import ONE, SEVEN, Points, answer, draw_with_a_finger, put, settle
 from under10k import load_digits, load_model
 from under10k.cli import main
 from under10k.data import rehearsal
@@ -22,7 +22,7 @@ from under10k.export.html import build_page
 from under10k.runs.weights import load_weights
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
@@ -44,27 +44,21 @@ OpenPage = Callable[..., "Page"]
 
 
 @pytest.fixture
-def open_page(chromium: Browser, tmp_path: Path) -> Iterator[OpenPage]:
-    """Open the page of trained weights from its file, the lesson begun; complaints of the browser fail the test."""
-    complaints: list[str] = []
-    contexts = []
+def open_page(open_page: OpenPage) -> OpenPage:
+    """Open the page with the lesson begun."""
 
-    def open_it(weights: str | Path = "robust", **options: Any) -> Page:
-        file = tmp_path / "digits.html"
-        file.write_text(build_page(*load_weights(weights)).text)
-        context = chromium.new_context(offline=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(file.as_uri())
+    def open_it(*which: Path, **options: Any) -> Page:
+        page: Page = open_page(*which, **options)
         page.click("text=Teach it your hand")
         return page
 
-    yield open_it
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    return open_it
+
+
+def page_of(weights: str | Path, file: Path) -> Path:
+    """Write a page of trained weights."""
+    file.write_text(build_page(*load_weights(weights)).text, encoding="utf-8")
+    return file
 
 
 def strokes_of(digit: int, writing: int, unusual: dict[int, list[Points]] | None = None) -> list[Points]:
@@ -102,8 +96,7 @@ def test_digits_are_asked_for_kept_and_taken_back(open_page: OpenPage) -> None:
     assert page.inner_text("#hint") == "Write 0"
     for name in "#keep", "#back", "#download":
         assert page.is_disabled(name)
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     page.click("#keep")
     settle(page)
     assert page.inner_text("#task").startswith("Write 1,")
@@ -118,8 +111,7 @@ def test_digits_are_asked_for_kept_and_taken_back(open_page: OpenPage) -> None:
 
 def test_what_is_kept_is_shown_as_it_was_framed(open_page: OpenPage) -> None:
     page = open_page()
-    draw(page, SEVEN)
-    settle(page)
+    put(page, SEVEN)
     framed = page.evaluate("[...answers[0].levels]")
     page.click("#keep")
     shown = page.evaluate("[...contextOf(byId('sheet')).getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0)")
@@ -128,9 +120,7 @@ def test_what_is_kept_is_shown_as_it_was_framed(open_page: OpenPage) -> None:
 
 def test_one_digit_at_a_time_is_kept_and_nothing_else(open_page: OpenPage) -> None:
     page = open_page()
-    for left in (0.0, 0.5):
-        draw(page, [[(left + 0.45 * x, 0.2 + 0.6 * y) for x, y in stroke] for stroke in SEVEN])
-    settle(page)
+    put(page, [[(left + 0.45 * x, 0.2 + 0.6 * y) for x, y in stroke] for left in (0.0, 0.5) for stroke in SEVEN])
     page.click("#keep")
     assert page.inner_text("#message") == "Write just one digit: 0."
     assert kept(page) == 0
@@ -151,8 +141,7 @@ def test_a_digit_is_kept_by_keys_alone(open_page: OpenPage) -> None:
     assert kept(page) == 1
     page.click("text=Teach it your hand")
     page.focus("#paper")
-    draw(page, ONE)
-    settle(page)
+    put(page, ONE)
     page.keyboard.press("Enter")
     assert kept(page) == 1, "the lesson is closed"
 
@@ -199,8 +188,7 @@ def test_after_five_of_each_there_is_nothing_left_to_keep(open_page: OpenPage) -
         keep_at_once(page, strokes_of(number % 10, number // 10))
     settle(page)
     assert page.inner_text("#task") == "All are there. Download them."
-    draw(page, ONE)
-    settle(page)
+    put(page, ONE)
     assert page.is_disabled("#keep")
     assert page.is_enabled("#download")
 
@@ -209,10 +197,10 @@ def test_after_five_of_each_there_is_nothing_left_to_keep(open_page: OpenPage) -
 def test_a_network_trained_on_the_download_reads_a_way_of_writing_that_it_got_wrong(
     open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None
 ) -> None:
-    page = open_page()
+    page = open_page(page_of("robust", tmp_path / "before.html"))
     for wanted, strokes in UNUSUAL:
         once_more = strokes_of(wanted, 5, {wanted: strokes})
-        draw(page, once_more)
+        put(page, once_more)
         if answer(page) != str(wanted):
             break
         page.click("#clear")
@@ -223,8 +211,7 @@ def test_a_network_trained_on_the_download_reads_a_way_of_writing_that_it_got_wr
     for number in range(50):
         written = strokes_of(number % 10, number // 10, {wanted: strokes})
         if number < 10:
-            draw(page, written)
-            settle(page)
+            put(page, written)
             page.click("#keep")
             settle(page)
         else:
@@ -252,6 +239,6 @@ def test_a_network_trained_on_the_download_reads_a_way_of_writing_that_it_got_wr
         ]
     )
     assert int(predict_logits(load_model(run), frame).argmax()) == wanted
-    page = open_page(run)
-    draw(page, once_more)
+    page = open_page(page_of(run, tmp_path / "after.html"))
+    put(page, once_more)
     assert answer(page) == str(wanted)

@@ -26,6 +26,17 @@ def reads(first: int, last: int) -> Read:
     return read
 
 
+def counted(row: list[float]) -> tuple[Read, list[int]]:
+    """Stand in for a network that reads all alike; the list is how many pieces it was given at a time."""
+    counts: list[int] = []
+
+    def read(pieces: list[Found]) -> list[list[float]]:
+        counts.append(len(pieces))
+        return [row] * len(pieces)
+
+    return read, counts
+
+
 def test_digits_that_touch_are_parted_where_the_pieces_are_read_better_than_the_whole() -> None:
     paper = np.ones((100, 200), dtype=np.float32)
     paper[20:80, 40:80] = paper[20:80, 86:126] = paper[48:52, 80:86] = 0
@@ -94,12 +105,26 @@ def test_a_picture_full_of_what_may_be_several_digits_is_bounded_work() -> None:
         for column in range(8):
             paper[10 + 31 * row : 30 + 31 * row, 10 + 78 * column : 70 + 78 * column] = 0
     found = find_digits(paper)
-    counts = []
-
-    def read(pieces: list[Found]) -> list[list[float]]:
-        counts.append(len(pieces))
-        return [UNSURE] * len(pieces)
-
+    read, counts = counted([0.31, 0.3])
     assert len(found) == 160
     split_touching(found, [UNSURE] * len(found), read)
-    assert MOST_PIECES <= sum(counts) <= MOST_PIECES + MOST_CUTS**2
+    assert counts[0] < len(found) / 10, "no more are cut"
+    assert sum(counts) <= MOST_PIECES + MOST_CUTS**2
+
+
+def test_only_pieces_that_may_be_part_of_the_best_row_are_read() -> None:
+    paper = np.ones((60, 640), dtype=np.float32)
+    paper[20:40, 20:620] = 0
+    (whole,) = find_digits(paper)
+    read, counts = counted([0.2, 0.2])
+    assert split_touching([whole], [UNSURE], read) == [[whole]]
+    assert sum(counts) < 20, "one of those that begin it must be likely"
+
+
+def test_nothing_is_read_where_no_pieces_could_be_better_than_the_whole() -> None:
+    paper = np.ones((100, 200), dtype=np.float32)
+    paper[20:80, 40:92] = 0
+    (whole,) = find_digits(paper)
+    read, counts = counted([0.99, 0.01])
+    assert split_touching([whole], [[0.5, 0.5]], read) == [[whole]]
+    assert not counts

@@ -101,8 +101,8 @@ def test_a_run_without_shards_is_not_resumed_with_another_number_of_threads(data
 
 def test_a_study_of_recipes_in_shards_is_the_same_with_any_number_of_threads(dataset: Dataset, tmp_path: Path) -> None:
     recipe = small(shards=2, epochs=1)
-    for threads in (1, 2):
-        run_study([recipe], 1, dataset, tmp_path / str(threads), engine="processes", threads=threads)
+    for threads, engine in (1, "serial"), (2, "processes"):
+        run_study([recipe], 1, dataset, tmp_path / str(threads), engine=engine, threads=threads)
     one, two = [next((tmp_path / str(threads)).rglob("model.safetensors")) for threads in (1, 2)]
     assert one.read_bytes() == two.read_bytes()
 

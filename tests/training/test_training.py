@@ -495,7 +495,7 @@ def uninterrupted(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     return [(weights(folder), batches(folder), Run(folder).history()) for folder in folders]
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     which=st.integers(0, len(RESUMED) - 1),
     points=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 6)), min_size=1, max_size=3),

@@ -88,9 +88,17 @@ Read = Callable[[list[Found]], list[list[float]]]
 """Returns the probabilities of each digit found."""
 
 
+class _Piece(NamedTuple):
+    """What may be a digit, from one cut to a later one."""
+
+    first: int
+    last: int
+    found: Found
+
+
 @dataclass(frozen=True, eq=False)
 class _Cuts:
-    """Ink that may be several digits, and its pieces: from each cut to each later one."""
+    """Ink that may be several digits, and its pieces."""
 
     digit: int
     size: int
@@ -101,28 +109,27 @@ class _Cuts:
     """Score that pieces must exceed."""
     costs: list[float]
     """What it costs a piece that it begins or ends at each cut."""
-    before: list[int]
-    """Pixels of ink before each cut."""
-    pieces: dict[tuple[int, int], Found]
-
-    def outermost(self) -> tuple[list[Found], list[Found]]:
-        """Return the pieces that begin where the ink does, and those that end where it does."""
-        end = len(self.before) - 1
-        first = [piece for (start, _), piece in self.pieces.items() if start == 0]
-        return first, [piece for (_, stop), piece in self.pieces.items() if stop == end]
+    pieces: list[_Piece]
+    """Those that end earlier first."""
+    before: list[list[int]]
+    """Which pieces may stand before each."""
 
 
 class _Way(NamedTuple):
-    """Pieces, each next to the one before; the last lies between two cuts, `first` and `last`."""
+    """Pieces from the first cut on, each next to the one before."""
 
-    first: int
-    last: int
     score: float
     pieces: list[Found]
 
 
+NO_WAY = _Way(-math.inf, [])
+
+
 def split_touching(digits: Sequence[Found], probabilities: Sequence[Sequence[float]], read: Read) -> list[list[Found]]:
-    """Return the pieces of each digit, one where it is left whole."""
+    """Return the pieces of each digit, one where it is left whole.
+
+    Few of them are read: always one of those that would be best if all that is unread were sure.
+    """
     if not digits:
         return []
     heights = [_height(found) for found in digits]
@@ -132,25 +139,23 @@ def split_touching(digits: Sequence[Found], probabilities: Sequence[Sequence[flo
     for number, (found, row) in enumerate(zip(digits, probabilities, strict=True)):
         if count < MOST_PIECES and (cuts := _cut(number, found, max(row), typical)):
             tried.append(cuts)
-            count += len({id(piece) for piece in cuts.pieces.values()})
-    sure: dict[int, float] = {}
-    _read_into(sure, [piece for each in tried for at_end in each.outermost() for piece in at_end], read)
-    likely = [
-        each for each in tried if all(any(sure[id(one)] >= LEAST_PIECE for one in some) for some in each.outermost())
-    ]
-    _read_into(sure, [piece for each in likely for piece in each.pieces.values()], read)
+            count += len({id(piece.found) for piece in cuts.pieces})
     result = [[found] for found in digits]
-    for each in likely:
-        if len(pieces := _best_pieces(each, sure)) > 1:
-            result[each.digit] = pieces
+    sure: dict[int, float] = {}
+    while tried:
+        unread: list[tuple[_Cuts, Found]] = []
+        for cuts in tried:
+            pieces = _best_pieces(cuts, sure)
+            ends_first = (*pieces[:1], *pieces[-1:], *pieces)
+            if piece := next((one for one in ends_first if id(one) not in sure), None):
+                unread.append((cuts, piece))
+            elif pieces:
+                result[cuts.digit] = pieces
+        if unread:
+            rows = read([piece for _, piece in unread])
+            sure |= {id(piece): max(row) for (_, piece), row in zip(unread, rows, strict=True)}
+        tried = [cuts for cuts, _ in unread]
     return result
-
-
-def _read_into(sure: dict[int, float], pieces: list[Found], read: Read) -> None:
-    """Add the probability of each piece that has none yet, under its identity."""
-    unread = {id(piece): piece for piece in pieces if id(piece) not in sure}
-    if unread:
-        sure.update(zip(unread, map(max, read(list(unread.values()))), strict=True))
 
 
 def _cut(number: int, found: Found, sure: float, typical: int) -> _Cuts | None:
@@ -165,24 +170,30 @@ def _cut(number: int, found: Found, sure: float, typical: int) -> _Cuts | None:
     return None
 
 
-def _cut_along(number: int, found: Found, size: int, least: float, *, upright: bool) -> _Cuts:
+def _cut_along(number: int, found: Found, size: int, least: float, *, upright: bool) -> _Cuts | None:
     """Cut ink into columns, or into rows if `upright`; `size` is the height that digits have."""
+    if least >= -EACH_MORE:
+        return None  # no two pieces are better, however sure
     ink = (found.ink.T if upright else found.ink) > HALF
     lines, costs = _cut_lines(ink, size)
-    across = np.arange(ink.shape[1])
-    left = [across < line[:, None] for line in lines]
-    pieces: dict[tuple[int, int], Found] = {}
+    pieces: list[_Piece] = []
     seen: dict[tuple[int, ...], Found] = {}
-    for first, last in itertools.combinations(range(len(lines)), 2):
-        lengths = lines[last] - lines[first]
-        if lengths.max() < NARROWEST * size or lengths.min() > LONGEST * size or last - first == len(lines) - 1:
-            continue
-        between = left[last] & ~left[first]
-        piece = _piece(found, between.T if upright else between)
-        if piece and _may_be_digit(piece, size, upright):
-            key = (*piece.box, int(np.count_nonzero(piece.ink > HALF)))
-            pieces[first, last] = seen.setdefault(key, piece)
-    return _Cuts(number, size, upright, least, costs, [int((ink & before).sum()) for before in left], pieces)
+    for last in range(1, len(lines)):
+        for first in range(last):
+            lengths = lines[last] - lines[first]
+            if lengths.max() < NARROWEST * size or lengths.min() > LONGEST * size or last - first == len(lines) - 1:
+                continue
+            piece = _piece(found, lines[first], lines[last], upright)
+            if piece and _may_be_digit(piece, size, upright):
+                key = (*piece.box, int(np.count_nonzero(piece.ink > HALF)))
+                pieces.append(_Piece(first, last, seen.setdefault(key, piece)))
+    across = np.arange(ink.shape[1])
+    inked = [int((ink & (across < line[:, None])).sum()) for line in lines]
+    before = [
+        [place for place, other in enumerate(pieces) if _may_follow(other, piece, inked, size, upright)]
+        for piece in pieces
+    ]
+    return _Cuts(number, size, upright, least, costs, pieces, before)
 
 
 def _may_be_digit(piece: Found, size: int, upright: bool) -> bool:
@@ -246,9 +257,14 @@ def _places(through: NDArray[np.int64], size: int) -> list[int]:
     return [place for place in places if 0 < place < len(through) - 1]
 
 
-def _piece(found: Found, between: Mask) -> Found | None:
-    """Return the digit between two cuts, without slivers of its neighbours; None if there is no ink."""
-    ink = np.where(between, found.ink, 0)
+def _piece(found: Found, start: NDArray[np.int64], end: NDArray[np.int64], upright: bool) -> Found | None:
+    """Return the digit between two lines, without slivers of its neighbours; None if there is no ink."""
+    along = found.ink.T if upright else found.ink
+    offset = max(0, int(start.min()) - HALO)
+    along = along[:, offset : int(end.max()) + HALO]
+    across = offset + np.arange(along.shape[1])
+    ink = np.where((start[:, None] <= across) & (across < end[:, None]), along, 0)
+    ink = ink.T if upright else ink
     labels, count = ndimage.label(ink > HALF, EIGHT)
     if not count:
         return None
@@ -256,9 +272,10 @@ def _piece(found: Found, between: Mask) -> Found | None:
     sizes[0] = 0
     kept = np.isin(labels, np.nonzero(sizes >= SLIVER * sizes.max())[0])
     near = ndimage.binary_dilation(kept, EIGHT, iterations=HALO) & (kept | (labels == 0))
-    down, across = np.nonzero(kept)
-    first_row, first_column, last_row, last_column = down.min(), across.min(), down.max() + 1, across.max() + 1
+    down, over = np.nonzero(kept)
+    first_row, first_column, last_row, last_column = down.min(), over.min(), down.max() + 1, over.max() + 1
     top, left = max(0, found.box[0] - HALO), max(0, found.box[1] - HALO)
+    top, left = (top + offset, left) if upright else (top, left + offset)
     box = (top + int(first_row), left + int(first_column), top + int(last_row), left + int(last_column))
     rows = slice(max(0, first_row - HALO), last_row + HALO)
     columns = slice(max(0, first_column - HALO), last_column + HALO)
@@ -272,33 +289,38 @@ def _piece(found: Found, between: Mask) -> Found | None:
 def _best_pieces(cuts: _Cuts, sure: dict[int, float]) -> list[Found]:
     """Return the pieces, from the first cut to the last, with the largest score; none if it is too small.
 
-    Pieces may share the ink between two cuts, as digits that are written over each other do.
+    What has not been read counts as sure. Pieces may share the ink between two cuts, as digits that are written over
+    each other do.
     """
-    best: list[_Way] = []
-    for (first, last), piece in sorted(cuts.pieces.items(), key=lambda item: item[0][::-1]):
-        ways = [_Way(first, last, 0.0, [piece])] if first == 0 else []
-        ways += [
-            _Way(first, last, way.score - EACH_MORE, [*way.pieces, piece])
-            for way in best
-            if _may_follow(cuts, (way.first, way.last), (first, last))
-        ]
-        if ways and sure[id(piece)] >= LEAST_PIECE:
-            own = _score(piece, sure[id(piece)], cuts.size, cuts.upright) - cuts.costs[first] - cuts.costs[last]
-            way = max(ways, key=lambda way: way.score)
-            best.append(way._replace(score=way.score + own))
-    ends = [way for way in best if way.last == len(cuts.before) - 1]
-    way = max(ends, key=lambda way: way.score, default=_Way(0, 0, -math.inf, []))
-    return way.pieces if way.score > cuts.least else []
+    ways: list[_Way] = []
+    best = NO_WAY
+    for piece, before in zip(cuts.pieces, cuts.before, strict=True):
+        score, pieces = max((ways[place] for place in before), key=lambda way: way.score, default=NO_WAY)
+        probability = sure.get(id(piece.found), 1.0)
+        if probability < LEAST_PIECE:
+            ways.append(NO_WAY)
+            continue
+        own = (
+            _score(piece.found, probability, cuts.size, cuts.upright) - cuts.costs[piece.first] - cuts.costs[piece.last]
+        )
+        way = _Way((score - EACH_MORE if piece.first else 0.0) + own, [*pieces, piece.found])
+        ways.append(way)
+        if piece.last == len(cuts.costs) - 1 and way.score > best.score:
+            best = way
+    return best.pieces if best.score > cuts.least else []
 
 
-def _may_follow(cuts: _Cuts, piece: tuple[int, int], after: tuple[int, int]) -> bool:
-    """Tell whether one piece may be the next after another: with hardly any ink between them, or not much in both."""
-    if not (piece[0] < after[0] and piece[1] < after[1]):
+def _may_follow(piece: _Piece, after: _Piece, inked: list[int], size: int, upright: bool) -> bool:
+    """Tell whether one piece may be the next after another: with hardly any ink between them, or not much in both.
+
+    `inked` are the pixels of ink before each cut.
+    """
+    if not (piece.first < after.first and piece.last < after.last):
         return False
-    skipped = cuts.before[after[0]] - cuts.before[piece[1]]
-    lesser = min(cuts.before[last] - cuts.before[first] for first, last in (piece, after))
-    most_shared = min(SHARED * cuts.size**2, MOST_COMMON * lesser)
-    return -most_shared <= skipped <= (SKIPPED * cuts.size**2 if cuts.upright else 0)
+    skipped = inked[after.first] - inked[piece.last]
+    lesser = min(inked[piece.last] - inked[piece.first], inked[after.last] - inked[after.first])
+    most_shared = min(SHARED * size**2, MOST_COMMON * lesser)
+    return -most_shared <= skipped <= (SKIPPED * size**2 if upright else 0)
 
 
 def _score(piece: Found, sure: float, size: int, upright: bool) -> float:

@@ -80,9 +80,13 @@ function timeTaken(content) {
   return say(isPicture ? "time_opened" : "time_drawn", { time });
 }
 
-/** @param {Stroke[] | Picture} content @returns {Framed[]} */
+/** What the pen is drawing is not cut apart. @param {Stroke[] | Picture} content @returns {Framed[]} */
 function digitsOf(content) {
-  return Array.isArray(content) ? frameDigits(findOneOrMore(greyOf(content)), layers) : content.digits;
+  if (!Array.isArray(content)) return content.digits;
+  const [x, y] = (paper.tip ?? [-1, -1]).map((share) => RASTER * share);
+  /** @param {Found} found */
+  const isDone = ({ box: { top, left, bottom, right } }) => x < left || x > right || y < top || y > bottom;
+  return frameDigits(findOneOrMore(greyOf(content)), layers, isDone);
 }
 
 /** @param {Stroke[]} strokes @returns {Pixels} */

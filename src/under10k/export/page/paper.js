@@ -110,15 +110,21 @@ class Paper {
     this.onChange();
   }
 
+  /** @returns {number[] | null} where the pen is, in shares of the paper's side; null while it is up */
+  get tip() {
+    const stroke = this.drawing?.stroke ?? this.pen.stroke;
+    return stroke ? stroke.points[stroke.points.length - 1].map(clamp) : null;
+  }
+
   // --- mouse, finger and pen ---
 
   /** @param {PointerEvent} event */
   pointerDown(event) {
     if (this.drawing || event.button !== 0) return; // a palm beside the pen, or another button
     this.penShown = false;
-    this.lift();
     this.canvas.setPointerCapture(event.pointerId);
     if (this.cut) return this.cut.dragFrom(this.place(event));
+    this.lift();
     const stroke = this.newStroke(this.place(event));
     this.drawing = { id: event.pointerId, stroke };
     this.add(stroke);
@@ -138,7 +144,7 @@ class Paper {
 
   /** @param {PointerEvent} event */
   pointerEnd(event) {
-    if (event.pointerId === this.drawing?.id) this.drawing = null;
+    if (event.pointerId === this.drawing?.id) this.lift();
     this.cut?.dragEnd(event.type === "pointerup");
     this.show();
   }
@@ -193,9 +199,11 @@ class Paper {
   }
 
   lift() {
+    const wasDown = this.tip !== null;
     this.pen.stroke = null;
     this.drawing = null;
     this.show();
+    if (wasDown) this.onChange();
   }
 
   // --- what it looks like ---

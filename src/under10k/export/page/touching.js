@@ -3,9 +3,9 @@
 
 /**
  * Frame digits, those that touch each other as several, in reading order.
- * @param {Found[]} digits @param {Layer[]} layers @returns {Framed[]}
+ * @param {Found[]} digits @param {Layer[]} layers @param {(found: Found) => boolean} [mayBeCut] @returns {Framed[]}
  */
-function frameDigits(digits, layers) {
+function frameDigits(digits, layers, mayBeCut = () => true) {
   const framed = digits.map(frameInk);
   /** @param {Framed} one @returns {number} probability of the likeliest digit */
   const sureness = ({ levels }) => Math.max(...softmax(runNetwork(layers, levels).slice(-1)[0].values));
@@ -15,9 +15,9 @@ function frameDigits(digits, layers) {
   const frames = new Map();
   let count = 0;
   const parted = digits.flatMap((found, index) => {
-    const cuts = count < MOST_PIECES ? cutDigit(found, () => sureness(framed[index]), typical) : null;
+    const cuts = count < MOST_PIECES && mayBeCut(found) ? cutDigit(found, () => sureness(framed[index]), typical) : null;
     if (!cuts) return [framed[index]];
-    count += new Set(cuts.pieces.values()).size;
+    count += new Set(cuts.pieces.map(({ found }) => found)).size;
     const pieces = bestPieces(cuts, (piece) => {
       const one = frameInk(piece);
       frames.set(piece, one);
@@ -29,9 +29,14 @@ function frameDigits(digits, layers) {
 }
 
 /**
+ * What may be a digit, from one cut to a later one.
+ * @typedef {{first: number, last: number, found: Found}} Piece
+ */
+
+/**
  * Ink that may be several digits: the score that pieces must exceed, what it costs a piece that it begins or ends at each
- * cut, the pixels of ink before each, and the pieces, from each cut to each later one, the earlier ends first.
- * @typedef {{size: number, upright: boolean, least: number, costs: number[], before: number[], pieces: Map<number[], Found>}} Cuts
+ * cut, the pieces, those that end earlier first, and which of them may stand before each.
+ * @typedef {{size: number, upright: boolean, least: number, costs: number[], pieces: Piece[], before: number[][]}} Cuts
  */
 
 /** @param {Found} found @param {() => number} read computes its probability @param {number} typical height @returns {Cuts | null} */
@@ -47,13 +52,15 @@ function cutDigit(found, read, typical) {
 
 /**
  * Cut ink into columns, or into rows if `upright`.
- * @param {Found} found @param {number} height of digits @param {number} least @param {boolean} upright @returns {Cuts}
+ * @param {Found} found @param {number} height of digits @param {number} least @param {boolean} upright @returns {Cuts | null}
  */
 function cutAlong(found, height, least, upright) {
+  if (least >= -EACH_MORE) return null; // no two pieces are better, however sure
   const along = upright ? turn(found.ink) : found.ink;
   const ink = makeMask(along, (index) => along.values[index] > HALF);
   const { lines, costs } = cutLines(ink, height);
-  const pieces = new Map();
+  /** @type {Piece[]} */
+  const pieces = [];
   /** @type {Map<string, Found>} */
   const seen = new Map();
   for (let last = 1; last < lines.length; last++) {
@@ -61,15 +68,18 @@ function cutAlong(found, height, least, upright) {
       const lengths = lines[last].map((end, row) => end - lines[first][row]);
       if (Math.max(...lengths) < NARROWEST * height || Math.min(...lengths) > LONGEST * height) continue;
       if (last - first === lines.length - 1) continue;
-      const piece = takePiece(found, lines[first], lines[last], upright);
+      const piece = takePiece(found, along, lines[first], lines[last], upright);
       if (!piece || !mayBeDigit(piece, height, upright)) continue;
       const { top, left, bottom, right } = piece.box;
       const key = [top, left, bottom, right, piece.ink.values.filter((value) => value > HALF).length].join();
       if (!seen.has(key)) seen.set(key, piece);
-      pieces.set([first, last], seen.get(key));
+      pieces.push({ first, last, found: /** @type {Found} */ (seen.get(key)) });
     }
   }
-  return { size: height, upright, least, costs, before: lines.map((line) => countBefore(ink, line)), pieces };
+  const inked = lines.map((line) => countBefore(ink, line));
+  /** @param {Piece} piece */
+  const before = (piece) => [...pieces.keys()].filter((index) => mayFollow(pieces[index], piece, inked, height, upright));
+  return { size: height, upright, least, costs, pieces, before: pieces.map(before) };
 }
 
 /** @param {Found} piece @param {number} height of digits @param {boolean} upright @returns {boolean} */
@@ -153,17 +163,18 @@ function placesToCut(through, size) {
 
 /**
  * Take the digit between two lines, without slivers of its neighbours.
- * @param {Found} found @param {number[]} start @param {number[]} end @param {boolean} upright @returns {Found | null}
+ * @param {Found} found @param {Pixels} along its ink, turned if `upright`
+ * @param {number[]} start @param {number[]} end @param {boolean} upright @returns {Found | null}
  */
-function takePiece(found, start, end, upright) {
-  const { height, width, values } = found.ink;
-  const ink = makePixels(height, width);
-  for (let y = 0, index = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, index++) {
-      const [line, place] = upright ? [x, y] : [y, x];
-      if (start[line] <= place && place < end[line]) ink.values[index] = values[index];
-    }
+function takePiece(found, along, start, end, upright) {
+  const offset = Math.max(Math.min(...start) - HALO, 0);
+  const between = crop(along, 0, offset, along.height, Math.min(Math.max(...end) + HALO, along.width));
+  for (let y = 0; y < between.height; y++) {
+    const row = between.values.subarray(y * between.width, (y + 1) * between.width);
+    row.fill(0, 0, start[y] - offset);
+    row.fill(0, end[y] - offset);
   }
+  const ink = upright ? turn(between) : between;
   const { count, labels } = label(makeMask(ink, (index) => ink.values[index] > HALF), true);
   if (!count) return null;
   const sizes = new Array(count + 1).fill(0);
@@ -171,64 +182,70 @@ function takePiece(found, start, end, upright) {
   const least = SLIVER * Math.max(...sizes);
   const kept = makeMask(ink, (index) => labels.values[index] && sizes[labels.values[index]] >= least);
   const near = dilate(kept, 2 * HALO + 1).values;
-  const clean = makePixels(height, width);
+  const clean = makePixels(ink.height, ink.width);
   for (let index = 0; index < clean.values.length; index++) {
     const counts = near[index] && (kept.values[index] || !labels.values[index]);
     if (counts) clean.values[index] = ink.values[index];
   }
   const { down, across } = measure(kept, 0);
   const inside = { top: down.low, left: across.low, bottom: down.high, right: across.high };
-  const [top, left] = [Math.max(0, found.box.top - HALO), Math.max(0, found.box.left - HALO)];
+  const top = Math.max(0, found.box.top - HALO) + (upright ? offset : 0);
+  const left = Math.max(0, found.box.left - HALO) + (upright ? 0 : offset);
   const box = { top: top + inside.top, left: left + inside.left, bottom: top + inside.bottom, right: left + inside.right };
   return { ...found, ink: around(clean, inside, HALO), box };
 }
 
 /**
- * Return the pieces, from the first cut to the last, with the largest score; none if it is too small. Pieces may share the
- * ink between two cuts, as digits that are written over each other do.
+ * Return the pieces, from the first cut to the last, with the largest score; none if it is too small.
+ *
+ * Few of them are read: always one of those that would be best if all that is unread were sure.
  * @param {Cuts} cuts @param {(piece: Found) => number} sureness @returns {Found[]}
  */
 function bestPieces(cuts, sureness) {
-  const { size, upright, least, costs, before, pieces } = cuts;
-  /** @type {{first: number, last: number, score: number, taken: Found[]}[]} */
-  const best = [];
   /** @type {Map<Found, number>} */
-  const known = new Map();
-  for (const [[first, last], piece] of pieces) {
-    const ways = first === 0 ? [{ first, last, score: 0, taken: [piece] }] : [];
-    for (const way of best) {
-      if (!mayFollow(cuts, way, { first, last })) continue;
-      ways.push({ first, last, score: way.score - EACH_MORE, taken: [...way.taken, piece] });
-    }
-    if (!ways.length) continue; // what nothing leads to need not be read
-    const sure = known.get(piece) ?? sureness(piece);
-    known.set(piece, sure);
-    if (sure < LEAST_PIECE) continue;
-    const way = likeliest(ways);
-    const own = scorePiece(piece, sure, size, upright) - costs[first] - costs[last];
-    best.push({ ...way, score: way.score + own });
+  const sure = new Map();
+  for (;;) {
+    const pieces = likeliestPieces(cuts, sure);
+    const endsFirst = [...pieces.slice(0, 1), ...pieces.slice(-1), ...pieces];
+    const unread = endsFirst.find((piece) => !sure.has(piece));
+    if (!unread) return pieces;
+    sure.set(unread, sureness(unread));
   }
-  const ends = best.filter(({ last }) => last === before.length - 1);
-  if (!ends.length) return [];
-  const { score, taken } = likeliest(ends);
-  return score > least ? taken : [];
+}
+
+/**
+ * Return the best pieces if those are sure that have not been read. Pieces may share the ink between two cuts, as digits
+ * that are written over each other do.
+ * @param {Cuts} cuts @param {Map<Found, number>} sure of each that was read @returns {Found[]}
+ */
+function likeliestPieces({ size, upright, least, costs, pieces, before }, sure) {
+  /** @type {{score: number, taken: Found[]}} */
+  const none = { score: -Infinity, taken: [] };
+  /** @type {(typeof none)[]} up to each piece */
+  const ways = [];
+  let best = none;
+  pieces.forEach(({ first, last, found }, index) => {
+    const { score, taken } = before[index].reduce((most, other) => (ways[other].score > most.score ? ways[other] : most), none);
+    const probability = sure.get(found) ?? 1;
+    const own = scorePiece(found, probability, size, upright) - costs[first] - costs[last];
+    const way = { score: (first ? score - EACH_MORE : 0) + own, taken: [...taken, found] };
+    ways.push(probability < LEAST_PIECE ? none : way);
+    if (last === costs.length - 1 && ways[index].score > best.score) best = way;
+  });
+  return best.score > least ? best.taken : [];
 }
 
 /**
  * Tell whether one piece may be the next after another: with hardly any ink between them, or not much in both.
- * @param {Cuts} cuts @param {{first: number, last: number}} piece @param {{first: number, last: number}} after @returns {boolean}
+ * @param {Piece} piece @param {Piece} after @param {number[]} inked pixels of ink before each cut
+ * @param {number} size @param {boolean} upright @returns {boolean}
  */
-function mayFollow({ size, upright, before }, piece, after) {
+function mayFollow(piece, after, inked, size, upright) {
   if (piece.first >= after.first || piece.last >= after.last) return false;
-  const skipped = before[after.first] - before[piece.last];
-  const lesser = Math.min(before[piece.last] - before[piece.first], before[after.last] - before[after.first]);
+  const skipped = inked[after.first] - inked[piece.last];
+  const lesser = Math.min(inked[piece.last] - inked[piece.first], inked[after.last] - inked[after.first]);
   const mostShared = Math.min(SHARED * size ** 2, MOST_COMMON * lesser);
   return -mostShared <= skipped && skipped <= (upright ? SKIPPED * size ** 2 : 0);
-}
-
-/** @template {{score: number}} T @param {T[]} ways @returns {T} the first of those with the largest score */
-function likeliest(ways) {
-  return ways.reduce((best, way) => (way.score > best.score ? way : best));
 }
 
 /** @param {Found} piece @param {number} sure @param {number} size height of digits @param {boolean} upright @returns {number} */
