@@ -336,32 +336,32 @@ def teacher() -> Recipe:
 
 def best_10k() -> Recipe:
     """The best network of fewer than 10,000 parameters."""
-    return _longer("best-10k", Augment(rotation_degrees=14, shift_pixels=2.1, scale=0.14, shear=0.14))
+    return _longer("best-10k", 50, Augment(rotation_degrees=14, shift_pixels=2.1, scale=0.14, shear=0.14))
 
 
 def best_5k() -> Recipe:
     """The best network of at most 5,000 parameters."""
     augment = Augment(rotation_degrees=8, shift_pixels=1.2, scale=0.08, shear=0.08)
-    return _longer("best-5k", augment, weight_decay=3e-4)
+    return _longer("best-5k", 50, augment, weight_decay=3e-4)
 
 
 def best_2k5() -> Recipe:
     """The best network of at most 2,500 parameters."""
-    return _longer("best-2k5", Augment(rotation_degrees=5, shift_pixels=0.75, scale=0.05, shear=0.05))
+    return _longer("best-2k5", 60, Augment(rotation_degrees=5, shift_pixels=0.75, scale=0.05, shear=0.05))
 
 
 def best_1k() -> Recipe:
     """The best network of at most 1,000 parameters."""
-    return _longer("best-1k", Augment(rotation_degrees=6, shift_pixels=0.9, scale=0.06, shear=0.06))
+    return _longer("best-1k", 60, Augment(rotation_degrees=6, shift_pixels=0.9, scale=0.06, shear=0.06))
 
 
-def _longer(name: str, augment: Augment, weight_decay: float = 0.0) -> Recipe:
+def _longer(name: str, epochs: int, augment: Augment, weight_decay: float = 0.0) -> Recipe:
     """Return `default` for the network of the same name: longer, in larger batches, and with a teacher."""
     return replace(
         default(),
         name=name,
         model=name,
-        epochs=50,
+        epochs=epochs,
         batch_size=256,
         optimizer=Optimizer("sgd", lr=0.5, momentum=0.9, nesterov=True, weight_decay=weight_decay),
         augment=augment,

@@ -96,7 +96,7 @@ def test_a_teacher_that_changed_is_refused(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("teacher", ["missing", "recipe.json"])
 def test_a_teacher_that_cannot_be_is_refused_before_anything_is_written(dataset: Dataset, teacher: str) -> None:
-    Path("recipe.json").write_text("{}")
+    Path("recipe.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ModelError) as caught:
         train(taught(teacher=teacher), dataset, "run", reports=[])
     assert "\n" not in str(caught.value)

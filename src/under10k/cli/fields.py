@@ -130,7 +130,14 @@ def _metavar(name: str, hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "|".join(get_args(hint))
     unit = name.rpartition("_")[2].upper()
-    own = {"model": "NETWORK", "start": "WEIGHTS", "teacher": "WEIGHTS", "name": "NAME", "seed": "SEED", "batch_size": "IMAGES"}
+    own = {
+        "model": "NETWORK",
+        "start": "WEIGHTS",
+        "teacher": "WEIGHTS",
+        "name": "NAME",
+        "seed": "SEED",
+        "batch_size": "IMAGES",
+    }
     return unit if unit in ("DEGREES", "PIXELS", "EPOCHS") else own.get(name, "NUMBER")
 
 

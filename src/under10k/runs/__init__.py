@@ -19,6 +19,7 @@ __all__ = [
     "check_unused",
     "create_run_folder",
     "load_model",
+    "load_teacher",
     "load_weights",
     "pin_start",
     "pin_teacher",

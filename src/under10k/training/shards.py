@@ -28,7 +28,7 @@ SWITCH_SECONDS = 0.0005
 Python needs some microseconds, and of its own 5 ms a step of 15 would lose a tenth."""
 
 TAUGHT_SHARE, TEMPERATURE = 0.5, 2.0
-"""Share of the loss that comes from a teacher, where there is one; and what both networks' logits are divided by there."""
+"""Share of the loss that comes from a teacher, where there is one; what both networks' logits are divided by in it."""
 
 T = TypeVar("T")
 

@@ -50,7 +50,7 @@ def list_weights() -> list[str]:
 
 
 def is_bundled(name: str) -> bool:
-    """Tell whether there are bundled weights of this name: those listed, or a larger network's, from which they learnt."""
+    """Tell whether there are bundled weights of this name: those listed, or a teacher's of theirs."""
     return name in list_weights() or name in _TEACHERS
 
 
@@ -62,4 +62,4 @@ def find_weights(name: str) -> Path:
     """
     if not is_bundled(name):
         raise unknown_name("weights", name, list_weights())
-    return FOLDER / ("teachers" if name in _TEACHERS else ".") / f"{name}.safetensors"
+    return (FOLDER / "teachers" if name in _TEACHERS else FOLDER) / f"{name}.safetensors"
