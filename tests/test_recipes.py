@@ -118,7 +118,7 @@ def test_a_recipe_says_in_a_line_what_it_is(name: str) -> None:
 @of_each_recipe
 def test_a_recipe_names_a_model_that_can_be_built(name: str) -> None:
     recipe = get_recipe(name)
-    create_model(recipe.model, dropout=recipe.dropout, residual=recipe.residual, head=recipe.head)
+    create_model(recipe.model, **recipe.model_options())
 
 
 @of_each_recipe
@@ -189,6 +189,7 @@ def test_every_number_of_a_recipe_has_its_range_here() -> None:
         "own_augment_sha256",
         "residual",
         "head",
+        "views",
         "precision",
         "protocol",
         "optimizer.name",
@@ -270,6 +271,7 @@ recipes = st.builds(
     dropout=floats,
     residual=st.booleans(),
     head=st.sampled_from(["pool", "linear"]),
+    views=st.sampled_from([1, 5]),
     epochs=st.integers(1, 100_000),
     batch_size=st.integers(2, 4096),
     shards=st.integers(1, 64),

@@ -21,6 +21,7 @@ from under10k.evaluation import evaluate as _evaluate
 from under10k.evaluation import evaluate_corruptions as _evaluate_corruptions
 from under10k.files import as_path, require_folder, write_json, writing_together
 from under10k.machine import pick_device
+from under10k.recipes import ViewCount
 from under10k.runs import as_network, load_weights, recorded_data
 
 
@@ -74,6 +75,8 @@ class Evaluation:
     """Scores on its test images."""
     corruptions: Sequence[CorruptionScore]
     """Scores on corrupted images; empty unless asked for."""
+    views: int
+    """Over how many views of an image the logits are averaged."""
     protocol: str | None
     """The protocol that the weights were trained under; None where they were trained on other data than this."""
     folder: Path
@@ -90,6 +93,7 @@ class Evaluation:
         return {
             "data": self.data.name,
             "note": self.data.note,
+            "views": self.views,
             "protocol": self.protocol,
             **self.metrics.to_dict(),
             "without_disputed": disputed and disputed.to_dict(),
@@ -151,15 +155,16 @@ def evaluate_run(
     out: str | Path | None = None,
     *,
     model: str | None = None,
+    views: ViewCount | None = None,
     corruptions: bool = False,
     device: str = "auto",
     track: Track = lambda names: names,
 ) -> Evaluation:
     """Score trained weights on test images: those of `data`, by default those of the data they were trained with.
 
-    `weights` is a run folder, a weights file, or the name of bundled weights; `model` is as with `load_model`. `out` is
-    the folder that figures and pictures are written into; without it nothing is written until `Evaluation.save`.
-    `corruptions` scores them on corrupted images too, each kind passed through `track`.
+    `weights` is a run folder, a weights file, or the name of bundled weights; `model` and `views` are as with
+    `load_model`. `out` is the folder that figures and pictures are written into; without it nothing is written until
+    `Evaluation.save`. `corruptions` scores them on corrupted images too, each kind passed through `track`.
 
     Raises:
         UsageError: the device or the data set is unknown.
@@ -170,7 +175,7 @@ def evaluate_run(
     place = as_path(weights, "a run folder, a weights file or the name of bundled weights")
     if out is not None:
         require_evaluation_folder(place, Path(out))
-    network, facts = load_weights(weights, model=model)
+    network, facts = load_weights(weights, model=model, views=views)
     digits = as_dataset(recorded_data(place) if data is None else data)
     metrics = _evaluate(network.to(pick_device(device)), digits.test)
     scores = _evaluate_corruptions(network, digits.test, track(tuple(CORRUPTIONS))) if corruptions else []
@@ -178,6 +183,7 @@ def evaluate_run(
         digits,
         metrics,
         scores,
+        facts.options.views,
         facts.protocol if facts.data_sha256 == digits.sha256() else None,
         default_folder(place),
     )

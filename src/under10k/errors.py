@@ -44,9 +44,9 @@ class BusyError(Under10kError):
     exit_code = 6
 
 
-def unknown_name(kind: str, name: object, known: Iterable[str]) -> UsageError:
+def unknown_name(kind: str, name: object, known: Iterable[object]) -> UsageError:
     """Build the error for a name that is not in a list: the nearest ones first, then all of them."""
-    names = sorted(known)
+    names = sorted(map(str, known))
     near = difflib.get_close_matches(str(name).lower(), names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return UsageError(f"unknown {kind}: {name!r}. {hint}there are: {', '.join(names)}")

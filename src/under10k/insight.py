@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from under10k.data import CLASSES, SIDE, as_unit, to_input, to_levels, to_unit
 from under10k.errors import UsageError
 from under10k.evaluation import like, predict_logits
-from under10k.models import DROPOUTS, Call, evaluating, trace
+from under10k.models import DROPOUTS, Call, evaluating, trace, with_views
 from under10k.pictures import Prediction, frame_picture
 from under10k.runs import as_network
 
@@ -64,6 +64,7 @@ def activations(model: nn.Module | str | Path, image: Any) -> dict[str, Tensor]:
 
     The keys count the layers of each kind: `convolution 1`, `batch norm 1`, `relu 1`, `max pool 1`, `convolution 2`.
     The values are float32 (C, H, W), C maps of H by W, or (C) where there is one number a map; the last are the logits.
+    Of a network with five views they are those of the image as it is.
 
     `model` is a network, or anything `load_model` takes. `image` is a tensor or array (28, 28), uint8 from 0 to 255 or
     float from 0 to 1, white on black; a `Prediction`, whose frame is taken; or a picture of any kind that `predict`
@@ -150,7 +151,7 @@ def to_pixels(image: Any) -> Tensor:
 def _named_calls(model: nn.Module, pixels: Tensor) -> Iterator[tuple[str, Call]]:
     """Yield the calls that compute something from the image, each under its kind and number."""
     kind = like(model)
-    traced = trace(model, to_input(to_unit(pixels[None])).to(kind))
+    traced = trace(with_views(model, 1), to_input(to_unit(pixels[None])).to(kind))
     reached, count = {traced.images}, Counter[str]()
     for call in traced.calls:
         if reached.isdisjoint(call.inputs):

@@ -34,6 +34,10 @@ Head = Literal["pool", "linear"]
 """How a network ends: `pool` averages its last maps (the documents' way), `linear` flattens them into a fully
 connected layer, which still sees where on the map a feature is."""
 
+ViewCount = Literal[1, 5]
+"""Over how many views of an image a network averages its logits, once it is trained: the image as it is, or that and
+the four that are shifted by a pixel."""
+
 
 @dataclass(frozen=True)
 class Optimizer(Typed):
@@ -133,6 +137,8 @@ class Recipe(Typed):
     """Whether blocks add their input to their output."""
     head: Head = "pool"
     """How the network ends: an average over its last maps, or a fully connected layer."""
+    views: ViewCount = 1
+    """Views of an image over which logits are averaged: as it is, or that and shifted by a pixel in four directions."""
     epochs: Annotated[int, Between(1, 100_000)] = 14
     """Passes over the training images; the most, where the run may stop early."""
     batch_size: Annotated[int, Between(2, 1_000_000)] = 128
@@ -172,8 +178,8 @@ class Recipe(Typed):
         super().__post_init__()
         if not self.name or not all(letter.isalnum() or letter in "-_." for letter in self.name):
             raise UsageError(f"not a recipe name: {self.name!r}. use letters, digits and - _ .")
-        if self.has_own_network and (self.residual or self.head != "pool"):
-            raise UsageError(f"a variant of your own network: {self.network}. leave out residual and head")
+        if self.has_own_network and (self.residual, self.head, self.views) != (False, "pool", 1):
+            raise UsageError(f"a variant of your own network: {self.network}. leave out residual, head and views")
         if self.optimizer.nesterov and not self.optimizer.momentum:
             raise UsageError("optimizer.nesterov without momentum: 0.0. give optimizer.momentum, such as 0.9")
         if self.protocol == "fixed" and (self.target_accuracy, self.patience_epochs) != (None, None):
@@ -195,7 +201,7 @@ class Recipe(Typed):
 
     def model_options(self) -> dict[str, Any]:
         """Return what `create_model` takes besides the name of the model."""
-        return {"dropout": self.dropout, "residual": self.residual, "head": self.head}
+        return {"dropout": self.dropout, "residual": self.residual, "head": self.head, "views": self.views}
 
     def flat(self) -> dict[str, Any]:
         """Return every field by its name on the command line, such as `optimizer.lr`."""

@@ -72,7 +72,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return None if value is None else _convert(inner[0], value, where)
     if origin is Literal:
-        if value not in inner:
+        if (type(value), value) not in [(type(one), one) for one in inner]:  # 1 is not True
             raise unknown_name(where, str(value), inner)
         return value
     if origin is tuple and isinstance(value, list | tuple) and len(value) == len(inner):

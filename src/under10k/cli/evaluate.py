@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from under10k.cli.output import complain, show, show_json
 from under10k.cli.parsing import DataName, Device, Flag, Folder, NetworkName, Weights, load_strictly
@@ -19,6 +19,7 @@ def evaluate(
     /,
     *,
     model: NetworkName = None,
+    views: Literal[1, 5] | None = None,
     data: DataName = None,
     strict: Flag = False,
     device: Device = "auto",
@@ -33,6 +34,7 @@ def evaluate(
     Args:
         weights: A run folder, a weights file, or the name of bundled weights.
         model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
+        views: Views of an image over which logits are averaged; by default as many as its recipe had.
         data: A known name, or a folder or file of your own; by default the data that the run was trained on.
         strict: Refuse the data if one of its files cannot be read, rather than skip it.
         device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
@@ -54,6 +56,7 @@ def evaluate(
         weights,
         load_strictly(data) if strict else data,
         model=model,
+        views=views,
         corruptions=corruptions,
         device=device,
         track=lambda kinds: track(kinds, "corruptions"),
@@ -94,7 +97,8 @@ def _show_metrics(found: Evaluation) -> None:
         ("expected calibration error", f"{metrics.calibration_error:.2%}"),
         ("protocol", known),
     ]
-    show(build_table(f"test images of {found.data.name}", (), facts))
+    views = f", {found.views} views of each" if found.views > 1 else ""
+    show(build_table(f"test images of {found.data.name}{views}", (), facts))
     rows = [
         (d["digit"], d["count"], d["errors"], _percent(d["recall"]), _percent(d["precision"]), d["most_often_read_as"])
         for d in metrics.per_digit()

@@ -25,6 +25,7 @@ def export(
     name: Annotated[str | None, shown("NAME")] = None,
     frame: Flag = False,
     model: NetworkName = None,
+    views: Literal[1, 5] | None = None,
     data: DataName = None,
     json: Flag = False,
 ) -> None:
@@ -41,13 +42,14 @@ def export(
         name: For c: the network's name in C; by default under10k_ and the name of the run or weights.
         frame: For c: add a function that finds and frames the digit in a camera's grey picture.
         model: Your own network, such as my_net.py:Net, where the file that the run names is gone or has changed.
+        views: Views of an image over which logits are averaged; by default as many as its recipe had.
         data: A known name, folder or file to check with; by default the data that the run was trained on.
         json: Print the result as JSON.
     """
     from under10k.data import load_digits
     from under10k.runs import Run, load_weights, recorded_data
 
-    network, facts = load_weights(weights, model=model)
+    network, facts = load_weights(weights, model=model, views=views)
     kind: Literal["float", "int8"] = "int8" if int8 else "float"
     suffix = "-int8" if int8 else ""
     base = weights / "model" if weights.is_dir() else weights.with_suffix("")

@@ -128,7 +128,7 @@ def _option(name: str) -> str:
 
 def _metavar(name: str, hint: Any) -> str:
     if get_origin(hint) is Literal:
-        return "|".join(get_args(hint))
+        return "|".join(map(str, get_args(hint)))
     unit = name.rpartition("_")[2].upper()
     own = {
         "model": "NETWORK",
@@ -143,7 +143,7 @@ def _metavar(name: str, hint: Any) -> str:
 
 def _complete(name: str, hint: Any) -> names.Completer:
     if get_origin(hint) is Literal:
-        return lambda _: get_args(hint)
+        return lambda _: tuple(map(str, get_args(hint)))
     return {"model": names.networks, "start": names.weights, "teacher": names.weights}.get(name, names.nothing)
 
 
@@ -168,6 +168,8 @@ def _read(text: str, hint: Any) -> Any:
         return None if text.lower() == "none" else _read(text, get_args(hint)[0])
     if hint is bool:
         return {"true": True, "false": False}.get(text.lower(), text)
+    if get_origin(hint) is Literal:
+        return {str(one): one for one in get_args(hint)}.get(text, text)
     try:
         return hint(text) if hint in (int, float) else text
     except ValueError:

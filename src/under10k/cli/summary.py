@@ -18,6 +18,7 @@ def summary(
     *,
     residual: Flag = False,
     head: Literal["pool", "linear"] = "pool",
+    views: Literal[1, 5] = 1,
     budget: Count = None,
     markdown: Flag = False,
     json: Flag = False,
@@ -30,6 +31,7 @@ def summary(
         model: A model's name, your own (my_net.py:Net), a run folder, a weights file, or the name of bundled weights.
         residual: Show the variant with residual connections.
         head: Show the variant with this head.
+        views: Views of an image that it averages over.
         budget: Most parameters; with more, the exit code is 1, and the costliest layers are named.
         markdown: Write the table as Markdown.
         json: Print as JSON.
@@ -40,13 +42,14 @@ def summary(
     from under10k.weights import list_weights
 
     own = is_own(model) and not _exists(Path(model))
-    if own and (residual or head != "pool"):
-        raise UsageError(f"no variants of your own network: {model}. leave out --residual and --head")
+    variant: dict[str, Any] = {"residual": residual, "head": head, "views": views}
+    is_variant = variant != {"residual": False, "head": "pool", "views": 1}
+    if own and is_variant:
+        raise UsageError(f"no variants of your own network: {model}. leave out --residual, --head and --views")
     trained = not own and model not in MODELS and (model in list_weights() or os.sep in model or _exists(Path(model)))
-    if trained and (residual or head != "pool"):
-        raise UsageError(f"no variants of a trained network: {model}. leave out --residual and --head")
-    variant: dict[str, Any] = {} if own else {"residual": residual, "head": head}
-    network = load_model(model) if trained else create_model(model, **variant)
+    if trained and is_variant:
+        raise UsageError(f"no variants of a trained network: {model}. leave out --residual, --head and --views")
+    network = load_model(model) if trained else create_model(model, **({} if own else variant))
     found = summarise(network, model)
     if json:
         print(found.to_json())

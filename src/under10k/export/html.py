@@ -24,11 +24,11 @@ from under10k.data import SIDE, Dataset, to_unit
 from under10k.errors import UsageError
 from under10k.evaluation import predict_logits
 from under10k.export.node import replay
-from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, run_plain
+from under10k.export.plain import Affine, Array, AveragePool, Convolution, Layer, MaxPool, Skip, Views, run_plain
 from under10k.export.proof import Exported, Kind, compare, require_agreement, undisturbed
 from under10k.export.translation import flatten, without_log_softmax
 from under10k.files import require_file, write_atomically
-from under10k.models import PARAMETER_LIMIT, count_parameters
+from under10k.models import PARAMETER_LIMIT, SHIFTS, count_parameters
 from under10k.pictures import reading_constants
 from under10k.text import printable
 from under10k.version import __version__
@@ -249,6 +249,8 @@ def _write_layer(layer: Layer) -> dict[str, Any]:
             return {"kind": "average pool", "side": layer.side}
         case Skip():
             return {"kind": "skip", "layers": [_write_layer(part) for part in layer.layers]}
+        case Views():
+            return {"kind": "views", "shifts": SHIFTS, "layers": [_write_layer(part) for part in layer.layers]}
 
 
 def _read_layers(layers: Iterable[Mapping[str, Any]]) -> list[Layer]:
@@ -266,6 +268,8 @@ def _read_layer(layer: Mapping[str, Any]) -> Layer:
             return MaxPool(layer["side"])
         case "average pool":
             return AveragePool(layer["side"])
+        case "views":
+            return Views(tuple(_read_layers(layer["layers"])))
         case _:
             return Skip(tuple(_read_layers(layer["layers"])))
 

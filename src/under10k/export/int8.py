@@ -18,6 +18,7 @@ from torch import Tensor
 from under10k.errors import UsageError
 from under10k.export.plain import AveragePool, MaxPool, run_layers
 from under10k.export.stages import Network, Stage
+from under10k.models import shift
 
 LOGIT_BITS = 16
 """Logits are integers in units of 2 ** -16."""
@@ -67,10 +68,24 @@ class IntegerStage(Stage):
     """The last stage's results are logits: int32, not cut off, shifted toward 0."""
 
 
-def quantise(network: Network, calibration: Tensor) -> list[IntegerStage]:
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """Stages in integers; logits are summed over all views of a picture."""
+
+    stages: tuple[IntegerStage, ...]
+    views: int
+
+    @property
+    def unit(self) -> float:
+        """What a logit is counted in."""
+        return 2.0**-LOGIT_BITS / self.views
+
+
+def quantise(network: Network, calibration: Tensor) -> IntegerNetwork:
     """Choose a network's integers: weights by output channel, activations by their range on `calibration`.
 
-    `calibration` is uint8 (N, 28, 28): images like those the network was trained on, never those it is tested with.
+    `calibration` is uint8 (N, 28, 28): images like those the network was trained on, never those it is tested with. Of
+    a network with several views it is looked at as it is.
     """
     scaling = Scaling(network.scale, -network.offset / network.scale)
     maps = network.scale * calibration.float().unsqueeze(1) + network.offset
@@ -82,9 +97,9 @@ def quantise(network: Network, calibration: Tensor) -> list[IntegerStage]:
             integer.append(_pool(stage, scaling))
             continue
         after = Scaling(2.0**-LOGIT_BITS, 0) if last else _fit(maps)
-        integer.append(_quantise_stage(stage, scaling, after, last))
+        integer.append(_quantise_stage(stage, scaling, after, last, network.views))
         scaling = after
-    return integer
+    return IntegerNetwork(tuple(integer), network.views)
 
 
 def _fit(maps: Tensor) -> Scaling:
@@ -109,7 +124,7 @@ def _pool(stage: Stage, scaling: Scaling) -> IntegerStage:
     )
 
 
-def _quantise_stage(stage: Stage, before: Scaling, after: Scaling, is_last: bool) -> IntegerStage:
+def _quantise_stage(stage: Stage, before: Scaling, after: Scaling, is_last: bool, views: int) -> IntegerStage:
     convolution, affine = stage.convolution, stage.affine
     assert convolution is not None
     count = stage.pool.side**2 if isinstance(stage.pool, AveragePool) else 1
@@ -137,30 +152,36 @@ def _quantise_stage(stage: Stage, before: Scaling, after: Scaling, is_last: bool
         shift=shift,
         is_last=is_last,
     )
-    _check_range(integer, count)
+    _check_range(integer, count, views)
     return integer
 
 
-def _check_range(integer: IntegerStage, count: int) -> None:
+def _check_range(integer: IntegerStage, count: int, views: int) -> None:
     """Make sure that no image can make a sum overflow, which C leaves undefined."""
     sums = _largest_sums(integer) * count
     totals = [
         int(total) * abs(int(factor)) + abs(int(added)) + _LARGEST * integer.skip_multiplier
         for total, factor, added in zip(sums, integer.multiplier, integer.addend, strict=True)
     ]
-    results = [total >> integer.shift for total in totals] if integer.is_last else []
+    results = [views * (total >> integer.shift) for total in totals] if integer.is_last else []
     if sums.max() >= 2**31 or max(totals) >= 2**63 or max(results, default=0) >= 2**31 or not 0 < integer.shift < 63:
         raise UsageError("weights too large for 32-bit sums: int8. export in float, or train again")
 
 
-def run_int8(stages: list[IntegerStage], images: Tensor, batch_size: int = 500) -> NDArray[np.int32]:
-    """Run the integer network: uint8 (N, 28, 28) -> logits int32 (N, 10), in units of 2 ** -16."""
+def run_int8(network: IntegerNetwork, images: Tensor, batch_size: int = 500) -> NDArray[np.int32]:
+    """Run the integer network: uint8 (N, 28, 28) -> logits int32 (N, 10), in units of `network.unit`."""
     parts = []
     for maps in torch.split(images.unsqueeze(1).double(), batch_size):
-        for stage in stages:
-            maps = _run_stage(stage, maps)
-        parts.append(maps.flatten(1).numpy().astype(np.int32))
+        views = shift(maps, 0) if network.views > 1 else [maps]
+        logits = torch.stack([_run_stages(network, view) for view in views]).sum(dim=0)
+        parts.append(logits.flatten(1).numpy().astype(np.int32))
     return np.concatenate(parts)
+
+
+def _run_stages(network: IntegerNetwork, maps: Tensor) -> Tensor:
+    for stage in network.stages:
+        maps = _run_stage(stage, maps)
+    return maps
 
 
 def _run_stage(stage: IntegerStage, maps: Tensor) -> Tensor:

@@ -28,12 +28,14 @@ from under10k.export.plain import (
     MaxPool,
     Shape,
     Skip,
+    Views,
     shape_after,
 )
 from under10k.export.proof import CALIBRATION, Exported, Kind, compare, require_agreement, undisturbed
 from under10k.export.torch_onnx import write_onnx
 from under10k.export.translation import flatten, without_log_softmax
 from under10k.files import naming, require_file, write_atomically
+from under10k.models import SHIFTS
 from under10k.text import printable
 from under10k.weights import Facts
 
@@ -224,9 +226,25 @@ class _Graph:
                 pads = [0, 0, -cut, -cut, 0, out[0] - shape[0], -cut, -cut]
                 padded = self.add("Pad", [name, self.constant(np.array(pads, np.int64))])
                 name = self.add("Add", [self.add_layers(layer.layers, name, shape), padded])
+            case Views():
+                views = self.add("Concat", self._shift(name, shape), axis=0)
+                sizes = self.constant(np.array([len(SHIFTS), -1, *shape_after(layer.layers, shape)], np.int64))
+                each = self.add("Reshape", [self.add_layers(layer.layers, views, shape), sizes])
+                name = self.add("ReduceMean", [each], axes=[0], keepdims=0)
         if isinstance(layer, Convolution | Affine) and layer.relu:
             name = self.add("Relu", [name])
         return name
+
+    def _shift(self, name: str, shape: Shape) -> list[str]:
+        """Add the views of the maps called `name`, and return their names."""
+        padded = self.add("Pad", [name, self.constant(np.array([0, 0, 1, 1] * 2, np.int64))])
+        axes = self.constant(np.array([2, 3], np.int64))
+        starts = [np.array([1 - down, 1 - right], np.int64) for down, right in SHIFTS]
+        ends = [start + shape[1:] for start in starts]
+        return [
+            self.add("Slice", [padded, self.constant(start), self.constant(end), axes])
+            for start, end in zip(starts, ends, strict=True)
+        ]
 
 
 def _check(content: bytes) -> None:

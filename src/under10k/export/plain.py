@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from under10k.data import SIDE
+from under10k.models import shift
 
 Array = NDArray[np.float64]
 
@@ -71,7 +72,14 @@ class Skip:
     layers: tuple[Layer, ...]
 
 
-Layer = Convolution | Affine | MaxPool | AveragePool | Skip
+@dataclass(frozen=True)
+class Views:
+    """Averages what `layers`, a whole network, make of maps as they are and shifted by a pixel; zeros come in."""
+
+    layers: tuple[Layer, ...]
+
+
+Layer = Convolution | Affine | MaxPool | AveragePool | Skip | Views
 
 
 def shape_after(layers: Iterable[Layer], shape: Shape = INPUT) -> Shape:
@@ -85,7 +93,7 @@ def shape_after(layers: Iterable[Layer], shape: Shape = INPUT) -> Shape:
                 shape = (outputs, height - window[0] + 1, width - window[1] + 1)
             case MaxPool() | AveragePool():
                 shape = (channels, height // layer.side, width // layer.side)
-            case Skip():
+            case Skip() | Views():
                 shape = shape_after(layer.layers, shape)
     return shape
 
@@ -111,6 +119,8 @@ def run_layers(layers: Iterable[Layer], maps: Tensor) -> Tensor:
                 maps = F.avg_pool2d(maps, layer.side)
             case Skip():
                 maps = _add_cropped(run_layers(layer.layers, maps), maps)
+            case Views():
+                maps = torch.stack([run_layers(layer.layers, view) for view in shift(maps, 0)]).mean(dim=0)
         if isinstance(layer, Convolution | Affine) and layer.relu:
             maps = maps.relu()
     return maps

@@ -9,7 +9,19 @@ from typing import TypeVar
 import numpy as np
 
 from under10k.errors import UsageError
-from under10k.export.plain import INPUT, Affine, AveragePool, Convolution, Layer, MaxPool, Shape, Skip, shape_after
+from under10k.export.plain import (
+    INPUT,
+    Affine,
+    AveragePool,
+    Convolution,
+    Layer,
+    MaxPool,
+    Shape,
+    Skip,
+    Views,
+    shape_after,
+)
+from under10k.models import SHIFTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +57,8 @@ class Network:
     offset: float
     """A pixel p in 0..255 enters as scale * p + offset."""
     stages: tuple[Stage, ...]
+    views: int
+    """Over how many views of a picture the logits are averaged."""
 
 
 def group(layers: Sequence[Layer]) -> Network:
@@ -53,7 +67,9 @@ def group(layers: Sequence[Layer]) -> Network:
     Raises:
         UsageError: they come in an order that fits no stage.
     """
-    rest = list(layers)
+    rest, views = list(layers), 1
+    if rest and isinstance(rest[0], Views):
+        rest, views = list(rest[0].layers), len(SHIFTS)
     scale, offset = 1.0, 0.0
     normalisation = _take(rest, Affine)
     if normalisation:
@@ -65,7 +81,7 @@ def group(layers: Sequence[Layer]) -> Network:
     if not stages or stages[-1].convolution is None or stages[-1].affine:  # C ends in a convolution
         nothing = Affine(np.ones(end[0]), np.zeros(end[0]))
         stages.append(_take_stage([nothing], len(stages) + 1, end))
-    return Network(scale / 255, offset, tuple(stages))
+    return Network(scale / 255, offset, tuple(stages), views)
 
 
 def _take_stage(rest: list[Layer], number: int, shape: Shape) -> Stage:

@@ -25,18 +25,20 @@ from under10k.export.plain import (
     MaxPool,
     Shape,
     Skip,
+    Views,
     append_layer,
     append_relu,
     shape_after,
 )
-from under10k.models import DROPOUTS, Call, trace
+from under10k.models import DROPOUTS, Call, count_views, trace, with_views
 
 
 def flatten(model: nn.Module) -> list[Layer]:
     """Return the layers that compute what a model does in evaluation mode, from pixels in [0, 1].
 
     The normalisation is inside. Batch norm is folded into the convolution before or after it; an `Affine` is left only
-    where that would compute something else. A `log_softmax` at the end is left out: it changes no probability.
+    where that would compute something else. A `log_softmax` at the end is left out: it changes no probability. Five
+    views are one `Views` around all the rest.
 
     Raises:
         ModelError: a weight is not finite.
@@ -47,7 +49,7 @@ def flatten(model: nn.Module) -> list[Layer]:
         steps.pop()
     layers: list[Layer] = [Affine(np.array([1 / STD]), np.array([-MEAN / STD]))]
     _translate(steps, layers, INPUT)
-    return layers
+    return [Views(tuple(layers))] if count_views(model) > 1 else layers
 
 
 def without_log_softmax(model: nn.Module) -> nn.Module:
@@ -104,12 +106,12 @@ _IDENTITIES = frozenset(
 
 
 def _steps_of(model: nn.Module) -> list[_Step]:
-    """Return the way from a network's input to its output, without what changes no value.
+    """Return the way from one view of a network's input to its output, without what changes no value.
 
     Raises:
         UsageError: it is no single way, apart from sums with an earlier result.
     """
-    traced = trace(model)
+    traced = trace(with_views(model, 1))
     parents, last = traced.follow()
     if last is None:
         raise UsageError(f"cannot export: the output of {type(model).__name__} cannot be followed. {_ANY}")

@@ -18,6 +18,7 @@ from under10k.models.remarks import Traits
 from under10k.models.source import where_it_failed
 from under10k.models.summary import BY_HAND_COLUMNS, COLUMNS, Summary, summarise
 from under10k.models.tracing import DROPOUTS, Call, Trace, trace
+from under10k.models.views import SHIFTS, Views, count_views, shift, with_views
 
 __all__ = [
     "BY_HAND_COLUMNS",
@@ -29,10 +30,13 @@ __all__ = [
     "MODELS",
     "PARAMETER_LIMIT",
     "Residual",
+    "SHIFTS",
     "Summary",
     "Trace",
     "Traits",
+    "Views",
     "count_parameters",
+    "count_views",
     "create_model",
     "evaluating",
     "is_loaded",
@@ -44,8 +48,10 @@ __all__ = [
     "network_of",
     "require_network",
     "require_recorded",
+    "shift",
     "summarise",
     "trace",
     "where_it_failed",
     "with_network",
+    "with_views",
 ]

@@ -16,7 +16,8 @@ from under10k.models.gap import gap
 from under10k.models.own import create_own, create_recorded, is_own, pin
 from under10k.models.teacher import teacher
 from under10k.models.transition import transition
-from under10k.recipes import Head, Recipe
+from under10k.models.views import with_views
+from under10k.recipes import Head, Recipe, ViewCount
 from under10k.weights import find_weights, load_tensors, restore
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -78,8 +79,10 @@ def require_model(name: str) -> None:
 def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
     """Build a network by name, with fresh weights drawn from torch's global generator, or the bundled ones.
 
-    Options are the architecture's own; all networks here take `dropout` (a rate in 0..1), `residual` (bool) and
-    `head` ("pool" or "linear"). The model takes normalised float32 (B, 1, 28, 28) and returns logits float32 (B, 10).
+    Options are the architecture's own, such as `dropout` (a rate in 0..1), `residual` (bool) and `head` ("pool" or
+    "linear"). All networks here take `views`: with 5, logits are means over an image as it is and shifted by a pixel in
+    four directions, except in training. The model takes normalised float32 (B, 1, 28, 28) and returns logits float32
+    (B, 10).
     A network of your own is named by its file or module, and built from it: `my_net.py:Net`, `my_net.py:Net(width=8)`.
 
     Raises:
@@ -92,21 +95,25 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
         return create_own(name, options)
     require_model(name)
     options = _options_of(name, options)
+    views = options.pop("views", None)
     dropout = options.get("dropout", 0.0)
     if type(dropout) not in (float, int) or not 0 <= dropout < 1:
         raise UsageError(f"dropout out of range: {dropout}. give a rate from 0 up to, not including, 1")
     if options.get("head", "pool") not in get_args(Head):
         raise unknown_name("head", options["head"], get_args(Head))
+    if views is not None and (type(views) is not int or views not in get_args(ViewCount)):
+        raise unknown_name("number of views", views, get_args(ViewCount))
     with torch.inference_mode(False):  # the caller's would keep the weights from ever being trained
         model = (MODELS | _TEACHERS)[name](**options).float()  # whatever torch's default type is
     if pretrained:
-        _load_pretrained(model, name, options)
-    return model
+        recorded = _load_pretrained(model, name, options).get("views")
+        views = recorded if views is None else views
+    return with_views(model, views or 1)
 
 
 def _options_of(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that a network takes; refuse others, unless they ask for the plain variant that it is."""
-    known = inspect.signature((MODELS | _TEACHERS)[name]).parameters
+    known = [*inspect.signature((MODELS | _TEACHERS)[name]).parameters, "views"]
     plain = {"residual": False, "head": "pool"}
     for option, value in options.items():
         if option not in known and (option not in plain or value != plain[option]):
@@ -114,12 +121,15 @@ def _options_of(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {option: value for option, value in options.items() if option in known}
 
 
-def _load_pretrained(model: nn.Module, name: str, options: Mapping[str, Any]) -> None:
+def _load_pretrained(model: nn.Module, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Load the bundled weights into a network, and return the options that they were trained with."""
     tensors, facts = load_tensors(find_weights(name), "weights")
     for option in ("residual", "head"):
         if option in options and options[option] != facts["options"][option]:
             raise UsageError(f"no pretrained {name} with {option} {options[option]}. leave out {option}, or train one")
     restore(model, tensors, f"pretrained {name}")
+    recorded: Mapping[str, Any] = facts["options"]
+    return recorded
 
 
 def network_of(recipe: Recipe) -> nn.Module:

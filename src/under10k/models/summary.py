@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from torch import nn
 
@@ -12,6 +12,7 @@ from under10k.models.layers import Layer, list_layers
 from under10k.models.registry import create_model, list_models
 from under10k.models.remarks import Traits, find_traits
 from under10k.models.tracing import trace
+from under10k.models.views import count_views, with_views
 from under10k.terminal import format_cell
 from under10k.text import to_html
 
@@ -97,7 +98,8 @@ def summarise(model: nn.Module | str, name: str = "") -> Summary:
 
     `model` is a network, or the name of one. Functions such as `F.max_pool2d` count as layers. The receptive field
     follows the longest way through the network; a residual connection does not change it. A layer that is called twice
-    has its parameters counted once; one that is never called has a row at the end.
+    has its parameters counted once; one that is never called has a row at the end. Of a network with five views,
+    multiply-accumulates are those of all five; the rest is that of one.
 
     Raises:
         UsageError: the name is unknown, or it is neither.
@@ -106,9 +108,15 @@ def summarise(model: nn.Module | str, name: str = "") -> Summary:
         return summarise(create_model(model), name or model)
     if not isinstance(model, nn.Module):
         raise wrong_type("network", model, f"a torch.nn.Module, or a name: {', '.join(list_models())}")
+    views, model = count_views(model), with_views(model, 1)
     traced = trace(model)
     layers = list_layers(model, traced)
-    return Summary(name, layers, find_traits(traced, layers))
+    traits = find_traits(traced, layers)
+    if views > 1:
+        shape = tuple(traced.images.shape[1:])
+        first = Layer(f"{views} views", "", shape, (views, *shape), 0, 0, 0, 0)
+        layers = [first, *(replace(layer, macs=views * layer.macs) for layer in layers)]
+    return Summary(name, layers, traits)
 
 
 def _cells(layer: Layer) -> tuple[str | int | None, ...]:

@@ -98,7 +98,10 @@ def _require_same_network(recipe: Recipe, facts: Facts) -> None:
     """Refuse weights that were written for another network; of two of the user's own, their tensors decide."""
     if recipe.has_own_network and is_own(facts.model):
         return
-    wanted, found = recipe.model_options(), {**asdict(facts.options), "dropout": recipe.dropout}  # it has no weights
+    wanted, found = (
+        recipe.model_options(),
+        {**asdict(facts.options), "dropout": recipe.dropout, "views": recipe.views},
+    )  # neither has weights
     if (facts.model, found) != (recipe.model, wanted):
         raise ModelError(
             f"weights of another network: {recipe.start} holds {_describe(facts.model, found)}, "

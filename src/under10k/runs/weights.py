@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,18 @@ from under10k.data import DATASETS
 from under10k.errors import DataError, ModelError, UsageError, unknown_name, wrong_type
 from under10k.files import as_path
 from under10k.machine import pick_device
-from under10k.models import DrawingFrom, create_model, is_own, list_models, list_variants, network_of, require_recorded
+from under10k.models import (
+    DrawingFrom,
+    count_views,
+    create_model,
+    is_own,
+    list_models,
+    list_variants,
+    network_of,
+    require_recorded,
+    with_views,
+)
+from under10k.recipes import ViewCount
 from under10k.runs.folder import Run, resume_command
 from under10k.runs.reading import no_run
 from under10k.typed import build
@@ -33,20 +44,23 @@ WEIGHTS = "a run folder, a weights file or the name of bundled weights"
 """What names trained weights, for errors."""
 
 
-def load_model(weights: str | Path, *, model: str | None = None, device: str = "cpu") -> nn.Module:
+def load_model(
+    weights: str | Path, *, model: str | None = None, views: ViewCount | None = None, device: str = "cpu"
+) -> nn.Module:
     """Load a trained network, in evaluation mode, on the CPU unless another `device` is named.
 
     `weights` is a run folder, a weights file, or the name of bundled weights (`under10k.list_weights()`). A safetensors
     file of another program's, a `state_dict` without a description, is read where `model` names its network
     (`under10k.list_models()`); variant and head follow from its tensors, dropout is 0. Weights of a network of your own
-    need its file: that which the run names and which is unchanged, or `model`, such as `my_net.py:Net`.
+    need its file: that which the run names and which is unchanged, or `model`, such as `my_net.py:Net`. `views` says
+    over how many views of an image logits are averaged, 1 or 5; by default as many as the recipe had.
 
     Raises:
         ModelError: there is none, it is damaged, a pickle, or its tensors do not fit its architecture.
         UsageError: the device or network is unknown, or bundled weights and a file here go by the same name.
     """
     chosen = pick_device(device)
-    return load_weights(weights, model=model)[0].to(chosen)
+    return load_weights(weights, model=model, views=views)[0].to(chosen)
 
 
 def as_network(model: nn.Module | str | Path) -> nn.Module:
@@ -54,8 +68,21 @@ def as_network(model: nn.Module | str | Path) -> nn.Module:
     return model if isinstance(model, nn.Module) else load_model(model)
 
 
-def load_weights(weights: str | Path, *, model: str | None = None) -> tuple[nn.Module, Facts]:
+def load_weights(
+    weights: str | Path, *, model: str | None = None, views: ViewCount | None = None
+) -> tuple[nn.Module, Facts]:
     """Load a network as `load_model` does, with the facts that were saved beside it."""
+    network, facts = _load_recorded(weights, model)
+    if views is None:
+        return network, facts
+    if is_own(facts.model) and views != 1:
+        raise UsageError(f"views of your own network: {facts.model}. leave out views")
+    facts = replace(facts, options=replace(facts.options, views=views))
+    return with_views(network, views), facts
+
+
+def _load_recorded(weights: str | Path, model: str | None) -> tuple[nn.Module, Facts]:
+    """Load a network as it was trained."""
     path = locate_weights(weights)
     if model is not None and not is_own(model) and model not in list_models():
         raise unknown_name("model", str(model), list_models())
@@ -157,11 +184,11 @@ def _recognise(network: nn.Module) -> tuple[str, Options]:
     """Return the name and options under which `create_model` builds just these layers."""
     rates = {part.p for part in network.modules() if isinstance(part, nn.Dropout)}
     dropout = max(rates, default=0.0)
-    built = _layers(network)
+    views, built = count_views(network), _layers(with_views(network, 1))
     for name in list_models():
         for options in _variants(name, dropout):
             if _layers(_create(name, options)) == built:
-                return name, options
+                return name, replace(options, views=views)
     raise UsageError(
         f"unknown network: {type(network).__name__} is none of {', '.join(list_models())}, in any variant. "
         "save one that create_model or load_model made"

@@ -17,7 +17,7 @@ from typing import Any
 from under10k.errors import ModelError
 from under10k.files import read_inside, write_atomically, write_json
 from under10k.models import MODELS, create_model, summarise
-from under10k.recipes import Protocol
+from under10k.recipes import Protocol, ViewCount
 from under10k.runs import Epoch, Result, Run, load_model
 from under10k.study.engines import Job, Outcome, set_aside
 from under10k.study.plan import Plan, summary_of
@@ -208,16 +208,16 @@ def read_networks(studies: Sequence[Path]) -> dict[str, tuple[int, int | None, l
             if point.score is not None:
                 label = f"{point.variant}, {point.protocol}"
                 if label not in found:
-                    found[label] = point.parameters, _macs_of(point.model, point.parameters), []
+                    found[label] = point.parameters, _macs_of(point.model, point.parameters, point.views), []
                 found[label][2].append(point.score)
     return found
 
 
-def _macs_of(model: str, parameters: int) -> int | None:
-    """Return the multiply-accumulates of one of our networks in its plain form."""
+def _macs_of(model: str, parameters: int, views: ViewCount) -> int | None:
+    """Return the multiply-accumulates of one of our networks in its plain form, in all its views of an image."""
     if model not in MODELS:
         return None
-    summary = summarise(create_model(model))
+    summary = summarise(create_model(model, views=views))
     return summary.macs if summary.parameters == parameters else None
 
 
@@ -248,6 +248,7 @@ class _Point(Typed):
     seconds: float | None
     model: str = ""
     parameters: int = 0
+    views: ViewCount = 1
 
     @property
     def is_finished(self) -> bool:
@@ -257,7 +258,8 @@ class _Point(Typed):
 
 def _to_point(run: Mapping[str, Any]) -> _Point:
     result: Mapping[str, Any] = {"model": "", "parameters": 0} if run["score"] is None else run["result"]
-    return _Point(run["variant"], run["protocol"], run["score"], run["seconds"], result["model"], result["parameters"])
+    network = result["model"], result["parameters"], run.get("views", 1)
+    return _Point(run["variant"], run["protocol"], run["score"], run["seconds"], *network)
 
 
 def _gather_points(points: Iterable[_Point]) -> dict[str, dict[str, list[tuple[float, float]]]]:
@@ -294,6 +296,7 @@ def _describe(outcome: Outcome) -> dict[str, Any]:
         "variant": outcome.job.variant,
         "seed": outcome.job.recipe.seed,
         "protocol": outcome.job.recipe.protocol,
+        "views": outcome.job.recipe.views,
         "score": score(result) if result else None,
         "seconds": result.seconds["total"] if result else None,
         "error": outcome.error or None,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from under10k.errors import unknown_name
-from under10k.recipes import Dropout, Head
+from under10k.recipes import Dropout, Head, ViewCount
 from under10k.typed import Typed
 
 FOLDER = Path(__file__).parent
@@ -24,6 +24,7 @@ class Options(Typed):
     dropout: Dropout = 0.0
     residual: bool = False
     head: Head = "pool"
+    views: ViewCount = 1
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from under10k.errors import Under10kError, UsageError
 from under10k.evaluation import predict_logits
 from under10k.export.c.native import NativeModel, find_compiler
 from under10k.export.c.source import Source, braces, write_float, write_int8
-from under10k.export.int8 import LOGIT_BITS, IntegerStage, quantise, run_int8
+from under10k.export.int8 import IntegerNetwork, quantise, run_int8
 from under10k.export.proof import (
     CALIBRATION,
     TOLERANCE,
@@ -52,7 +52,7 @@ class CFolder:
     name: str
     """The network's name in C: of header and source, and part of all names."""
     source: Source
-    integer: list[IntegerStage] | None
+    integer: IntegerNetwork | None
     """The reference for `int8`; None for `float`."""
     files: dict[str, str]
     """Name and text."""
@@ -60,7 +60,7 @@ class CFolder:
     @property
     def unit(self) -> float:
         """The unit of a logit."""
-        return 2.0**-LOGIT_BITS if self.integer else 1.0
+        return self.integer.unit if self.integer else 1.0
 
     def compile(self) -> NativeModel:
         """Compile the network and load it into this process.
@@ -102,13 +102,14 @@ def build_c(
     else:
         source, logits = write_float(network, name), predict_logits(model, vectors).numpy()
     title = f"A network that reads handwritten digits: {_harmless(facts.model)}, {count_parameters(model):,} parameters"
+    title += f", the mean of {network.views} views" if network.views > 1 else ""
     words = {
         "name": name,
         "NAME": name.upper(),
         "title": title,
         "origin": _origin(facts, kind),
         "vectors": _vectors(vectors, logits, source.logit),
-        **_words(source),
+        **_words(source, integer),
         **(_framing_words() if frame else {}),
     }
     templates = resources.files("under10k.export.c") / "templates"
@@ -120,17 +121,16 @@ def build_c(
     return CFolder(name, source, integer, {**files, "digit.pgm": _pgm(vectors[0])})
 
 
-def _words(source: Source) -> dict[str, str]:
+def _words(source: Source, integer: IntegerNetwork | None) -> dict[str, str]:
     """Return the words of the templates that depend on the code alone."""
-    exact = source.logit != "float"
     return {
         "version": __version__,
         "weight_bytes": f"{source.weight_bytes:,}",
         "other_bytes": f"{source.other_bytes:,}",
         "ram_bytes": f"{source.ram_bytes:,}",
         "logit": source.logit,
-        "unit": f"(1.0 / {2**LOGIT_BITS})" if exact else "1.0",
-        "tolerance": "0" if exact else str(TOLERANCE),
+        "unit": f"(1.0 / {1 / integer.unit:.0f})" if integer else "1.0",
+        "tolerance": "0" if integer else str(TOLERANCE),
         "count": str(VECTORS),
         "code": source.code.rstrip(),
     }

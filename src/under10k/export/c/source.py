@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from under10k.data import CLASSES, SIDE
 from under10k.export.c.arithmetic import Arithmetic, Float, Int8, S, is_depthwise, literal
 from under10k.export.c.layout import Maps, lay_out
-from under10k.export.int8 import IntegerStage
+from under10k.export.int8 import IntegerNetwork
 from under10k.export.plain import INPUT, AveragePool, MaxPool
 from under10k.export.stages import Network, Stage
+from under10k.models import SHIFTS
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class Source:
 
 def write_float(network: Network, name: str) -> Source:
     """Write a network in float as a function `NAME_predict`."""
-    pixel = f"(float){_PIXEL} * {literal(network.scale)} + {literal(network.offset)}"
-    source = _write(Float(name), network.stages, pixel)
+    pixel = f"(float){_pixel(name, network.views)} * {literal(network.scale)} + {literal(network.offset)}"
+    source = _write(Float(name), network.stages, pixel, network.views)
     return replace(source, code=_WIDEST + source.code)
 
 
-def write_int8(stages: Sequence[IntegerStage], name: str) -> Source:
+def write_int8(network: IntegerNetwork, name: str) -> Source:
     """Write a quantised network in integers as a function `NAME_predict`."""
-    return _write(Int8(name), stages, _PIXEL)
+    return _write(Int8(name), network.stages, _pixel(name, network.views), network.views)
 
 
 _MACROS = """\
@@ -79,7 +80,12 @@ _WIDEST = """\
 _PIXEL = f"pixels[y * {SIDE} + x]"
 
 
-def _write(kind: Arithmetic[S], stages: Sequence[S], pixel: str) -> Source:
+def _pixel(name: str, views: int) -> str:
+    """Return the pixel at (y, x), of a view that is shifted if there are several, as C."""
+    return f"pixel_{name}(pixels, y - down, x - right)" if views > 1 else _PIXEL
+
+
+def _write(kind: Arithmetic[S], stages: Sequence[S], pixel: str, views: int) -> Source:
     shapes = [INPUT, *(stage.output for stage in stages)]
     borders = [*(stage.padding for stage in stages), 0]
     maps = [Maps(shape, border) for shape, border in zip(shapes, borders, strict=True)]
@@ -90,12 +96,12 @@ def _write(kind: Arithmetic[S], stages: Sequence[S], pixel: str) -> Source:
     tables = [table for stage in stages for table in kind.tables(stage)]
     code = [_table(*table) for table in tables]
     code += [f"static {kind.value} maps_{kind.name}[{room}];\n"] if room else []
-    code += [_load(kind, maps[0], kind.border(stages[0]), pixel)] if converts else []
+    code += [_load(kind, maps[0], kind.border(stages[0]), pixel, views)] if converts else []
     around = [*(kind.border(stage) for stage in stages[1:]), ""]
     code += [
         _stage(kind, stage, *pair, border) for stage, pair, border in zip(stages, pairwise(maps), around, strict=True)
     ]
-    code.append(_predict(kind, stages, starts, converts))
+    code.append(_predict(kind, stages, starts, converts, views))
     weights = sum(values.nbytes for _, table, values in tables if table.startswith("weights"))
     others = sum(values.nbytes for _, _, values in tables) - weights
     return Source(
@@ -107,9 +113,18 @@ def _write(kind: Arithmetic[S], stages: Sequence[S], pixel: str) -> Source:
     )
 
 
-def _load(kind: Arithmetic[S], maps: Maps, border: str, pixel: str) -> str:
+def _load(kind: Arithmetic[S], maps: Maps, border: str, pixel: str, views: int) -> str:
+    shift = ", int down, int right" if views > 1 else ""
+    shifted = f"""\
+static uint8_t pixel_{kind.name}(const uint8_t *pixels, int y, int x)
+{{
+    return y >= 0 && y < {SIDE} && x >= 0 && x < {SIDE} ? {_PIXEL} : 0;
+}}
+
+"""
     return f"""\
-static void load_{kind.name}(const uint8_t *pixels, {kind.value} *out)
+{shifted if views > 1 else ""}\
+static void load_{kind.name}(const uint8_t *pixels, {kind.value} *out{shift})
 {{
     for (int y = 0; y < {SIDE}; y++)
         for (int x = 0; x < {SIDE}; x++)
@@ -253,15 +268,16 @@ def _place(kind: Arithmetic[S], stage: S, after: Maps, count: int) -> str:
     return f"{kind.total} sums[{count}];" if kind.finish(stage) else f"{kind.total} *sums = out + {after.at('y', 'x')};"
 
 
-def _predict(kind: Arithmetic[S], stages: Sequence[S], starts: Sequence[int], converts: bool) -> str:
+def _predict(kind: Arithmetic[S], stages: Sequence[S], starts: Sequence[int], converts: bool, views: int) -> str:
     buffers = [f"maps_{kind.name} + {start}" if start else f"maps_{kind.name}" for start in starts]
-    places = ["pixels", *buffers, "logits"]
+    places = ["pixels", *buffers, "logits" if views == 1 else "view"]
     steps = [*([f"load_{kind.name}"] if converts else []), *(f"stage_{kind.label(stage)}" for stage in stages)]
     calls = [f"{step}({before}, {after});" for step, (before, after) in zip(steps, pairwise(places), strict=True)]
+    logit = kind.result(stages[-1])
     return f"""\
-int {kind.name}_predict(const uint8_t pixels[{SIDE * SIDE}], {kind.result(stages[-1])} logits[{CLASSES}])
+int {kind.name}_predict(const uint8_t pixels[{SIDE * SIDE}], {logit} logits[{CLASSES}])
 {{
-{indent(chr(10).join(calls), "    ")}
+{indent(chr(10).join(calls) if views == 1 else _look_again(calls, logit), "    ")}
     int digit = 0;
     for (int i = 1; i < {CLASSES}; i++)
         if (logits[i] > logits[digit])
@@ -269,6 +285,22 @@ int {kind.name}_predict(const uint8_t pixels[{SIDE * SIDE}], {kind.result(stages
     return digit;
 }}
 """
+
+
+def _look_again(calls: Sequence[str], logit: str) -> str:
+    """Write the calls once for each view: float logits are averaged, integers added up."""
+    first, *others = calls
+    run = "\n".join([first.replace(");", ", shifts[n][0], shifts[n][1]);"), *others])
+    return f"""\
+static const signed char shifts[{len(SHIFTS)}][2] = {{{", ".join(f"{{{down}, {right}}}" for down, right in SHIFTS)}}};
+for (int i = 0; i < {CLASSES}; i++)
+    logits[i] = 0;
+for (int n = 0; n < {len(SHIFTS)}; n++) {{
+    {logit} view[{CLASSES}];
+{indent(run, "    ")}
+    for (int i = 0; i < {CLASSES}; i++)
+        logits[i] += view[i]{f" / {len(SHIFTS)}" if logit == "float" else ""};
+}}"""
 
 
 def _describe(stage: Stage) -> str:

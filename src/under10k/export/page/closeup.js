@@ -193,7 +193,8 @@ class CloseUp {
     const origin = traceNumber(this.layers[spot.layer], this.mapsOf(spot.layer - 1), this.mapsOf(spot.layer), spot);
     const lines = writeOrigin(origin, spot.layer === 0, style);
     if (spot.layer === this.layers.length - 1) {
-      lines.push(element("p", "", say("score", { digit: spot.map, probability: percent(answer.probabilities[spot.map]) })));
+      const probability = softmax(this.mapsOf(spot.layer).values)[spot.map];
+      lines.push(element("p", "", say("score", { digit: spot.map, probability: percent(probability) })));
     }
     numbers.replaceChildren(...lines, element("p", "small", say("rounded")));
   }

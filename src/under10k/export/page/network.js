@@ -18,7 +18,8 @@
  * @typedef {{kind: "affine", relu: boolean, scale: Float64Array, offset: Float64Array}} Affine
  * @typedef {{kind: "max pool" | "average pool", side: number}} Pool
  * @typedef {{kind: "skip", layers: Layer[]}} Skip
- * @typedef {Convolution | Affine | Pool | Skip} Layer
+ * @typedef {{kind: "views", shifts: [down: number, right: number][], layers: Layer[]}} Views a whole network
+ * @typedef {Convolution | Affine | Pool | Skip | Views} Layer
  */
 
 /**
@@ -81,8 +82,15 @@ function runLayer(layer, maps) {
     case "average pool":
       return pool(layer, maps);
     case "skip":
-      return addSkipped(layer.layers.reduce((inner, part) => runLayer(part, inner), maps), maps);
+      return addSkipped(runLayers(layer.layers, maps), maps);
+    case "views":
+      return average(layer.shifts.map(([down, right]) => runLayers(layer.layers, shift(maps, down, right))));
   }
+}
+
+/** @param {Layer[]} layers @param {Maps} maps @returns {Maps} the output of the last one */
+function runLayers(layers, maps) {
+  return layers.reduce((inner, layer) => runLayer(layer, inner), maps);
 }
 
 /** @param {number} channels @param {number} height @param {number} width @returns {Maps} */
@@ -238,4 +246,20 @@ function addSkipped(output, input) {
   const cropped = pad(input, (output.width - input.width) / 2);
   for (let index = 0; index < cropped.values.length; index++) output.values[index] += cropped.values[index];
   return output;
+}
+
+/** Move maps down and to the right; zeros come in. @param {Maps} maps @param {number} down @param {number} right @returns {Maps} */
+function shift({ channels, height, width, values }, down, right) {
+  const output = blankMaps(channels, height, width);
+  output.values.forEach((_, index) => {
+    const [y, x] = [(Math.floor(index / width) % height) - down, (index % width) - right];
+    if (y >= 0 && y < height && x >= 0 && x < width) output.values[index] = values[index - down * width - right];
+  });
+  return output;
+}
+
+/** @param {Maps[]} several of one shape @returns {Maps} their mean */
+function average(several) {
+  const values = several[0].values.map((_, index) => several.reduce((sum, maps) => sum + maps.values[index], 0) / several.length);
+  return { ...several[0], values };
 }

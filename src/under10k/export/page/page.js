@@ -18,13 +18,16 @@ const REHEARSED = [
 const REHEARSALS = 8;
 
 const layers = readLayers(JSON.parse(byId("network").textContent));
+/** Those whose maps are shown: of a network with several views, they look at the frame as it is. */
+const shownLayers = layers[0].kind === "views" ? layers[0].layers : layers;
 const bars = new Bars(byId("bars"));
 const frameView = new Frame(byId("frame"));
-const layerView = new Layers(byId("layers"), layers, (layer) => closeUp.openLayer(layer));
-const closeUp = new CloseUp(byId("close-up"), layers, showField, speak);
+const layerView = new Layers(byId("layers"), shownLayers, (layer) => closeUp.openLayer(layer));
+const closeUp = new CloseUp(byId("close-up"), shownLayers, showField, speak);
 const why = new Why(byId("why"), layers, showWhy);
 const paper = new Paper(byId("paper"), paperChanged, speak);
 const lesson = new Lesson(byId("sheet"));
+byId("views-help").hidden = layers === shownLayers;
 const raster = contextOf(makeCanvas(RASTER, RASTER), { willReadFrequently: true });
 
 /** Counts the paper's changes: a picture that is decoded after the next change is dropped. */
@@ -69,8 +72,9 @@ function readPaper() {
 
 /** @param {Framed} found @returns {Answer} */
 function answerOf(found) {
-  const outputs = runNetwork(layers, found.levels);
-  return { ...found, ...judge(softmax(outputs[outputs.length - 1].values), found), outputs };
+  const outputs = runNetwork(shownLayers, found.levels);
+  const [logits] = (layers === shownLayers ? outputs : runNetwork(layers, found.levels)).slice(-1);
+  return { ...found, ...judge(softmax(logits.values), found), outputs };
 }
 
 /** @param {Stroke[] | Picture | null} content @returns {string} how long reading it took, in words */
