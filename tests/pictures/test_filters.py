@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from under10k.pictures.filters import EIGHT, highest_near, lowest_near, mean_near, run_lengths, steepness, widen
+from under10k.pictures.filters import (
+    EIGHT,
+    highest_near,
+    lowest_within,
+    mean_near,
+    places,
+    run_lengths,
+    steepness,
+    widen,
+)
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 3), (30, 41), (64, 7)]
 
@@ -16,7 +25,9 @@ SHAPES = [(1, 1), (1, 9), (9, 1), (2, 3), (30, 41), (64, 7)]
 def test_the_extremes_near_each_pixel_are_scipys(shape: tuple[int, int], side: int) -> None:
     grey = np.random.default_rng(side).random(shape, np.float32)
     assert np.array_equal(highest_near(grey, side), ndimage.maximum_filter(grey, side, mode="nearest"))
-    assert np.array_equal(lowest_near(grey, side), ndimage.minimum_filter(grey, side, mode="nearest"))
+    around = np.pad(grey, side // 2, mode="edge")
+    assert np.array_equal(lowest_within(around, side), ndimage.minimum_filter(grey, side, mode="nearest"))
+    assert np.array_equal(around, np.pad(grey, side // 2, mode="edge")), "it is left as it was"
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -32,6 +43,8 @@ def test_widened_masks_and_lengths_of_runs_are_those_counted_one_by_one(shape: t
     mask = np.random.default_rng(3).random(shape) < share
     runs, _ = ndimage.label(mask, [[0, 0, 0], [1, 1, 1], [0, 0, 0]])
     assert np.array_equal(run_lengths(mask), np.where(mask, np.bincount(runs.ravel())[runs], 0))
+    assert np.array_equal(run_lengths(mask.T.copy().T), run_lengths(mask))
+    assert np.array_equal(places(mask), np.nonzero(mask))
     assert np.array_equal(widen(mask), ndimage.binary_dilation(mask, EIGHT))
 
 

@@ -18,21 +18,23 @@ EIGHT = np.ones((3, 3), dtype=bool)
 
 def highest_near(grey: Grey, side: int) -> Grey:
     """Return the largest value in the square of an odd `side` around each pixel."""
-    return _extreme_near(grey, side, np.maximum)
+    return _highest_above(_highest_above(grey, side).T, side).T
 
 
-def lowest_near(grey: Grey, side: int) -> Grey:
-    """Return the smallest value in the square of an odd `side` around each pixel."""
-    return _extreme_near(grey, side, np.minimum)
+def lowest_within(grey: Grey, side: int) -> Grey:
+    """Return the smallest value in each square of an odd `side` within a picture: (H - side + 1, W - side + 1)."""
+    return _extreme_below(_extreme_below(grey.copy(), side, np.minimum).T, side, np.minimum).T
 
 
-def _extreme_near(grey: Grey, side: int, pick: np.ufunc) -> Grey:
-    return _extreme_above(_extreme_above(grey, side, pick).T, side, pick).T
+def _highest_above(grey: Grey, side: int) -> Grey:
+    return _extreme_below(np.pad(grey, ((side // 2, side // 2), (0, 0)), mode="edge"), side, np.maximum)
 
 
-def _extreme_above(grey: Grey, side: int, pick: np.ufunc) -> Grey:
-    """Pick along columns: of 2 pixels, then of 4, 8 and so on, so that it takes log2(side) steps."""
-    values = np.pad(grey, ((side // 2, side // 2), (0, 0)), mode="edge")
+def _extreme_below(values: Grey, side: int, pick: np.ufunc) -> Grey:
+    """Pick of `side` pixels along columns: of 2, then of 4, 8 and so on, so that it takes log2(side) steps.
+
+    It overwrites its input.
+    """
     spare = np.empty_like(values)
     covered, length = 1, len(values)
     while covered < side:
@@ -44,6 +46,12 @@ def _extreme_above(grey: Grey, side: int, pick: np.ufunc) -> Grey:
     return values[:length]
 
 
+def places(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and columns of a mask's pixels, row by row."""
+    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
+    return rows, columns
+
+
 def mean_near(grey: Grey, side: int) -> Grey:
     """Return the mean over the square of a small odd `side` around each pixel.
 
@@ -53,10 +61,12 @@ def mean_near(grey: Grey, side: int) -> Grey:
 
 
 def _sum_above(grey: Grey, side: int) -> Grey:
-    padded = np.pad(grey, ((side // 2, side // 2), (0, 0)), mode="edge")
-    total = padded[: len(grey)].copy()
-    for first in range(1, side):
-        total += padded[first : first + len(grey)]
+    total = grey.copy(order="K")
+    for step in range(1, side // 2 + 1):
+        total[step:] += grey[:-step]
+        total[:step] += grey[0]
+        total[:-step] += grey[step:]
+        total[-step:] += grey[-1]
     return total
 
 
@@ -72,14 +82,14 @@ def widen(mask: Mask) -> Mask:
 
 
 def run_lengths(mask: Mask) -> NDArray[np.float32]:
-    """Return for each pixel of a mask how many there are in its horizontal run, else 0."""
+    """Return for each pixel of a mask how many there are in its horizontal run, else 0; in the mask's memory order."""
     padded = np.pad(mask, ((0, 0), (0, 1)))  # so that no run continues in the next row
-    places = np.flatnonzero(padded)
-    starts = np.flatnonzero(np.diff(places, prepend=-2) > 1)
-    lengths = np.diff(starts, append=len(places))
-    runs = np.zeros(padded.shape, dtype=np.float32)
-    runs.ravel()[places] = np.repeat(lengths, lengths)
-    return runs[:, :-1]
+    inside = np.flatnonzero(padded)
+    starts = np.flatnonzero(np.diff(inside, prepend=-2) > 1)
+    lengths = np.diff(starts, append=len(inside))
+    runs = np.zeros_like(mask, dtype=np.float32)
+    runs[np.divmod(inside, padded.shape[1])] = np.repeat(lengths, lengths)
+    return runs
 
 
 def steepness(grey: Grey, rows: NDArray[Any], columns: NDArray[Any]) -> Grey:

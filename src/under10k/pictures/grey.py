@@ -203,8 +203,8 @@ def _to_level(channel: NDArray[Any]) -> Grey:
 
 
 def _brightness(colours: list[Grey]) -> Grey:
-    brightness = np.zeros_like(colours[0])
-    for share, colour in zip(LUMINANCE, colours, strict=True):
+    brightness = LUMINANCE[0] * colours[0]
+    for share, colour in zip(LUMINANCE[1:], colours[1:], strict=True):
         brightness += share * colour
     return brightness
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from under10k.pictures.filters import EIGHT, highest_near, lowest_near, mean_near, steepness
+from under10k.pictures.filters import EIGHT, highest_near, lowest_within, mean_near, places, steepness
 from under10k.pictures.pixels import Grey
 from under10k.pictures.printed import find_printed
 
@@ -152,7 +152,10 @@ def ink_is_light(grey: Grey, even: bool) -> bool:
 
 def _skewness(grey: Grey, side: int) -> float:
     mean = _box_mean(grey, side)
-    rest = _smooth((grey - mean) / np.sqrt(np.clip(mean * (1 - mean), 0, None) + FLATNESS))
+    rest = grey - mean
+    mean *= 1 - mean
+    rest /= np.sqrt(np.maximum(mean, 0, out=mean) + FLATNESS)
+    rest = _smooth(rest)
     square = rest * rest
     return float((square * rest).mean(dtype=np.float64) / max(square.mean(dtype=np.float64) ** 1.5, TINY))
 
@@ -176,8 +179,7 @@ def _close(grey: Grey, side: int) -> Grey:
     """Fill dark places narrower than a square; past the edge, the picture continues with its slope."""
     margin = min(side // 2, min(grey.shape) - 1)
     padded = np.pad(grey, margin, mode="reflect", reflect_type="odd")
-    closed = lowest_near(highest_near(padded, side), side)
-    return closed[margin : margin + grey.shape[0], margin : margin + grey.shape[1]]
+    return lowest_within(np.pad(highest_near(padded, side), side // 2 - margin, mode="edge"), side)
 
 
 def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
@@ -195,29 +197,30 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
     )  # on dim paper, noise is a larger share
     seen = smooth > faintest * dimness
     labels, count = ndimage.label(seen, EIGHT)
-    places = np.nonzero(seen)
-    darkest = _darkest(smooth[places], labels[places], count)
+    seen_at = places(seen)
+    found, numbers = smooth[seen_at], labels[seen_at]
+    darkest = _darkest(found, numbers, count)
     darkest[darkest < SURELY_INK * faintest] = np.inf
-    limits = darkest[labels[places]]
+    limits = darkest[numbers]
     if not even:  # pressure fades along a stroke, so the darkest ink near by counts
         near = highest_near(smooth, side)
-        limits = np.where(limits < np.inf, np.minimum(limits, near[places]), limits)
+        limits = np.where(limits < np.inf, np.minimum(limits, near[seen_at]), limits)
     ink = np.zeros_like(seen)
-    ink[places] = smooth[places] > (OF_DARKEST_EVEN if even else OF_DARKEST) * limits
+    ink[seen_at] = found > (OF_DARKEST_EVEN if even else OF_DARKEST) * limits
     printed = find_printed(ink, smooth) if count else None
     strokes = ink if printed is None else ink & ~printed
     labels, count = ndimage.label(strokes, EIGHT)
-    parts = _parts(smooth, labels, count, np.nonzero(strokes))
+    parts = _parts(smooth, labels, count, places(strokes))
     if printed is not None:
         labels[printed] = PRINTED
     return Scan(darkness, smooth, labels, parts)
 
 
-def _parts(smooth: Grey, labels: NDArray[Any], count: int, places: tuple[NDArray[Any], ...]) -> list[Part]:
-    """Measure each part; `places` are the rows and columns of the ink."""
-    numbers = labels[places]
-    outlines = np.bincount(numbers, steepness(smooth, *places), count + 1)
-    darkest = _darkest(smooth[places], numbers, count)
+def _parts(smooth: Grey, labels: NDArray[Any], count: int, at: tuple[NDArray[Any], NDArray[Any]]) -> list[Part]:
+    """Measure each part, with ink at these rows and columns."""
+    numbers = labels[at]
+    outlines = np.bincount(numbers, steepness(smooth, *at), count + 1)
+    darkest = _darkest(smooth[at], numbers, count)
     height, width = labels.shape
     parts = []
     for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):

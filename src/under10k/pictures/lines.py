@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from under10k.pictures.filters import EIGHT, Mask, run_lengths, widen
+from under10k.pictures.filters import EIGHT, Mask, places, run_lengths, widen
 from under10k.pictures.pixels import Grey
 
 LINE_WIDTH, LINE_SHARE = 6, 0.0125
@@ -97,8 +97,14 @@ def find_lines(ink: Mask, width: int) -> Lines:
     """Find the lines along rows and columns; return with them how many pixels of ink lie in line down and along."""
     runs = run_lengths(ink.T).T, run_lengths(ink)
     parts, _ = ndimage.label(widen(ink), EIGHT)
-    flat, steep = (ink & (across <= width) & (along >= FLAT * across) for across, along in (runs, runs[::-1]))
-    return runs, [*_along_rows(flat, parts, False), *_along_rows(steep.T, parts.T, True)]
+    rows, columns = places(ink)
+    down, along = (lengths[rows, columns] for lengths in runs)
+    flat = (down <= width) & (along >= FLAT * down)
+    steep = (along <= width) & (down >= FLAT * along)
+    return runs, [
+        *_along_rows(rows[flat], columns[flat], parts, False),
+        *_along_rows(columns[steep], rows[steep], parts.T, True),
+    ]
 
 
 class _Pieces(NamedTuple):
@@ -116,6 +122,10 @@ class _Pieces(NamedTuple):
     def length(self) -> NDArray[np.int64]:
         return self.last - self.first
 
+    def reach(self, own: NDArray[np.int64]) -> int:
+        """Return from where to where some pieces reach, in pixels."""
+        return int(self.last[own].max() - self.first[own].min())
+
     def line(self, own: NDArray[np.int64], width: float, upright: bool) -> Line:
         """Return the line that some pieces make."""
         slope, offset, _ = _slope(self.sums[own].sum(axis=0))
@@ -123,9 +133,9 @@ class _Pieces(NamedTuple):
         return Line(upright, int(first), int(last), slope, offset, width, int(ink))
 
 
-def _along_rows(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
-    """Find lines along rows: a long straight piece, and all further pieces in its course."""
-    pieces = _measure(thin, parts)
+def _along_rows(down: NDArray[Any], along: NDArray[Any], parts: NDArray[Any], upright: bool) -> list[Line]:
+    """Find lines along rows in thin ink at some places: a long straight piece, and all further pieces in its course."""
+    pieces = _measure(down, along, parts)
     if pieces is None:
         return []
     length = pieces.length
@@ -144,21 +154,22 @@ def _along_rows(thin: Mask, parts: NDArray[Any], upright: bool) -> list[Line]:
         free &= ~held
         own, width = np.nonzero(held)[0], fit[2]
         line = pieces.line(own, width, upright)
-        if crosses(line, thin.shape[::-1] if upright else thin.shape):
+        if crosses(line, parts.shape[::-1] if upright else parts.shape):
             lines.append(line)
             continue
         part = pieces.part[own]  # boxes that stand in a row: each its own
-        sides = [pieces.line(own[part == number], width, upright) for number in np.unique(part).tolist()]
-        lines += [side for side in sides if side.last - side.first >= SHORTEST]
+        sides = (own[part == number] for number in np.unique(part).tolist())
+        lines += [pieces.line(side, width, upright) for side in sides if pieces.reach(side) >= SHORTEST]
     return lines
 
 
-def _measure(thin: Mask, parts: NDArray[Any]) -> _Pieces | None:
-    """Measure the pieces of thin ink; None if there are none."""
-    pieces, count = ndimage.label(thin, EIGHT)
-    if not count:
+def _measure(down: NDArray[Any], along: NDArray[Any], parts: NDArray[Any]) -> _Pieces | None:
+    """Measure the pieces of thin ink at some places; None if there are none."""
+    if not len(down):
         return None
-    down, along = np.nonzero(thin)
+    thin = np.zeros(parts.shape, dtype=bool)
+    thin[down, along] = True
+    pieces, count = ndimage.label(thin, EIGHT)
     which = pieces[down, along] - 1
     (top, bottom), (first, last) = (_bounds(which, count, places) for places in (down, along))
     part = np.zeros(count, dtype=np.int64)
@@ -228,11 +239,16 @@ def paint(ink: Mask, darkness: Grey, runs: Runs, lines: Sequence[Line], least: i
     lying, standing = ([line for line in lines if line.upright == upright] for upright in (False, True))
     flat = _bands(high, darkness, lying, standing, least)
     steep = _bands(wide.T, darkness.T, standing, lying, least).T
-    painted = ink & ((high <= flat) | (wide <= steep))
-    rest, count = ndimage.label(ink & ~painted, EIGHT)
+    painted: Mask = ink & ((high <= flat) | (wide <= steep))
+    rest = ink & ~painted
+    crossed = rest & (flat > 0) & (steep > 0)
+    if not crossed.any():
+        return painted
+    labels, count = ndimage.label(rest, EIGHT)
     beyond = np.zeros(count + 1, dtype=bool)
-    beyond[rest[(flat == 0) | (steep == 0)]] = True
-    return np.asarray(painted | (ink & ~beyond[rest]))
+    beyond[labels[rest & ~crossed]] = True
+    painted[crossed] = ~beyond[labels[crossed]]
+    return painted
 
 
 def _bands(runs: Grey, darkness: Grey, lines: Sequence[Line], crossing: Sequence[Line], least: int) -> Grey:
@@ -241,7 +257,7 @@ def _bands(runs: Grey, darkness: Grey, lines: Sequence[Line], crossing: Sequence
     `runs` is how many pixels of ink there are across each line.
     """
     height, width = runs.shape
-    bands = np.zeros((height, width), dtype=np.float32)
+    bands = np.zeros_like(runs)
     rows = np.arange(height)[:, None]
     for line in lines:
         half = line.width / 2 + NEAR_LINE
@@ -281,7 +297,9 @@ def _most_ink(
     excess = np.convolve((total - normal) * plain, window, "same") / np.maximum(np.convolve(plain, window, "same"), 1)
     deviation = 1.4826 * float(np.median(np.abs(excess[plain])))
     limit = max(EXCESS * normal / width, EXCESS_DEVIATIONS * deviation)
-    stroke = ndimage.binary_opening(plain & (excess > limit), np.ones(STRETCH, dtype=bool))
+    stroke = plain & (excess > limit)
+    if stroke.any():
+        stroke = ndimage.binary_opening(stroke, np.ones(STRETCH, dtype=bool))
     stroke |= covered > width + ROUGHNESS
     may = stroke | plain & (excess > FADING * limit)
     for other in crossing:  # where it crosses, the line is darker, too

@@ -184,8 +184,10 @@ def _meets(line: Line, at: int, lines: Sequence[Line], shape: tuple[int, ...]) -
     place = line.across(at)
     met = corner = False
     for other in lines:
+        if other.upright == line.upright or other.ink != line.ink:
+            continue
         reach = _reach(line, other)
-        if other.ink != line.ink or other.upright == line.upright or abs(other.across(place) - at) > reach:
+        if abs(other.across(place) - at) > reach:
             continue
         met |= other.first - reach <= place <= other.last + reach
         corner |= min(abs(place - other.first), abs(place - other.last)) <= reach

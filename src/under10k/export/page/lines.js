@@ -162,9 +162,12 @@ function paint(ink, darkness, runs, lines, least = 0) {
   const flat = bandsOf(runs[0], darkness, lying, standing, least).values;
   const steep = turn(bandsOf(turn(runs[1]), turn(darkness), standing, lying, least)).values;
   const painted = makeMask(ink, (index) => ink.values[index] && (high[index] <= flat[index] || wide[index] <= steep[index]));
-  const rest = label(makeMask(ink, (index) => ink.values[index] && !painted.values[index]), true);
-  const beyond = new Set(valuesWhere(rest.labels.values, (index) => !flat[index] || !steep[index]));
-  return makeMask(ink, (index) => painted.values[index] || (ink.values[index] && !beyond.has(rest.labels.values[index])));
+  const rest = makeMask(ink, (index) => ink.values[index] && !painted.values[index]);
+  const crossed = makeMask(rest, (index) => rest.values[index] && flat[index] && steep[index]).values;
+  if (!crossed.includes(1)) return painted;
+  const { labels } = label(rest, true);
+  const beyond = new Set(valuesWhere(labels.values, (index) => rest.values[index] && !crossed[index]));
+  return makeMask(ink, (index) => painted.values[index] || (crossed[index] && !beyond.has(labels.values[index])));
 }
 
 /**

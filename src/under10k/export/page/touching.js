@@ -30,13 +30,13 @@ function frameDigits(digits, layers, mayBeCut = () => true) {
 
 /**
  * What may be a digit, from one cut to a later one.
- * @typedef {{first: number, last: number, found: Found}} Piece
+ * @typedef {{first: number, last: number, found: Found}} Slice
  */
 
 /**
  * Ink that may be several digits: the score that pieces must exceed, what it costs a piece that it begins or ends at each
  * cut, the pieces, those that end earlier first, and which of them may stand before each.
- * @typedef {{size: number, upright: boolean, least: number, costs: number[], pieces: Piece[], before: number[][]}} Cuts
+ * @typedef {{size: number, upright: boolean, least: number, costs: number[], pieces: Slice[], before: number[][]}} Cuts
  */
 
 /** @param {Found} found @param {() => number} read computes its probability @param {number} typical height @returns {Cuts | null} */
@@ -59,7 +59,7 @@ function cutAlong(found, height, least, upright) {
   const along = upright ? turn(found.ink) : found.ink;
   const ink = makeMask(along, (index) => along.values[index] > HALF);
   const { lines, costs } = cutLines(ink, height);
-  /** @type {Piece[]} */
+  /** @type {Slice[]} */
   const pieces = [];
   /** @type {Map<string, Found>} */
   const seen = new Map();
@@ -77,7 +77,7 @@ function cutAlong(found, height, least, upright) {
     }
   }
   const inked = lines.map((line) => countBefore(ink, line));
-  /** @param {Piece} piece */
+  /** @param {Slice} piece */
   const before = (piece) => [...pieces.keys()].filter((index) => mayFollow(pieces[index], piece, inked, height, upright));
   return { size: height, upright, least, costs, pieces, before: pieces.map(before) };
 }
@@ -237,7 +237,7 @@ function likeliestPieces({ size, upright, least, costs, pieces, before }, sure) 
 
 /**
  * Tell whether one piece may be the next after another: with hardly any ink between them, or not much in both.
- * @param {Piece} piece @param {Piece} after @param {number[]} inked pixels of ink before each cut
+ * @param {Slice} piece @param {Slice} after @param {number[]} inked pixels of ink before each cut
  * @param {number} size @param {boolean} upright @returns {boolean}
  */
 function mayFollow(piece, after, inked, size, upright) {
