@@ -41,11 +41,12 @@ def serving(
     page: Page = PAGE,
     limits: Limits | None = None,
     times: Times | None = None,
+    networks: str | None = None,
     find_misread: FindMisread | None = None,
 ) -> Iterator[int]:
     """Serve while the block runs, and give its port."""
     listener = listen("127.0.0.1", 0)
-    server = Server(create_app(page, read, limits=limits, find_misread=find_misread), times)
+    server = Server(create_app(page, read, limits=limits, networks=networks, find_misread=find_misread), times)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(listener)))
     port: int = listener.getsockname()[1]
     thread.start()

@@ -486,6 +486,7 @@ def test_auto_draws_digits_where_mnist_is_out_of_reach_and_says_so() -> None:
     assert (data.name, len(data.train), len(data.test)) == ("synthetic", 30, 20)
     assert data.note.startswith("MNIST can be neither found nor downloaded, so digits drawn by strokes take its place")
     assert "ossci-datasets.s3.amazonaws.com: no connection" in data.note
+    assert data.note.endswith("in data/mnist, or in a folder that UNDER10K_DATA names."), "and what to do"
     assert data.sha256() == load_digits("synthetic").sha256()
     assert load_digits("synthetic").note == ""
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ttest_rel
 
 from under10k.evaluation.statistics import Interval, mean_interval, paired_difference, wilson_interval
 
@@ -112,6 +111,8 @@ def test_paired_differences_are_students_sleep_data() -> None:
 
 @given(st.lists(st.tuples(st.integers(9900, 9999), st.integers(9900, 9999)), min_size=3, max_size=20))
 def test_the_p_of_pairs_is_scipys(pairs: list[tuple[int, int]]) -> None:
+    from scipy.stats import ttest_rel  # half a second, which a process that runs other tests need not spend
+
     first, second = np.array(pairs).T / 8192  # exact fractions: scipy warns of differences that are equal but for noise
     found = paired_difference(first.tolist(), second.tolist())
     if np.ptp(second - first) > 0:

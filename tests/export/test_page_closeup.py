@@ -39,7 +39,7 @@ CHECK = """([network, seed]) => {
     const wrong = [];
     layers.forEach((layer, index) => {
         const [before, after] = [index ? outputs[index - 1] : input, outputs[index]];
-        for (let time = 0; time < 6; time++) {
+        for (let time = 0; time < 3; time++) {
             const corners = [0, after.height - 1, Math.floor(after.height * random())];
             const [y, x] = [corners[time % 3], corners[(time + 1) % 3]];
             const map = Math.floor(after.channels * random());

@@ -57,10 +57,12 @@ def serve(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 def test_it_serves_the_page_with_a_gallery_where_mnist_is_at_hand_and_stops_when_asked(weights: Path) -> None:
-    page = build_page(*load_weights(weights), gallery=find_dataset("mnist") is not None).text
+    page = build_page(*load_weights(weights), networks=True, gallery=find_dataset("mnist") is not None).text
     with serve(str(weights), "--port", "0") as (address, process):
         assert address.startswith("http://127.0.0.1:")
         assert httpx.get(address).text == page
+        networks = httpx.get(f"{address}networks").json()
+        assert [network["name"] for network in networks if network["own"]] == ["model.safetensors"]
         weights.write_bytes(b"replaced while the server runs")
         assert httpx.get(address).text == page
         process.send_signal(signal.SIGINT)

@@ -28,7 +28,7 @@ MOMENTS = 75
 
 RECIPE = small(epochs=3, dropout=0.1, protocol="watched", skip_easy=0.2)
 
-FEW = settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=1, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 KILLS = st.lists(st.integers(0, MOMENTS), min_size=1, max_size=5)
 

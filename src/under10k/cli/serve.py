@@ -37,20 +37,21 @@ def serve(
         open: Open the page in your browser, if there is one.
     """
     try:
-        from under10k.serve import create_app, listen, misread_finder, reader, run
+        from under10k.serve import create_app, listen, misread_finder, networks_beside, reader, run
     except ImportError as error:
         raise missing_library(error.name or "the server's library", "serve") from None
     from under10k.export import build_page, build_upload_page
     from under10k.runs import load_weights
 
     network, facts = load_weights(weights, model=model)
-    find_misread = misread_finder(network)
+    networks, find_misread = None, misread_finder(network)
     try:
-        page = build_page(network, facts, gallery=find_misread is not None)
+        page = build_page(network, facts, networks=True, gallery=find_misread is not None)
+        networks = networks_beside(weights, network, facts)
     except UsageError as error:
         page = build_upload_page(network, facts)
         complain(f"no page to draw on, but one to send pictures from: {str(error).partition('. ')[0]}", "warning")
-    app = create_app(page, reader(network), host=host, find_misread=find_misread)
+    app = create_app(page, reader(network), host=host, networks=networks, find_misread=find_misread)
     listener = listen(host, port)
     url = _announce(listener, host)
     if open and has_browser():

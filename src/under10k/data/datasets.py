@@ -118,8 +118,7 @@ def _load_mnist_or_synthetic() -> Dataset:
     try:
         files = find_files(known) or download(known)
     except Under10kError as error:
-        reason = str(error).partition(". ")[0]
-        note = f"MNIST can be neither found nor downloaded, so digits drawn by strokes take its place: {reason}."
+        note = f"MNIST can be neither found nor downloaded, so digits drawn by strokes take its place: {error}."
         return _draw(DATASETS["synthetic"], note)
     return _read_known(known, files)
 

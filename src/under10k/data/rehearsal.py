@@ -36,8 +36,7 @@ def find_rehearsal(mix: Mix, seed: int) -> Rehearsal:
     try:
         mnist = load_digits("mnist").train
     except Under10kError as error:
-        reason = str(error).partition(". ")[0]
-        note = f"MNIST can be neither found nor downloaded, so digits drawn by strokes are trained on beside: {reason}."
+        note = f"MNIST can be neither found nor downloaded, so digits drawn by strokes are trained on beside: {error}."
         return Rehearsal(draw_digits(mix.mnist, seed), f"{mix.mnist:,} synthetic", note)
     chosen = torch.randperm(len(mnist), generator=torch.Generator().manual_seed(seed))[: mix.mnist]
     return Rehearsal(mnist[chosen], f"{mix.mnist:,} of mnist")

@@ -2,7 +2,14 @@
 
 from under10k.export.c.folder import build_c, export_c, name_in_c, require_c
 from under10k.export.c.native import find_compiler
-from under10k.export.html import Page, build_page, build_upload_page, export_html, require_html
+from under10k.export.html import (
+    Page,
+    build_page,
+    build_upload_page,
+    describe_networks,
+    export_html,
+    require_html,
+)
 from under10k.export.onnx import OnnxModel, build_onnx, convert_to_onnx, export_onnx, find_missing, require_onnx
 from under10k.export.proof import Exported
 from under10k.export.translation import flatten
@@ -16,6 +23,7 @@ __all__ = [
     "build_page",
     "build_upload_page",
     "convert_to_onnx",
+    "describe_networks",
     "export_c",
     "export_html",
     "export_onnx",

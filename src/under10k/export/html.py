@@ -8,6 +8,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -68,12 +69,16 @@ STYLES = ("page.css", "closeup.css")
 """The page's style; what comes later wins."""
 
 
-GALLERY = "gallery"
-"""Name of the files of what only a served page has: they ask the server for pictures."""
+SERVED = ("networks", "gallery")
+"""Names of the files of what only a served page has: it asks the server for it."""
 
 
 VECTORS = 20
 """Test images that an export replays through the page's program."""
+
+
+_COMMENT = re.compile(r"^ *(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
+"""A comment of JavaScript's on lines of its own."""
 
 
 _NETWORK = re.compile(r'<script type="application/json" id="network">(.*?)</script>', re.DOTALL)
@@ -90,26 +95,28 @@ class Page:
     """Content Security Policy: its own style and program, known by their hashes, and nothing else."""
 
 
-def build_page(model: nn.Module, facts: Facts, *, gallery: bool = False) -> Page:
+def build_page(model: nn.Module, facts: Facts, *, networks: bool = False, gallery: bool = False) -> Page:
     """Build the page of a trained network; `facts` are those saved beside the weights.
 
-    With `gallery` it asks the server that it comes from for digits that the network misreads, and shows them.
+    With `networks` it asks the server that it comes from for other networks, and shows what each of them reads; with
+    `gallery`, for digits that its own network misreads.
 
     Raises:
         UsageError: the network has a part that no export knows.
     """
-    style = _read_sources([*STYLES, f"{GALLERY}.css"] if gallery else STYLES)
-    script = _write_program() + _read_sources([*START, f"{GALLERY}.js"] if gallery else START)
+    parts = [name for name, wanted in zip(SERVED, (networks, gallery), strict=True) if wanted]
+    style = _read_sources([*STYLES, *(f"{name}.css" for name in parts)])
+    script = _write_program() + _read_sources([*START, *(f"{name}.js" for name in parts)])
     parameters = count_parameters(model)
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    if gallery:
+    if parts:
         policy += "; connect-src 'self'"
     words = {
         "icon": "data:image/svg+xml," + quote(_read_source("icon.svg")),
-        "network": _json([_write_layer(layer) for layer in flatten(model)]),
+        "network": _json(_write_layers(model)),
         "limit": str(PARAMETER_LIMIT),
         "origin": _write_origin(facts),
         "parameters": str(parameters),
@@ -120,9 +127,31 @@ def build_page(model: nn.Module, facts: Facts, *, gallery: bool = False) -> Page
         "title": read_texts()["title"]["en"],
         "version": __version__,
     }
-    source = _read_source("page.html").replace("$gallery", _read_source(f"{GALLERY}.html") if gallery else "")
+    source = _read_source("page.html")
+    for name in SERVED:
+        source = source.replace(f"${name}", _read_source(f"{name}.html") if name in parts else "")
     source = _fill_texts(source, {"limit": PARAMETER_LIMIT, "parameters": parameters, "side": SIDE})
     return Page(Template(source).substitute(words), policy)
+
+
+def describe_networks(own: tuple[str, nn.Module, Facts], others: Mapping[str, tuple[nn.Module, Facts]]) -> str:
+    """Write a page's own network, after its name, and others as the JSON that the page asks for: the smallest first.
+
+    Those that have a part that no export knows are left out.
+    """
+    described = []
+    for index, (name, model, facts) in enumerate([own, *((name, *network) for name, network in others.items())]):
+        with suppress(UsageError):
+            described.append(
+                {
+                    "name": name,
+                    "parameters": count_parameters(model),
+                    "origin": _write_origin(facts),
+                    "own": index == 0,
+                    "layers": _write_layers(model),
+                }
+            )
+    return _json(sorted(described, key=lambda network: network["parameters"]))
 
 
 def build_upload_page(model: nn.Module, facts: Facts) -> Page:
@@ -170,7 +199,8 @@ def _read_source(name: str) -> str:
 
 
 def _read_sources(names: Iterable[str]) -> str:
-    return "\n".join(map(_read_source, names))
+    """Read scripts or styles, without the scripts' comments: a sixth of the page."""
+    return "\n".join(_COMMENT.sub("", _read_source(name)) for name in names)
 
 
 def read_program(page: str) -> str:
@@ -222,6 +252,10 @@ def require_html(out: Path, kind: Kind) -> None:
     if kind != "float":
         raise UsageError(f"{kind} in a page: its program computes in float. leave out --{kind}")
     require_file(out)
+
+
+def _write_layers(model: nn.Module) -> list[dict[str, Any]]:
+    return [_write_layer(layer) for layer in flatten(model)]
 
 
 def _write_layer(layer: Layer) -> dict[str, Any]:

@@ -18,32 +18,32 @@ EIGHT = np.ones((3, 3), dtype=bool)
 
 def highest_near(grey: Grey, side: int) -> Grey:
     """Return the largest value in the square of an odd `side` around each pixel."""
-    return _highest_above(_highest_above(grey, side).T, side).T
+    border = (side // 2, side // 2)
+    tall = _extreme(np.pad(grey, (border, (0, 0)), mode="edge"), side, np.maximum, 0)
+    return _extreme(np.pad(tall, ((0, 0), border), mode="edge"), side, np.maximum, 1)
 
 
 def lowest_within(grey: Grey, side: int) -> Grey:
     """Return the smallest value in each square of an odd `side` within a picture: (H - side + 1, W - side + 1)."""
-    return _extreme_below(_extreme_below(grey.copy(), side, np.minimum).T, side, np.minimum).T
+    return _extreme(_extreme(grey.copy(), side, np.minimum, 0), side, np.minimum, 1)
 
 
-def _highest_above(grey: Grey, side: int) -> Grey:
-    return _extreme_below(np.pad(grey, ((side // 2, side // 2), (0, 0)), mode="edge"), side, np.maximum)
+def _extreme(values: Grey, side: int, pick: np.ufunc, axis: int) -> Grey:
+    """Pick of `side` pixels along an axis: of 2, then of 4, 8 and so on, so that it takes log2(side) steps.
 
-
-def _extreme_below(values: Grey, side: int, pick: np.ufunc) -> Grey:
-    """Pick of `side` pixels along columns: of 2, then of 4, 8 and so on, so that it takes log2(side) steps.
-
-    It overwrites its input.
+    It overwrites its input, as one long row: where rows meet, it picks nonsense, which is cut off.
     """
-    spare = np.empty_like(values)
-    covered, length = 1, len(values)
+    row, spare = values.ravel(), np.empty(values.size, dtype=values.dtype)
+    stride = 1 if axis else values.shape[1]
+    covered, length = 1, len(row)
     while covered < side:
         step = min(covered, side - covered)
-        length -= step
-        pick(values[:length], values[step : step + length], out=spare[:length])
-        values, spare = spare, values
+        length -= step * stride
+        pick(row[:length], row[step * stride :][:length], out=spare[:length])
+        row, spare = spare, row
         covered += step
-    return values[:length]
+    whole, left = row.reshape(values.shape), values.shape[axis] - side + 1
+    return whole[:, :left] if axis else whole[:left]
 
 
 def places(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -82,13 +82,12 @@ def widen(mask: Mask) -> Mask:
 
 
 def run_lengths(mask: Mask) -> NDArray[np.float32]:
-    """Return for each pixel of a mask how many there are in its horizontal run, else 0; in the mask's memory order."""
-    padded = np.pad(mask, ((0, 0), (0, 1)))  # so that no run continues in the next row
-    inside = np.flatnonzero(padded)
-    starts = np.flatnonzero(np.diff(inside, prepend=-2) > 1)
+    """Return for each pixel of a mask how many there are in its horizontal run, else 0."""
+    inside = np.flatnonzero(mask)
+    starts = np.flatnonzero((np.diff(inside, prepend=-2) > 1) | (inside % mask.shape[1] == 0))
     lengths = np.diff(starts, append=len(inside))
-    runs = np.zeros_like(mask, dtype=np.float32)
-    runs[np.divmod(inside, padded.shape[1])] = np.repeat(lengths, lengths)
+    runs = np.zeros(mask.shape, dtype=np.float32)
+    runs.ravel()[inside] = np.repeat(lengths, lengths)
     return runs
 
 

@@ -132,7 +132,8 @@ class Scan:
 def is_even(grey: Grey) -> bool:
     """Tell whether most paper has one brightness, give or take a fiftieth: as in a drawing or a scan, not a photo."""
     middle = (grey.min() + grey.max()) / 2
-    for half in (grey[grey >= middle], grey[grey < middle]):
+    for mask in (grey >= middle, grey < middle):
+        half = grey[mask]
         counts = np.bincount(np.round(half * TONES).astype(int), minlength=TONES + 1)
         commonest = np.convolve(counts, np.ones(2 * TONE_REACH + 1), "same").max()
         if commonest > LEAST_PAPER * grey.size:

@@ -95,13 +95,15 @@ Lines = tuple[Runs, list[Line]]
 
 def find_lines(ink: Mask, width: int) -> Lines:
     """Find the lines along rows and columns; return with them how many pixels of ink lie in line down and along."""
-    runs = run_lengths(ink.T).T, run_lengths(ink)
     parts, _ = ndimage.label(widen(ink), EIGHT)
     rows, columns = places(ink)
-    down, along = (lengths[rows, columns] for lengths in runs)
+    wide = run_lengths(ink)
+    down, along = run_lengths(ink.T)[columns, rows], wide[rows, columns]
+    high = np.zeros_like(wide)  # in the same memory order as all else: mixed orders are slow
+    high[rows, columns] = down
     flat = (down <= width) & (along >= FLAT * down)
     steep = (along <= width) & (down >= FLAT * along)
-    return runs, [
+    return (high, wide), [
         *_along_rows(rows[flat], columns[flat], parts, False),
         *_along_rows(columns[steep], rows[steep], parts.T, True),
     ]
@@ -112,15 +114,12 @@ class _Pieces(NamedTuple):
 
     first: NDArray[np.int64]
     last: NDArray[np.int64]
+    length: NDArray[np.int64]
     high: NDArray[np.int64]
     part: NDArray[np.int64]
     """The number of the connected ink that it belongs to."""
     sums: NDArray[np.float64]
     """Pixels, and the sums of x, y, xx, xy and yy over them: (pieces, 6)."""
-
-    @property
-    def length(self) -> NDArray[np.int64]:
-        return self.last - self.first
 
     def reach(self, own: NDArray[np.int64]) -> int:
         """Return from where to where some pieces reach, in pixels."""
@@ -178,7 +177,7 @@ def _measure(down: NDArray[Any], along: NDArray[Any], parts: NDArray[Any]) -> _P
         np.bincount(which, weights=weight, minlength=count)
         for weight in (None, along, down, along * along, along * down, down * down)
     ]
-    return _Pieces(first, last, bottom - top, part, np.stack(sums, axis=1).astype(float))
+    return _Pieces(first, last, last - first, bottom - top, part, np.stack(sums, axis=1).astype(float))
 
 
 def _in_course(pieces: _Pieces, free: Mask, seed: int, fit: tuple[float, float, float]) -> Mask:

@@ -304,10 +304,11 @@ def _cut(scan: Scan, group: Sequence[Part], light: bool) -> Found:
 
 def _darkest_width(scan: Scan, group: Sequence[Part]) -> float:
     """Return the mean width of the darkest strokes of a digit, in pixels."""
-    kept = np.isin(scan.labels, [part.label for part in group])
-    dark = kept & (scan.smooth > DARKEST_STROKES * max(part.darkest for part in group))
     top, left, bottom, right = _hull(group)
-    return stroke_width(ndimage.distance_transform_edt(np.pad(dark[top:bottom, left:right], 1)))
+    place = np.s_[top:bottom, left:right]
+    kept = np.isin(scan.labels[place], [part.label for part in group])
+    dark = kept & (scan.smooth[place] > DARKEST_STROKES * max(part.darkest for part in group))
+    return stroke_width(ndimage.distance_transform_edt(np.pad(dark, 1)))
 
 
 def _hull(parts: Sequence[Part]) -> Box:

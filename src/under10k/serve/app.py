@@ -12,7 +12,7 @@ from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from PIL import Image
 from starlette.exceptions import HTTPException
@@ -96,12 +96,14 @@ def create_app(
     *,
     host: str = "127.0.0.1",
     limits: Limits | None = None,
+    networks: str | None = None,
     find_misread: FindMisread | None = None,
 ) -> ASGIApp:
     """Build the application from a page and a function that reads a picture file.
 
-    `read` raises a `Under10kError` where the picture is at fault. `host` is where the server listens. `find_misread`
-    returns what a page with a gallery asks for; it is called once, when that is first asked.
+    `read` raises a `Under10kError` where the picture is at fault. `host` is where the server listens. `networks` is the
+    JSON that a page with networks asks for. `find_misread` returns what a page with a gallery asks for; it is called
+    once, when that is first asked.
     """
     limits = limits or Limits()
     desk = _Desk(Readers(read, limits.threads, limits.waiting), limits)
@@ -124,6 +126,12 @@ def create_app(
     async def show_docs() -> HTMLResponse:
         text, docs_policy = write_docs(app.openapi())
         return HTMLResponse(text, headers={"Content-Security-Policy": docs_policy})
+
+    if networks:
+
+        @app.get("/networks", include_in_schema=False)
+        async def show_networks() -> Response:
+            return Response(networks, media_type="application/json")
 
     if find_misread:
         gallery = Gallery(find_misread)

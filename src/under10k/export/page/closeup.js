@@ -42,6 +42,7 @@ class CloseUp {
     this.listen();
   }
 
+
   listen() {
     const { layer, map, picture, field, close } = this.parts;
     layer.addEventListener("input", () => this.choose(this.scaled(Number(layer.value) - 1)));
@@ -102,6 +103,14 @@ class CloseUp {
     this.panel.hidden = true;
     this.onField(null, null);
     if (this.opener instanceof HTMLElement) this.opener.focus();
+  }
+
+  /** Close, and look into other layers from now on. @param {Layer[]} layers */
+  use(layers) {
+    this.opener = null; // the keyboard stays where it is
+    this.close();
+    this.layers = layers;
+    this.parts.layer.max = layers.length;
   }
 
   /** @param {Spot} spot */

@@ -17,17 +17,14 @@ const REHEARSED = [
 ];
 const REHEARSALS = 8;
 
-const layers = readLayers(JSON.parse(byId("network").textContent));
-/** Those whose maps are shown: of a network with several views, they look at the frame as it is. */
-const shownLayers = layers[0].kind === "views" ? layers[0].layers : layers;
+let layers = readLayers(JSON.parse(byId("network").textContent));
 const bars = new Bars(byId("bars"));
 const frameView = new Frame(byId("frame"));
-const layerView = new Layers(byId("layers"), shownLayers, (layer) => closeUp.openLayer(layer));
-const closeUp = new CloseUp(byId("close-up"), shownLayers, showField, speak);
+let layerView = showLayers();
+const closeUp = new CloseUp(byId("close-up"), shownOf(layers), showField, speak);
 const why = new Why(byId("why"), layers, showWhy);
 const paper = new Paper(byId("paper"), paperChanged, speak);
 const lesson = new Lesson(byId("sheet"));
-byId("views-help").hidden = layers === shownLayers;
 const raster = contextOf(makeCanvas(RASTER, RASTER), { willReadFrequently: true });
 
 /** Counts the paper's changes: a picture that is decoded after the next change is dropped. */
@@ -63,17 +60,18 @@ function readPaper() {
   scheduled = false;
   const start = performance.now();
   const content = paper.content();
-  answers = content ? digitsOf(content).map(answerOf) : [];
+  answers = content ? digitsOf(content).map((found) => answerOf(found)) : [];
   chosen = Math.min(chosen, Math.max(answers.length - 1, 0));
   milliseconds = performance.now() - start;
   show();
   if (content && !answers.length) tell(say("no_digit"));
 }
 
-/** @param {Framed} found @returns {Answer} */
-function answerOf(found) {
-  const outputs = runNetwork(shownLayers, found.levels);
-  const [logits] = (layers === shownLayers ? outputs : runNetwork(layers, found.levels)).slice(-1);
+/** @param {Framed} found @param {Layer[]} [network] the page's, unless another is named @returns {Answer} */
+function answerOf(found, network = layers) {
+  const shown = shownOf(network);
+  const outputs = runNetwork(shown, found.levels);
+  const [logits] = (network === shown ? outputs : runNetwork(network, found.levels)).slice(-1);
   return { ...found, ...judge(softmax(logits.values), found), outputs };
 }
 
@@ -129,6 +127,18 @@ function show() {
   showLesson();
   closeUp.look(answer);
   speak(answer ? spoken(rows) : byId("lesson").open ? lesson.task : say("nothing_to_read"), SPEAK_AFTER);
+  dispatchEvent(new Event("answer")); // for networks.js
+}
+
+/** @param {Layer[]} network @returns {Layer[]} those shown: of a network with several views, they look at the frame as it is */
+function shownOf(network) {
+  return network[0].kind === "views" ? network[0].layers : network;
+}
+
+/** Make a row of maps for each of the network's layers. @returns {Layers} */
+function showLayers() {
+  byId("views-help").hidden = layers === shownOf(layers);
+  return new Layers(byId("layers"), shownOf(layers), (layer) => closeUp.openLayer(layer));
 }
 
 /** Tint the drawing by what speaks for its answer, if that is wanted, and draw the paper anew. */
@@ -218,7 +228,7 @@ function speak(words, after = 0) {
 /** Read drawings while the browser is idle, until there is a real one. @param {number} [times] */
 function rehearse(times = REHEARSALS) {
   if (!times || changes) return;
-  digitsOf([REHEARSED[times % REHEARSED.length]]).forEach(answerOf);
+  digitsOf([REHEARSED[times % REHEARSED.length]]).forEach((found) => answerOf(found));
   whenIdle(() => rehearse(times - 1));
 }
 

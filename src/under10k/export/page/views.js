@@ -108,6 +108,7 @@ class Layers {
    */
   constructor(list, layers, onName) {
     this.list = list;
+    list.replaceChildren();
     this.palette = readPalette(getComputedStyle(list));
     /** @type {Maps[] | null} */
     this.outputs = null;
