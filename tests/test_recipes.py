@@ -118,7 +118,6 @@ def test_a_recipe_says_in_a_line_what_it_is(name: str) -> None:
 @of_each_recipe
 def test_a_recipe_names_a_model_that_can_be_built(name: str) -> None:
     recipe = get_recipe(name)
-    assert recipe.model in MODELS
     create_model(recipe.model, **recipe.model_options())
 
 
@@ -184,6 +183,8 @@ def test_every_number_of_a_recipe_has_its_range_here() -> None:
         "model_sha256",
         "start",
         "start_sha256",
+        "teacher",
+        "teacher_sha256",
         "own_augment",
         "own_augment_sha256",
         "residual",

@@ -30,8 +30,8 @@ from under10k.recipes import Recipe, get_recipe
 from under10k.runs.folder import Run
 from under10k.runs.result import Result
 from under10k.runs.weights import load_weights
-from under10k.weights.bundled import FOLDER
-from under10k.weights.sealed import save_weights
+from under10k.weights.bundled import FOLDER, find_weights
+from under10k.weights.sealed import hash_file, save_weights
 
 CARD = """# {name}: trained weights
 
@@ -86,7 +86,7 @@ def main(name: str, study: str, variant: str) -> None:
     result = run.result()
     if result is None or result.seed != 0 or result.protocol != "fixed":
         raise SystemExit(f"not for publishing: {run.folder}. give a finished run of seed 0, protocol fixed")
-    target = FOLDER / f"{name}.safetensors"
+    target = find_weights(name) if name == "teacher" else FOLDER / f"{name}.safetensors"
     model, facts = load_weights(run.folder)
     data = load_digits("mnist")
     more, limits, again = "", LIMITS, "the command reproduces"
@@ -96,6 +96,8 @@ def main(name: str, study: str, variant: str) -> None:
         more = ROBUST.format(temperature=temperature, pictures=PICTURES_A_CONDITION * len(CONDITIONS))
         limits = ROBUST_LIMITS
         again = "the command, followed by `tools/publish_weights.py`, reproduces"
+    if run.recipe().teacher and run.recipe().teacher_sha256 != hash_file(find_weights("teacher")):
+        again = "another teacher, trained there by the same recipe, taught it: the command gives its like, not"
     metrics = evaluate(model, data.test)
     if abs(metrics.errors - result.test_errors) > (0 if result.device == "cpu" else MOST_DIFFERENT):
         raise SystemExit(f"not what was trained: {metrics.errors} errors, {run.folder} had {result.test_errors}")
@@ -114,7 +116,7 @@ def main(name: str, study: str, variant: str) -> None:
         "limits": limits,
         "again": again,
     }
-    write_atomically(FOLDER / f"{name}.md", CARD.format(**about))
+    write_atomically(target.with_suffix(".md"), CARD.format(**about))
 
 
 def fit_temperature(model: nn.Module, digits: Digits) -> float:
@@ -156,9 +158,14 @@ def describe(name: str, run: Run, result: Result, row: dict[str, Any]) -> dict[s
 
 
 def command(recipe: Recipe, device: str) -> str:
-    """Return the recipe and the network as the command line takes them."""
-    network = "" if recipe.model == get_recipe(recipe.name).model else f" --model {recipe.model}"
-    return f"{recipe.name}{network} --seed 0" + ("" if device == "cpu" else f" --device {device}")
+    """Return the recipe, and its network or precision if they are others, as the command line takes them."""
+    usual = get_recipe(recipe.name)
+    changes = "".join(
+        f" --{name} {getattr(recipe, name)}"
+        for name in ("model", "precision")
+        if getattr(recipe, name) != getattr(usual, name)
+    )
+    return f"{recipe.name}{changes} --seed 0" + ("" if device == "cpu" else f" --device {device}")
 
 
 def mean(row: dict[str, Any]) -> str:

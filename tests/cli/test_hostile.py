@@ -43,7 +43,7 @@ SWAPPED = [
     ("evaluate pipe", 4, "not a file: pipe is a device or a pipe"),
     ("evaluate /dev/zero", 4, "not a file: /dev/zero is a device or a pipe"),
     ("predict digit.png --model /proc/self/maps", 4, "empty file: /proc/self/maps has no bytes"),
-    ("evaluate fast", 4, "no such weights: fast. give a run folder, a weights file, or one of: best-1k"),
+    ("evaluate fast", 4, "no such weights: fast. give a run folder, a weights file, or one of: best-10k"),
     (f"evaluate {'x' * 300}", 4, "(File name too long). give a run folder"),
     ("summary runs/typo", 4, "no such weights: runs/typo"),
     (f"summary {'x' * 300}", 2, "unknown model"),

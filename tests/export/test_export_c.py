@@ -30,7 +30,7 @@ from under10k.export.plain import run_plain
 from under10k.export.proof import Kind
 from under10k.export.stages import group
 from under10k.export.translation import flatten
-from under10k.models.registry import list_models
+from under10k.models.registry import create_model, list_models
 from under10k.recipes import default
 from under10k.runs.weights import load_weights
 from under10k.training.start import train
@@ -139,6 +139,12 @@ def test_an_output_never_overtakes_what_is_still_read() -> None:
 
 
 # --- what the folder promises ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_in_int8_each_weight_takes_one_byte(name: str) -> None:
+    layers = [layer for layer in create_model(name).modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert built(name, "int8").source.weight_bytes == sum(layer.weight.numel() for layer in layers)
 
 
 @pytest.mark.parametrize("name", list_models())

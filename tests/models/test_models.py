@@ -26,7 +26,8 @@ from under10k.models.registry import (
 from under10k.recipes import get_recipe
 
 COUNTS = {
-    ("best-1k", "pool"): 902,
+    ("best-10k", "pool"): 9_360,
+    ("best-1k", "pool"): 940,
     ("best-2k5", "pool"): 2_466,
     ("best-5k", "pool"): 4_964,
     ("early", "pool"): 8_880,
@@ -82,12 +83,16 @@ def shuffled_norms(model: nn.Module) -> nn.Module:
 
 
 def test_the_models_are_the_two_of_the_documents_a_fast_one_and_the_best_of_their_size() -> None:
-    assert list_models() == sorted(MODELS) == ["best-1k", "best-2k5", "best-5k", "early", "gap", "transition"]
+    assert (
+        list_models() == sorted(MODELS) == ["best-10k", "best-1k", "best-2k5", "best-5k", "early", "gap", "transition"]
+    )
     assert {name for name, _ in COUNTS} == set(MODELS), "a new model needs its count here"
-    assert len(VARIANTS) == 2 * 4 * 3 + 2 * 3
+    assert len(VARIANTS) == 2 * 4 * 3 + 2 * 4
 
 
-@pytest.mark.parametrize(("name", "most"), [("best-1k", 1_000), ("best-2k5", 2_500), ("best-5k", 5_000)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("best-1k", 1_000), ("best-2k5", 2_500), ("best-5k", 5_000), ("best-10k", 9_999)]
+)
 def test_a_network_named_for_its_size_is_within_it(name: str, most: int) -> None:
     assert count_parameters(create_model(name)) <= most
 

@@ -142,6 +142,8 @@ def averaging(model: nn.Module) -> list[nn.Module]:
     for part in positive(model).children():
         if isinstance(part, nn.Sequential) and isinstance(part[1], nn.MaxPool2d):  # pooled at once: two layers
             stages += [part[0], nn.Sequential(nn.AvgPool2d(2), *list(part.children())[2:])]
+        elif isinstance(part, nn.Sequential) and isinstance(part[1], nn.Conv2d):  # separable: two layers
+            stages += [part[0], nn.Sequential(*list(part.children())[1:])]
         else:
             stages.append(nn.AvgPool2d(2) if isinstance(part, nn.MaxPool2d) else part)
     return stages

@@ -75,7 +75,7 @@ def test_a_network_that_is_none_of_the_known_ones_is_refused_before_anything_is_
     assert isinstance(changed, nn.Sequential)
     changed.append(nn.Softmax(dim=1))
     for model in wider, changed:
-        with pytest.raises(UsageError, match=r"^unknown network: Sequential is none of best-1k, .*, transition"):
+        with pytest.raises(UsageError, match=r"^unknown network: Sequential is none of best-10k, .*, transition"):
             under10k.save_model(model, tmp_path / "mine.safetensors")
     broken = under10k.create_model("gap")
     with torch.no_grad():
@@ -106,7 +106,9 @@ def test_a_plain_safetensors_file_is_read_where_its_network_is_named(
 def test_a_plain_safetensors_file_without_a_name_or_of_another_network_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "plain.safetensors"
     safetensors.torch.save_file(under10k.create_model("gap").state_dict(), path)
-    with pytest.raises(ModelError, match=r"^no network named: .*plain.safetensors.*load_model\(.*, model='best-1k'\)$"):
+    with pytest.raises(
+        ModelError, match=r"^no network named: .*plain.safetensors.*load_model\(.*, model='best-10k'\)$"
+    ):
         under10k.load_model(path)
     with pytest.raises(ModelError, match=r"^not this model: .*plain.safetensors, tensor"):
         under10k.load_model(path, model="early")

@@ -130,14 +130,21 @@ def _metavar(name: str, hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "|".join(map(str, get_args(hint)))
     unit = name.rpartition("_")[2].upper()
-    own = {"model": "NETWORK", "start": "WEIGHTS", "name": "NAME", "seed": "SEED", "batch_size": "IMAGES"}
+    own = {
+        "model": "NETWORK",
+        "start": "WEIGHTS",
+        "teacher": "WEIGHTS",
+        "name": "NAME",
+        "seed": "SEED",
+        "batch_size": "IMAGES",
+    }
     return unit if unit in ("DEGREES", "PIXELS", "EPOCHS") else own.get(name, "NUMBER")
 
 
 def _complete(name: str, hint: Any) -> names.Completer:
     if get_origin(hint) is Literal:
         return lambda _: tuple(map(str, get_args(hint)))
-    return {"model": names.networks, "start": names.weights}.get(name, names.nothing)
+    return {"model": names.networks, "start": names.weights, "teacher": names.weights}.get(name, names.nothing)
 
 
 def _split(_: Any, tokens: Sequence[Any]) -> list[str]:

@@ -21,7 +21,7 @@ else:
     from pathlib import Path
 
     Fields = fields_as_options(
-        without=("name", "seed", "model_sha256", "start_sha256", "own_augment", "own_augment_sha256")
+        without=("name", "seed", "model_sha256", "start_sha256", "teacher_sha256", "own_augment", "own_augment_sha256")
     )
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 else:
     from pathlib import Path
 
-    Fields = fields_as_options(without=("model_sha256", "start_sha256", "own_augment", "own_augment_sha256"))
+    Fields = fields_as_options(
+        without=("model_sha256", "start_sha256", "teacher_sha256", "own_augment", "own_augment_sha256")
+    )
 
 
 def train(

@@ -24,6 +24,17 @@ def block(
     return nn.Sequential(*layers, *([nn.Dropout(dropout)] if dropout else []))
 
 
+def separable(inputs: int, outputs: int, kernel: int, *, dropout: float) -> nn.Module:
+    """Build a depthwise convolution, which filters each map by itself, and one of 1x1 that mixes them; norm and ReLU.
+
+    Nothing stands between the two: together they are a convolution with a twentieth to a fifth of the parameters.
+    """
+    depthwise = nn.Conv2d(inputs, inputs, kernel, groups=inputs, bias=False)
+    mixing = nn.Conv2d(inputs, outputs, 1, bias=False)
+    layers = [depthwise, mixing, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, *([nn.Dropout(dropout)] if dropout else []))
+
+
 def bare(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
     """Build a convolution with nothing after it: a change of width, or the last layer, whose maps are logits."""
     return nn.Conv2d(inputs, outputs, kernel, bias=False)

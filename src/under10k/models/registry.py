@@ -10,16 +10,18 @@ import torch
 from torch import nn
 
 from under10k.errors import UsageError, unknown_name
-from under10k.models.best import best_1k, best_2k5, best_5k
+from under10k.models.best import best_1k, best_2k5, best_5k, best_10k
 from under10k.models.early import early
 from under10k.models.gap import gap
 from under10k.models.own import create_own, create_recorded, is_own, pin
+from under10k.models.teacher import teacher
 from under10k.models.transition import transition
 from under10k.models.views import with_views
 from under10k.recipes import Head, Recipe, ViewCount
 from under10k.weights import find_weights, load_tensors, restore
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    "best-10k": best_10k,
     "best-1k": best_1k,
     "best-2k5": best_2k5,
     "best-5k": best_5k,
@@ -31,6 +33,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 
 PARAMETER_LIMIT = 10_000
 """The project is named for this: each network, in each variant, has fewer parameters."""
+
+
+_TEACHERS: dict[str, Callable[..., nn.Module]] = {"teacher": teacher}
+"""Larger networks, from which those learn."""
 
 
 def list_models() -> list[str]:
@@ -66,7 +72,7 @@ def require_model(name: str) -> None:
     Raises:
         UsageError: it has none.
     """
-    if not isinstance(name, str) or name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS | _TEACHERS:
         raise unknown_name("model", name, MODELS)
 
 
@@ -98,7 +104,7 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
     if views is not None and (type(views) is not int or views not in get_args(ViewCount)):
         raise unknown_name("number of views", views, get_args(ViewCount))
     with torch.inference_mode(False):  # the caller's would keep the weights from ever being trained
-        model = MODELS[name](**options).float()  # whatever torch's default type is
+        model = (MODELS | _TEACHERS)[name](**options).float()  # whatever torch's default type is
     if pretrained:
         recorded = _load_pretrained(model, name, options).get("views")
         views = recorded if views is None else views
@@ -107,7 +113,7 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
 
 def _options_of(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that a network takes; refuse others, unless they ask for the plain variant that it is."""
-    known = [*inspect.signature(MODELS[name]).parameters, "views"]
+    known = [*inspect.signature((MODELS | _TEACHERS)[name]).parameters, "views"]
     plain = {"residual": False, "head": "pool"}
     for option, value in options.items():
         if option not in known and (option not in plain or value != plain[option]):

@@ -32,6 +32,7 @@ from under10k.weights import (
     Facts,
     Options,
     find_weights,
+    is_bundled,
     list_weights,
     load_plain_tensors,
     load_tensors,
@@ -225,7 +226,7 @@ def locate_weights(weights: str | Path) -> Path:
         UsageError: bundled weights and a file here go by the same name.
     """
     path, ours = as_path(weights, WEIGHTS), list_weights()
-    if str(weights) in ours:
+    if is_bundled(str(weights)):
         if path.exists():
             raise UsageError(f"two meanings: {weights} is bundled and is here, too. for that write ./{path}")
         return find_weights(str(weights))

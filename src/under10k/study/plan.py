@@ -16,7 +16,7 @@ from under10k.errors import ModelError, UsageError
 from under10k.files import read_inside
 from under10k.models import DrawingFrom, Summary, is_loaded, network_of, require_network, summarise, with_network
 from under10k.recipes import Recipe, as_recipe, override
-from under10k.runs import pin_start
+from under10k.runs import pin_start, pin_teacher
 from under10k.typed import Between, Typed, build
 
 SEEDS = 20
@@ -98,7 +98,7 @@ def expand(recipes: Sequence[str | Recipe], overrides: Mapping[str, Sequence[Any
                 recipe = with_network(recipe, model)
                 fields["model"] = recipe.model
             label = " ".join([recipe.name, *sorted(f"{name}={_write_value(value)}" for name, value in fields.items())])
-            recipe = pin_start(require_network(recipe))  # before anything is written
+            recipe = pin_teacher(pin_start(require_network(recipe)))  # before anything is written
             if label in variants or recipe in variants.values():
                 raise UsageError(f"twice in one study: {label}. give each recipe and value once, recipes by own names")
             variants[label] = recipe

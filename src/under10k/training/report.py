@@ -74,7 +74,8 @@ class ConsoleReport(Report):
         self._before, self._began = position.total_steps, time.monotonic()
         if data.note:
             self._say(f"[bold yellow]{literal(data.note)}[/]")
-        network = literal(recipe.network + (f" from {recipe.start}" if recipe.start else ""))
+        begun = f" from {recipe.start}" if recipe.start else ""
+        network = literal(recipe.network + begun + (f", taught by {recipe.teacher}" if recipe.teacher else ""))
         self._say(f"recipe [bold]{recipe.name}[/]: model {network}, {recipe.protocol} protocol, seed {recipe.seed}")
         self._say(f"data [bold]{literal(data.name)}[/]: {data.train:,} training images, {data.test:,} test images")
         threads = environment["threads"]

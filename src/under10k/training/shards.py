@@ -18,6 +18,7 @@ from under10k.data import Digits, augment, to_input, to_unit
 from under10k.evaluation import Metrics, evaluate
 from under10k.models import DrawingFrom
 from under10k.recipes import Recipe
+from under10k.training.layout import rearrange
 from under10k.training.own_augment import deform, find_augment
 from under10k.training.recording import Recording
 from under10k.training.steps import mix_seed
@@ -25,6 +26,9 @@ from under10k.training.steps import mix_seed
 SWITCH_SECONDS = 0.0005
 """Longest wait of a thread for Python's lock while another holds it: between two operations, in which torch frees it,
 Python needs some microseconds, and of its own 5 ms a step of 15 would lose a tenth."""
+
+TAUGHT_SHARE, TEMPERATURE = 0.5, 2.0
+"""Share of the loss that comes from a teacher, where there is one; what both networks' logits are divided by in it."""
 
 T = TypeVar("T")
 
@@ -37,8 +41,16 @@ class Shards:
     thread, with as many threads inside each operation as torch has.
     """
 
-    def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, *, records: bool = True) -> None:
-        """Replicate `model`, which is the first shard's itself, and start the threads.
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: nn.Module,
+        device: torch.device,
+        teacher: nn.Module | None = None,
+        *,
+        records: bool = True,
+    ) -> None:
+        """Replicate `model`, which is the first shard's itself, and start the threads; all learn from one teacher.
 
         On CUDA each shard's work is recorded once and then replayed, unless network or augmentation are the user's
         own, or `records` is false. It is recorded for the images of the first batch, and later batches must be of the
@@ -50,7 +62,8 @@ class Shards:
         """Whether the gradients stay in the same memory from step to step, as recordings leave them."""
         models = [model, *(_replicate(model) for _ in range(recipe.shards - 1))]
         self._recipe = recipe
-        self._shards = [_Shard(recipe, replica, device, records=self.records) for replica in models]
+        teacher = rearrange(teacher.to(device)) if teacher else None
+        self._shards = [_Shard(recipe, replica, teacher, device, records=self.records) for replica in models]
         self._parameters = list(zip(*(replica.parameters() for replica in models), strict=True))
         self._buffers = [list(replica.buffers()) for replica in models]
         on_cpu = device.type == "cpu"  # a GPU computes one shard after the other, for the caller's thread
@@ -112,8 +125,10 @@ class Shards:
 class _Shard:
     """One shard's replica and its random numbers."""
 
-    def __init__(self, recipe: Recipe, model: nn.Module, device: torch.device, *, records: bool) -> None:
-        self._recipe, self._model = recipe, model
+    def __init__(
+        self, recipe: Recipe, model: nn.Module, teacher: nn.Module | None, device: torch.device, *, records: bool
+    ) -> None:
+        self._recipe, self._model, self._teacher = recipe, model, teacher
         self._may_draw = recipe.dropout or recipe.has_own_network
         self._half = recipe.precision == "bfloat16"
         self._generator = torch.Generator(device)  # the augmentation's
@@ -154,11 +169,27 @@ class _Shard:
             # without its cache of weights, which all threads share
             torch.autocast("cpu", torch.bfloat16, cache_enabled=False) if self._half else nullcontext(),
         ):
-            logits = model(to_input(pixels)).float()
+            seen = to_input(pixels)
+            logits = model(seen).float()
+            if self._teacher:
+                with torch.no_grad():
+                    taught = self._teacher(seen).float()
         losses = F.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing, reduction="none")
+        if self._teacher:
+            losses = losses.lerp(distillation_loss(logits, taught), TAUGHT_SHARE)
         model.zero_grad()
         (losses.mean() * share).backward()  # type: ignore[no-untyped-call]
         return losses.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+
+
+def distillation_loss(logits: Tensor, taught: Tensor) -> Tensor:
+    """Return how far a network is from its teacher on each image: both float32 (B, 10), logits; the result (B).
+
+    It is the cross entropy of their softened probabilities, times the temperature's square, which keeps its gradient as
+    large as that of the labels (Hinton, Vinyals and Dean, 2015, arXiv 1503.02531).
+    """
+    softened = F.cross_entropy(logits / TEMPERATURE, (taught / TEMPERATURE).softmax(dim=1), reduction="none")
+    return softened * TEMPERATURE**2
 
 
 def _replicate(model: nn.Module) -> nn.Module:

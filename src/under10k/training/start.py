@@ -23,7 +23,9 @@ from under10k.runs import (
     Run,
     check_unused,
     create_run_folder,
+    load_teacher,
     pin_start,
+    pin_teacher,
     recorded_data,
     resume_command,
 )
@@ -117,6 +119,7 @@ def _train(
     find_augment(recipe)
     if not resume or recipe.start_sha256 is None:  # a run that has a checkpoint does without the weights it began from
         recipe = pin_start(recipe)
+    recipe = pin_teacher(recipe)
     if resume:
         folder, finished = _find_run(recipe, asked)
         if finished:
@@ -156,7 +159,7 @@ def _fit(
 ) -> Result:
     with StopSignals() as signals:
         try:
-            trainer = Trainer(recipe, dataset, device, run, reports, started, rehearsal)
+            trainer = Trainer(recipe, dataset, device, run, reports, started, rehearsal, load_teacher(recipe))
             with closing(trainer.shards):
                 trainer.begin(resume)
                 trainer.fit(signals)

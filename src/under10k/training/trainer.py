@@ -40,10 +40,12 @@ class Trainer:
         reports: Sequence[Report] = (),
         started: float | None = None,
         rehearsal: Rehearsal | None = None,
+        teacher: nn.Module | None = None,
     ) -> None:
         """Set everything to its first step.
 
-        `started` is when the clock of the run began, by `time.perf_counter`; `rehearsal` is trained on beside the data.
+        `started` is when the clock of the run began, by `time.perf_counter`; `rehearsal` is trained on beside the data;
+        `teacher` is the network to learn from.
         """
         self.recipe, self.data, self.device, self.run, self.reports = recipe, data, device, run, reports
         self.rehearsal = rehearsal or Rehearsal()
@@ -53,7 +55,7 @@ class Trainer:
         self.images = mix(images, recipe.mix, mix_seed("mix", recipe.seed))
         self.steps = count_steps(recipe, len(self.images))
         self.state = first_state(recipe, len(self.images), device)
-        self.shards = Shards(recipe, self.state.model, device)
+        self.shards = Shards(recipe, self.state.model, device, teacher)
         self.update = Update(self.state.optimizer, self.state.average, records=self.shards.records)
 
     def fit(self, signals: StopSignals | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The bundled weights: NAME.safetensors in this folder, and beside each its card, NAME.md.
+"""The bundled weights: NAME.safetensors in this folder, and beside each its card, NAME.md; in `teachers`, larger ones.
 
 And what every weights file, bundled or not, says of itself.
 """
@@ -13,6 +13,8 @@ from under10k.recipes import Dropout, Head, ViewCount
 from under10k.typed import Typed
 
 FOLDER = Path(__file__).parent
+
+_TEACHERS = ("teacher",)
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,13 @@ class Facts(Typed):
 
 
 def list_weights() -> list[str]:
-    """Return the names that `under10k.load_model` takes in place of a path, sorted."""
+    """Return the names of the bundled weights that `under10k.load_model` takes in place of a path, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def is_bundled(name: str) -> bool:
+    """Tell whether there are bundled weights of this name: those listed, or a teacher's of theirs."""
+    return name in list_weights() or name in _TEACHERS
 
 
 def find_weights(name: str) -> Path:
@@ -54,6 +61,6 @@ def find_weights(name: str) -> Path:
     Raises:
         UsageError: there are none.
     """
-    if name not in list_weights():
+    if not is_bundled(name):
         raise unknown_name("weights", name, list_weights())
-    return FOLDER / f"{name}.safetensors"
+    return (FOLDER / "teachers" if name in _TEACHERS else FOLDER) / f"{name}.safetensors"

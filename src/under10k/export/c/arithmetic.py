@@ -106,9 +106,10 @@ class Float(Arithmetic[Stage]):
     def tables(self, stage: Stage) -> list[Table]:
         label, tables = self.label(stage), []
         if stage.convolution:
+            lanes = self.lanes(stage)
             tables += [
-                ("float", f"weights_{label}", _fill(_by_position(stage.convolution.weights))),
-                ("float", f"bias_{label}", _fill(stage.convolution.bias)),
+                ("float", f"weights_{label}", _fill(_by_position(stage, stage.convolution.weights), lanes)),
+                ("float", f"bias_{label}", _fill(stage.convolution.bias, lanes)),
             ]
         if stage.affine:
             tables += [
@@ -141,7 +142,8 @@ class Float(Arithmetic[Stage]):
         return max((block for block in blocks if prod(block) <= ABREAST), key=prod)
 
     def lanes(self, stage: Stage) -> int:
-        return stage.output[0] + -stage.output[0] % LANES
+        outputs = stage.output[0]
+        return outputs if is_depthwise(stage) else outputs + -outputs % LANES
 
 
 class Int8(Arithmetic[IntegerStage]):
@@ -165,7 +167,7 @@ class Int8(Arithmetic[IntegerStage]):
             return []
         label = self.label(stage)
         tables: list[Table] = [
-            ("int8_t", f"weights_{label}", _by_position(stage.weights)),
+            ("int8_t", f"weights_{label}", _by_position(stage, stage.weights)),
             ("int32_t", f"bias_{label}", stage.bias),
             ("int32_t", f"multiplier_{label}", stage.multiplier),
         ]
@@ -211,12 +213,26 @@ def _skipped(stage: Stage) -> str:
     return "in[o]" if inputs == outputs else f"o < {inputs} ? in[o] : 0"
 
 
-def _by_position(weights: NDArray[Any]) -> NDArray[Any]:
-    """(outputs, inputs, height, width) -> (height, width * inputs, outputs): the order in which they are used."""
+def is_depthwise(stage: Stage) -> bool:
+    """Tell whether each output of a stage's convolution is of its own input alone."""
+    if stage.convolution is None:
+        return False
+    outputs, inputs = stage.convolution.weights.shape[:2]
+    others = ~np.eye(outputs, inputs, dtype=bool)
+    return outputs == inputs > 1 and not stage.convolution.weights[others].any()
+
+
+def _by_position(stage: Stage, weights: NDArray[Any]) -> NDArray[Any]:
+    """(outputs, inputs, height, width) -> (height, width * inputs, outputs): the order in which they are used.
+
+    Of a depthwise convolution, whose other weights are zeros, (height, width, outputs).
+    """
     outputs, inputs, height, width = weights.shape
+    if is_depthwise(stage):
+        return weights.diagonal()
     return weights.transpose(2, 3, 1, 0).reshape(height, width * inputs, outputs)
 
 
-def _fill(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fill up the last axis with zeros to a multiple of the lanes."""
-    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, -values.shape[-1] % LANES)])
+def _fill(values: NDArray[np.float64], lanes: int) -> NDArray[np.float64]:
+    """Fill up the last axis with zeros to so many lanes."""
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, lanes - values.shape[-1])])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from under10k.data import CLASSES, SIDE
-from under10k.export.c.arithmetic import Arithmetic, Float, Int8, S, literal
+from under10k.export.c.arithmetic import Arithmetic, Float, Int8, S, is_depthwise, literal
 from under10k.export.c.layout import Maps, lay_out
 from under10k.export.int8 import IntegerNetwork
 from under10k.export.plain import INPUT, AveragePool, MaxPool
@@ -163,13 +163,16 @@ def _sums(kind: Arithmetic[S], stage: S, before: Maps, after: Maps) -> str:
     starts = [y * before.row + x * inputs for y, x in block]
     each = range(len(block))
     clear = " = ".join(f"sum_{n}[o]" for n in each)
-    load = "\n".join(
-        f"const {kind.total} at_{n} = {kind.cast}in[y * {before.row} + i + {start}];" for n, start in enumerate(starts)
-    )
-    add = "\n".join(f"sum_{n}[o] += at_{n} * weights_{kind.label(stage)}[y][i][o];" for n in each)
+    label, total = kind.label(stage), kind.total
+    places = [f"{kind.cast}in[y * {before.row} + i + {start}]" for start in starts]
+    if is_depthwise(stage):  # each output takes the input that lies as far behind the first
+        count, factors = width, [at.replace("+ i", f"+ i * {inputs} + o") for at in places]
+    else:
+        count, factors = width * inputs, [f"at_{n}" for n in each]
+    load = "" if is_depthwise(stage) else "".join(f"const {total} at_{n} = {at};\n" for n, at in enumerate(places))
+    add = "\n".join(f"sum_{n}[o] += {factor} * weights_{label}[y][i][o];" for n, factor in enumerate(factors))
     targets = [y * after.row + x * after.shape[0] for y, x in block]
     store = "\n".join(_store(kind, stage, f"sum_{n}[o]", target) for n, target in enumerate(targets))
-    label, total = kind.label(stage), kind.total
     return f"""\
 {kind.widest}static void sums_{label}(const {kind.value} *UNDER10K_RESTRICT in, {total} *UNDER10K_RESTRICT sums)
 {{
@@ -177,8 +180,8 @@ def _sums(kind: Arithmetic[S], stage: S, before: Maps, after: Maps) -> str:
     UNDER10K_AS_IT_IS for (int o = 0; o < {lanes}; o++)
         {clear} = bias_{label}[o];
     for (int y = 0; y < {height}; y++)
-        for (int i = 0; i < {width * inputs}; i++) {{
-{indent(load, " " * 12)}
+        for (int i = 0; i < {count}; i++) {{
+{indent(load, " " * 12)}\
             UNDER10K_AS_IT_IS for (int o = 0; o < {lanes}; o++) {{
 {indent(add, " " * 16)}
             }}
