@@ -97,7 +97,7 @@ def main(name: str, study: str, variant: str) -> None:
         limits = ROBUST_LIMITS
         again = "the command, followed by `tools/publish_weights.py`, reproduces"
     if run.recipe().teacher and run.recipe().teacher_sha256 != hash_file(find_weights("teacher")):
-        again = "another teacher, trained there by the same recipe, taught it: the command gives its like, not"
+        again = "its teacher was another, trained by the same recipe, so the command does not reproduce"
     metrics = evaluate(model, data.test)
     if abs(metrics.errors - result.test_errors) > (0 if result.device == "cpu" else MOST_DIFFERENT):
         raise SystemExit(f"not what was trained: {metrics.errors} errors, {run.folder} had {result.test_errors}")

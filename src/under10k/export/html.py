@@ -78,7 +78,7 @@ VECTORS = 20
 
 
 _COMMENT = re.compile(r"^ *(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
-"""A comment of JavaScript's on lines of its own."""
+"""A JavaScript comment on lines of its own."""
 
 
 _NETWORK = re.compile(r'<script type="application/json" id="network">(.*?)</script>', re.DOTALL)
@@ -140,14 +140,14 @@ def describe_networks(own: tuple[str, nn.Module, Facts], others: Mapping[str, tu
     Those that have a part that no export knows are left out.
     """
     described = []
-    for index, (name, model, facts) in enumerate([own, *((name, *network) for name, network in others.items())]):
+    for name, model, facts in [own, *((name, *network) for name, network in others.items())]:
         with suppress(UsageError):
             described.append(
                 {
                     "name": name,
                     "parameters": count_parameters(model),
                     "origin": _write_origin(facts),
-                    "own": index == 0,
+                    "own": model is own[1],
                     "layers": _write_layers(model),
                 }
             )

@@ -34,8 +34,8 @@ def pin_teacher(recipe: Recipe) -> Recipe:
 
     Raises:
         ModelError: they are missing, damaged, or not those that the recipe records.
-        UsageError: bundled weights and a file here go by the same name; or the teacher was trained on images that the
-            recipe holds out.
+        UsageError: bundled weights and a file here go by the same name; or the teacher may have seen the images that
+            the recipe holds out.
     """
     if recipe.teacher is None:
         return recipe
@@ -50,8 +50,8 @@ def load_teacher(recipe: Recipe) -> nn.Module | None:
 
     Raises:
         ModelError: its weights are missing, damaged, or not those that the recipe records.
-        UsageError: bundled weights and a file here go by the same name; or it was trained on images that the recipe
-            holds out.
+        UsageError: bundled weights and a file here go by the same name; or it may have seen the images that the
+            recipe holds out.
     """
     if recipe.teacher is None:
         return None
@@ -59,7 +59,7 @@ def load_teacher(recipe: Recipe) -> nn.Module | None:
     model, facts = load_weights(recipe.teacher)
     if recipe.protocol == "held-out" and facts.protocol != "held-out":
         raise UsageError(
-            f"a teacher that knows the held-out images: {recipe.teacher}. "
+            f"a teacher that may have seen the held-out images: {recipe.teacher}. "
             "give one that was trained under held-out itself: under10k train teacher --protocol held-out"
         )
     return model.requires_grad_(False)
