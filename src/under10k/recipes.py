@@ -341,23 +341,35 @@ def teacher() -> Recipe:
 
 
 def best_10k() -> Recipe:
-    """The best network of fewer than 10,000 parameters."""
+    """The best network of fewer than 10,000 parameters.
+
+    On MNIST, protocol `fixed`, n = 5: mean 99.63 % (95 % interval 99.58 to 99.69). docs/frontier.md has the command.
+    """
     return _longer("best-10k", 50, Augment(rotation_degrees=14, shift_pixels=2.1, scale=0.14, shear=0.14))
 
 
 def best_5k() -> Recipe:
-    """The best network of at most 5,000 parameters."""
+    """The best network of at most 5,000 parameters.
+
+    On MNIST, protocol `fixed`, n = 6: mean 99.54 % (95 % interval 99.48 to 99.59). docs/frontier.md has the command.
+    """
     augment = Augment(rotation_degrees=8, shift_pixels=1.2, scale=0.08, shear=0.08)
     return _longer("best-5k", 50, augment, weight_decay=3e-4)
 
 
 def best_2k5() -> Recipe:
-    """The best network of at most 2,500 parameters."""
+    """The best network of at most 2,500 parameters; the smaller a network, the less deformed its digits.
+
+    On MNIST, protocol `fixed`, n = 4: mean 99.29 % (95 % interval 99.20 to 99.38). docs/frontier.md has the command.
+    """
     return _longer("best-2k5", 60, Augment(rotation_degrees=5, shift_pixels=0.75, scale=0.05, shear=0.05))
 
 
 def best_1k() -> Recipe:
-    """The best network of at most 1,000 parameters."""
+    """The best network of at most 1,000 parameters.
+
+    On MNIST, protocol `fixed`, n = 3: mean 98.80 % (95 % interval 98.63 to 98.97). docs/frontier.md has the command.
+    """
     return _longer("best-1k", 60, Augment(rotation_degrees=6, shift_pixels=0.9, scale=0.06, shear=0.06))
 
 
