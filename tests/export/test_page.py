@@ -33,7 +33,7 @@ from under10k.data.digits import read_idx
 from under10k.data.synthetic import draw_digits
 from under10k.errors import UsageError
 from under10k.evaluation.metrics import predict_logits
-from under10k.export.html import build_page, export_html, read_network
+from under10k.export.html import SCRIPTS, START, _read_source, build_page, export_html, read_network
 from under10k.export.translation import flatten
 from under10k.models.registry import list_models, list_variants
 from under10k.pictures.prediction import LIKELY_PROBABILITY, predict_all, split_rows
@@ -79,6 +79,16 @@ def shares(page: Page) -> list[float]:
 
 
 # --- the file ----------------------------------------------------------------------------------------------------
+
+
+def test_a_pages_scripts_are_all_there_but_for_their_comments() -> None:
+    sources = "\n".join(map(_read_source, (*SCRIPTS, *START))).splitlines()
+    comments = [line for line in sources if re.match(r" *(//|\*|/\*\*(?!.*\*/ *\S))", line)]
+    page = build_page(MODEL, Facts("early")).text
+    script = page.rpartition("<script>")[2].partition("</script>")[0].splitlines()
+    kept = [line for line in sources if line and line not in comments]
+    assert len(comments) > 500
+    assert [line for line in script if line][-len(kept) :] == kept
 
 
 @pytest.mark.parametrize(("name", "residual", "head"), VARIANTS)

@@ -163,4 +163,7 @@ def test_activations_are_those_of_the_image_as_it_is(name: str) -> None:
     found, expected = (under10k.activations(network, noise()[0]) for network in (model, plain(model)))
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
-    assert under10k.saliency(model, noise()[0]).gradient.isfinite().all()
+
+
+def test_saliency_of_five_views_is_finite() -> None:
+    assert under10k.saliency(random_network("best-1k", views=5), noise()[0]).gradient.isfinite().all()

@@ -16,13 +16,14 @@ pytest.importorskip("python_multipart")
 
 import httpx
 
-from browsers import ONE, SEVEN, draw, put, settle, wait_until
+from browsers import ONE, SEVEN, UNREHEARSED, draw, put, settle, wait_until
 from random_networks import random_network
 from servers import serving
 from under10k.evaluation.metrics import predict_logits
 from under10k.export.html import build_page, describe_networks, read_network_json
 from under10k.models.registry import count_parameters
 from under10k.runs.weights import load_model, load_weights
+from under10k.serve.answers import Misread, MisreadDigit
 from under10k.serve.networks import networks_beside
 from under10k.weights.bundled import Facts, list_weights
 
@@ -81,6 +82,12 @@ def test_an_exported_page_has_no_part_of_them() -> None:
     assert len(PAGE.text.encode()) < 300_000
 
 
+def new_page(chromium: Browser) -> Page:
+    page = chromium.new_page(locale="en")
+    page.add_init_script(UNREHEARSED)
+    return page
+
+
 def shown(page: Page) -> dict[str, list[str]]:
     """Return what the rows say, by network, once all have read what the page has read."""
     wait_until(page, "networks.length && networks.every(({ seen }) => seen === answers)")
@@ -94,7 +101,7 @@ def shown(page: Page) -> dict[str, list[str]]:
 def test_all_read_what_is_drawn_and_the_one_chosen_becomes_the_pages(chromium: Browser) -> None:
     complaints: list[str] = []
     asked: list[str] = []
-    page = chromium.new_page(locale="en")
+    page = new_page(chromium)
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
@@ -119,16 +126,16 @@ def test_all_read_what_is_drawn_and_the_one_chosen_becomes_the_pages(chromium: B
     assert page.get_by_role("radio", name="mine 8,880 numbers", checked=True).count() == 1
 
     page.locator("#layers .name").first.click()
-    page.locator(".network", has_text="best-2k5").locator("input").focus()
+    name, second = list(found)[:2]
+    page.locator(".network", has_text=second).locator("input").focus()
     page.keyboard.press("ArrowUp")
-    first = list_weights()[0]
-    assert page.get_by_role("radio", name=first, checked=True).count() == 1
+    assert page.get_by_role("radio", name=name, checked=True).count() == 1
     wait_until(page, "why.effects")
-    smallest = load_model("best-1k")
+    smallest, facts = load_weights(name)
     [probabilities] = predict_logits(smallest, frame).softmax(dim=1)
     assert page.evaluate("answers[0].probabilities") == pytest.approx(probabilities.tolist(), abs=1e-4)
     assert page.inner_text("header strong") == f"{count_parameters(smallest):,} numbers"
-    assert page.inner_text("#origin").startswith("Network best-1k, recipe best-1k, seed 0")
+    assert page.inner_text("#origin").startswith(f"Network {facts.model}, recipe {facts.recipe}, seed")
     assert page.is_hidden("#close-up")
     assert page.evaluate("document.activeElement.name") == "network"
     rows = page.locator("#layers > li").count()
@@ -139,7 +146,7 @@ def test_all_read_what_is_drawn_and_the_one_chosen_becomes_the_pages(chromium: B
     page.locator("#language").select_option("de")
     wait_until(page, "document.documentElement.lang === 'de'")
     assert page.inner_text("#networks h2") == "Andere Netze"
-    assert page.inner_text("#origin").startswith("Netz best-1k, Rezept best-1k")
+    assert page.inner_text("#origin").startswith(f"Netz {facts.model}, Rezept {facts.recipe}, Seed")
     assert shown(page)["mine"][0] == "8.880 Zahlen"
     page.set_viewport_size({"width": 320, "height": 568})
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
@@ -151,9 +158,10 @@ def test_all_read_what_is_drawn_and_the_one_chosen_becomes_the_pages(chromium: B
 
 @pytest.mark.browser
 def test_the_page_answers_first_and_those_folded_away_read_nothing(chromium: Browser) -> None:
-    page = chromium.new_page()
+    five = {"five": (random_network("early", views=5), Facts("early"))}
+    page = new_page(chromium)
     count = "networks.filter(({ seen }) => seen === answers).length"
-    with serving(page=PAGE, networks=networks_beside(Path("mine"), MODEL, FACTS)) as port:
+    with serving(page=PAGE, networks=describe_networks(("mine", MODEL, FACTS), five)) as port:
         page.goto(f"http://127.0.0.1:{port}/")
         page.click("#networks summary")
         assert {digits for _, digits, _ in shown(page).values()} == {"\N{EN DASH}"}
@@ -166,13 +174,44 @@ def test_the_page_answers_first_and_those_folded_away_read_nothing(chromium: Bro
         settle(page)
         assert page.evaluate(count) == 0
         page.click("#networks summary")
+        alone = shown(page)["five"]
+        assert page.is_hidden("#views-help")
+        page.locator(".network", has_text="five").click()
+        assert page.is_visible("#views-help")
+        assert shown(page)["five"] == alone
+    page.close()
+
+
+@pytest.mark.browser
+def test_what_the_pages_own_network_misreads_is_hidden_while_another_is_chosen(chromium: Browser) -> None:
+    digit = MisreadDigit(label=1, digit=7, probability=0.5, levels="A" * 1044 + "AA==")
+    found = Misread(ready=True, count=1, all=1, digits=[digit])
+    page = chromium.new_page()
+    networks = networks_beside(Path("mine"), MODEL, FACTS)
+    both = build_page(MODEL, FACTS, networks=True, gallery=True)
+    with serving(page=both, networks=networks, find_misread=lambda: found) as port:
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.locator("#misread").wait_for()
+        page.click("#networks summary")
         shown(page)
+        page.locator(".network", has_text="best-1k").click()
+        assert page.is_hidden("#misread")
+        page.locator(".network", has_text="mine").click()
+        assert page.is_visible("#misread")
+        put(page, [[(x, 0.2), (x, 0.7)] for x in (0.2, 0.5, 0.8)])
+        read = shown(page)
+        assert len(read["mine"][1]) == page.evaluate("answers.length") == 3
+        row = page.locator(".network", has_text="mine")
+        boxes = [row.locator(part).bounding_box() for part in ("strong", ".digits")]
+        assert boxes[0]
+        assert boxes[1]
+        assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"]
     page.close()
 
 
 @pytest.mark.browser
 def test_a_server_that_does_not_answer_is_asked_again_when_the_part_is_opened_again(chromium: Browser) -> None:
-    page = chromium.new_page(locale="en")
+    page = new_page(chromium)
     with serving(page=PAGE, networks=networks_beside(Path("mine"), MODEL, FACTS)) as port:
         page.goto(f"http://127.0.0.1:{port}/")
         page.route("**/networks", lambda route: route.abort())

@@ -103,7 +103,8 @@ def test_a_study_compares_one_view_with_five_and_counts_their_work(dataset: Data
 
 def test_views_are_a_field_on_the_command_line(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = ["--model", "best-1k", "--epochs", "1"]
-    main(["study", "default", *short, "--views", "1,5", "--seeds", "1", "--data", str(data_folder), "--out", "study"])
+    study = ["--engine", "serial", "--seeds", "1", "--data", str(data_folder), "--out", "study"]
+    main(["study", "default", *short, "--views", "1,5", *study])
     assert "default views=5" in capsys.readouterr().out
     main(["train", "default", *short, "--views", "5", "--data", str(data_folder), "--out", "run"])
     assert Run(Path("run")).recipe().views == 5
