@@ -433,3 +433,10 @@ def test_what_cannot_be_read_is_one_line_with_what_to_do(name: str, told: str, t
     assert message.startswith(told)
     assert "\n" not in message
     assert ". " in message
+
+
+def test_a_name_with_an_ending_is_a_file_that_is_not_there_and_one_without_no_data_set() -> None:
+    with pytest.raises(UsageError, match=r"no such folder or file: my-digits\.zip"):
+        load_digits("my-digits.zip")
+    with pytest.raises(UsageError, match="unknown data set: 'minst'"):
+        load_digits("minst")

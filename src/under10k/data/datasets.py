@@ -108,7 +108,7 @@ def find_dataset(name: str) -> Path | None:
 
 
 def _unknown(name: str) -> UsageError:
-    if os.sep in name:
+    if os.sep in name or "." in name:
         return UsageError(f"no such folder or file: {name}. give {FORMS}, or one of: {', '.join(DATASETS)}")
     return unknown_name("data set", name, ["auto", *DATASETS])
 
