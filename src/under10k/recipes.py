@@ -329,7 +329,10 @@ def robust() -> Recipe:
 
 
 def teacher() -> Recipe:
-    """The network that the most accurate ones learn from: `default`, with twelve times the parameters."""
+    """The network that the most accurate ones learn from: as `default` is trained, with twelve times the parameters.
+
+    On MNIST, protocol `fixed`, seed 0: 99.68 %. It is no network of this project's own size, and only teaches.
+    """
     return replace(
         default(),
         name="teacher",
@@ -341,7 +344,7 @@ def teacher() -> Recipe:
 
 
 def best_10k() -> Recipe:
-    """The best network of fewer than 10,000 parameters.
+    """The best network of fewer than 10,000 parameters, which learns from `teacher`.
 
     On MNIST, protocol `fixed`, n = 5: mean 99.63 % (95 % interval 99.58 to 99.69). docs/frontier.md has the command.
     """
@@ -349,7 +352,7 @@ def best_10k() -> Recipe:
 
 
 def best_5k() -> Recipe:
-    """The best network of at most 5,000 parameters.
+    """The best network of at most 5,000 parameters, which learns from `teacher`.
 
     On MNIST, protocol `fixed`, n = 6: mean 99.54 % (95 % interval 99.48 to 99.59). docs/frontier.md has the command.
     """
@@ -358,7 +361,7 @@ def best_5k() -> Recipe:
 
 
 def best_2k5() -> Recipe:
-    """The best network of at most 2,500 parameters; the smaller a network, the less deformed its digits.
+    """The best network of at most 2,500 parameters, which learns from `teacher`.
 
     On MNIST, protocol `fixed`, n = 4: mean 99.29 % (95 % interval 99.20 to 99.38). docs/frontier.md has the command.
     """
@@ -366,7 +369,7 @@ def best_2k5() -> Recipe:
 
 
 def best_1k() -> Recipe:
-    """The best network of at most 1,000 parameters.
+    """The best network of at most 1,000 parameters, which learns from `teacher`.
 
     On MNIST, protocol `fixed`, n = 3: mean 98.80 % (95 % interval 98.63 to 98.97). docs/frontier.md has the command.
     """

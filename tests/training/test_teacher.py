@@ -12,7 +12,7 @@ import torch
 
 from own_networks import source
 from short_runs import KilledError, StopAt, batches, kill, same_tensors, small, weights
-from under10k import load_model, train
+from under10k import create_model, load_model, train
 from under10k.cli import main
 from under10k.data import to_input, to_unit
 from under10k.data.datasets import Dataset
@@ -20,7 +20,7 @@ from under10k.errors import ModelError, UsageError
 from under10k.files import sha256
 from under10k.recipes import Recipe, get_recipe, list_recipes
 from under10k.runs.folder import Run
-from under10k.training.shards import distillation_loss
+from under10k.training.shards import distillation_loss, may_be_recorded
 from under10k.weights import find_weights
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -94,6 +94,14 @@ def test_a_teacher_that_changed_is_refused(dataset: Dataset) -> None:
         train(Run(Path("killed")).recipe(), dataset, "killed", resume=True, reports=[])
 
 
+def test_a_finished_run_needs_its_teacher_no_longer(dataset: Dataset) -> None:
+    result = train(taught(teacher="saved.safetensors", epochs=1), dataset, "run", reports=[])
+    Path("saved.safetensors").unlink()
+
+    again = train(Run(Path("run")).recipe(), dataset, "run", resume=True, reports=[])
+    assert again.test_accuracy == result.test_accuracy
+
+
 @pytest.mark.parametrize("teacher", ["missing", "recipe.json"])
 def test_a_teacher_that_cannot_be_is_refused_before_anything_is_written(dataset: Dataset, teacher: str) -> None:
     Path("recipe.json").write_text("{}", encoding="utf-8")
@@ -116,6 +124,16 @@ def test_a_network_of_ones_own_teaches(place: Path, dataset: Dataset) -> None:
     (place / "my_net.py").write_text(source("shared"))
     train(small(model="my_net.py:Net", epochs=1), dataset, "large", reports=[])
     train(taught(epochs=1, teacher="large"), dataset, "run", reports=[])
+
+
+def test_only_a_step_without_code_of_the_users_is_recorded(place: Path) -> None:
+    (place / "my_net.py").write_text(source("shared"))
+    own = create_model("my_net.py:Net")
+
+    assert may_be_recorded(small(), None)
+    assert may_be_recorded(small(), load_model("gap"))
+    assert not may_be_recorded(small(), own)
+    assert not may_be_recorded(small(model="my_net.py:Net"), None)
 
 
 @pytest.mark.parametrize("name", [name for name in list_recipes() if get_recipe(name).teacher])

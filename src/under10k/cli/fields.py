@@ -144,7 +144,7 @@ def _metavar(name: str, hint: Any) -> str:
 def _complete(name: str, hint: Any) -> names.Completer:
     if get_origin(hint) is Literal:
         return lambda _: tuple(map(str, get_args(hint)))
-    return {"model": names.networks, "start": names.weights, "teacher": names.weights}.get(name, names.nothing)
+    return {"model": names.networks, "start": names.weights, "teacher": names.teachers}.get(name, names.nothing)
 
 
 def _split(_: Any, tokens: Sequence[Any]) -> list[str]:

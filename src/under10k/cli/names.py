@@ -67,6 +67,11 @@ def weights(_: Any) -> Iterable[str]:
     return [*list_weights(), *runs(_)]
 
 
+def teachers(_: Any) -> Iterable[str]:
+    """Offer the bundled teacher first, then all other weights."""
+    return ["teacher", *weights(_)]
+
+
 def networks_and_weights(_: Any) -> Iterable[str]:
     """Offer the architectures, the bundled weights and the runs."""
     return sorted({*networks(_), *weights(_)})

@@ -27,7 +27,7 @@ def block(
 def separable(inputs: int, outputs: int, kernel: int, *, dropout: float) -> nn.Module:
     """Build a depthwise convolution, which filters each map by itself, and one of 1x1 that mixes them; norm and ReLU.
 
-    Nothing stands between the two: together they are a convolution with a twentieth to a fifth of the parameters.
+    With nothing between them, the two compute what one convolution would that has several times the parameters.
     """
     depthwise = nn.Conv2d(inputs, inputs, kernel, groups=inputs, bias=False)
     mixing = nn.Conv2d(inputs, outputs, 1, bias=False)

@@ -170,7 +170,7 @@ def _measure(down: NDArray[Any], along: NDArray[Any], parts: NDArray[Any]) -> _P
     thin[down, along] = True
     pieces, count = ndimage.label(thin, EIGHT)
     which = pieces[down, along] - 1
-    (top, bottom), (first, last) = (_bounds(which, count, places) for places in (down, along))
+    (top, bottom), (first, last) = (_bounds(which, count, at) for at in (down, along))
     part = np.zeros(count, dtype=np.int64)
     part[which] = parts[down, along]  # the same all over a piece
     sums = [

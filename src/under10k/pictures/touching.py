@@ -128,7 +128,8 @@ NO_WAY = _Way(-math.inf, [])
 def split_touching(digits: Sequence[Found], probabilities: Sequence[Sequence[float]], read: Read) -> list[list[Found]]:
     """Return the pieces of each digit, one where it is left whole.
 
-    Few of them are read: always one of those that would be best if all that is unread were sure.
+    Few of them are read. The next to be read is always in the best row there could be: the one that would win if the
+    network were sure of all pieces that it has not read.
     """
     if not digits:
         return []

@@ -60,7 +60,7 @@ def load_teacher(recipe: Recipe) -> nn.Module | None:
     if recipe.protocol == "held-out" and facts.protocol != "held-out":
         raise UsageError(
             f"a teacher that knows the held-out images: {recipe.teacher}. "
-            "give one that was trained under protocol held-out, too: under10k train teacher --protocol held-out"
+            "give one that was trained under held-out itself: under10k train teacher --protocol held-out"
         )
     return model.requires_grad_(False)
 
@@ -98,10 +98,8 @@ def _require_same_network(recipe: Recipe, facts: Facts) -> None:
     """Refuse weights that were written for another network; of two of the user's own, their tensors decide."""
     if recipe.has_own_network and is_own(facts.model):
         return
-    wanted, found = (
-        recipe.model_options(),
-        {**asdict(facts.options), "dropout": recipe.dropout, "views": recipe.views},
-    )  # neither has weights
+    wanted = recipe.model_options()
+    found = asdict(facts.options) | {name: wanted[name] for name in ("dropout", "views")}  # which have no weights
     if (facts.model, found) != (recipe.model, wanted):
         raise ModelError(
             f"weights of another network: {recipe.start} holds {_describe(facts.model, found)}, "

@@ -28,7 +28,7 @@ SWITCH_SECONDS = 0.0005
 Python needs some microseconds, and of its own 5 ms a step of 15 would lose a tenth."""
 
 TAUGHT_SHARE, TEMPERATURE = 0.5, 2.0
-"""Share of the loss that comes from a teacher, where there is one; what both networks' logits are divided by in it."""
+"""Share of the loss that comes from a teacher, if there is one; what both networks' logits are divided by there."""
 
 T = TypeVar("T")
 
@@ -52,17 +52,15 @@ class Shards:
     ) -> None:
         """Replicate `model`, which is the first shard's itself, and start the threads; all learn from one teacher.
 
-        On CUDA each shard's work is recorded once and then replayed, unless network or augmentation are the user's
-        own, or `records` is false. It is recorded for the images of the first batch, and later batches must be of the
-        same ones.
+        On CUDA each shard's work is recorded once and then replayed, unless network, teacher or augmentation are the
+        user's own, or `records` is false. It is recorded for the images of the first batch, and later batches must be
+        of the same ones.
         """
-        self.records = (
-            records and device.type == "cuda" and not (recipe.has_own_network or recipe.own_augment)
-        )  # which may wait for the GPU
+        self.records = records and device.type == "cuda" and may_be_recorded(recipe, teacher)
         """Whether the gradients stay in the same memory from step to step, as recordings leave them."""
         models = [model, *(_replicate(model) for _ in range(recipe.shards - 1))]
         self._recipe = recipe
-        teacher = rearrange(teacher.to(device)) if teacher else None
+        teacher = None if teacher is None else rearrange(teacher.to(device))
         self._shards = [_Shard(recipe, replica, teacher, device, records=self.records) for replica in models]
         self._parameters = list(zip(*(replica.parameters() for replica in models), strict=True))
         self._buffers = [list(replica.buffers()) for replica in models]
@@ -171,15 +169,22 @@ class _Shard:
         ):
             seen = to_input(pixels)
             logits = model(seen).float()
-            if self._teacher:
+            if self._teacher is not None:
                 with torch.no_grad():
                     taught = self._teacher(seen).float()
         losses = F.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing, reduction="none")
-        if self._teacher:
+        if self._teacher is not None:
             losses = losses.lerp(distillation_loss(logits, taught), TAUGHT_SHARE)
         model.zero_grad()
         (losses.mean() * share).backward()  # type: ignore[no-untyped-call]
         return losses.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+
+
+def may_be_recorded(recipe: Recipe, teacher: nn.Module | None) -> bool:
+    """Tell whether a step runs no code of the user's, which may wait for the GPU, as no recording can."""
+    parts = () if teacher is None else teacher.modules()
+    has_own_teacher = any(type(part).__module__.partition(".")[0] not in ("torch", "under10k") for part in parts)
+    return not (recipe.has_own_network or recipe.own_augment or has_own_teacher)
 
 
 def distillation_loss(logits: Tensor, taught: Tensor) -> Tensor:

@@ -119,7 +119,8 @@ def _train(
     find_augment(recipe)
     if not resume or recipe.start_sha256 is None:  # a run that has a checkpoint does without the weights it began from
         recipe = pin_start(recipe)
-    recipe = pin_teacher(recipe)
+    if not resume or recipe.teacher_sha256 is None:  # one that is finished does without its teacher
+        recipe = pin_teacher(recipe)
     if resume:
         folder, finished = _find_run(recipe, asked)
         if finished:

@@ -51,7 +51,7 @@ def list_weights() -> list[str]:
 
 
 def is_bundled(name: str) -> bool:
-    """Tell whether there are bundled weights of this name: those listed, or a teacher's of theirs."""
+    """Tell whether there are bundled weights of this name: those listed, or a teacher's."""
     return name in list_weights() or name in _TEACHERS
 
 

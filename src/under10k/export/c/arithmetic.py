@@ -214,7 +214,7 @@ def _skipped(stage: Stage) -> str:
 
 
 def is_depthwise(stage: Stage) -> bool:
-    """Tell whether each output of a stage's convolution is of its own input alone."""
+    """Tell whether each output map of a stage's convolution depends on the input map of its number alone."""
     if stage.convolution is None:
         return False
     outputs, inputs = stage.convolution.weights.shape[:2]

@@ -42,7 +42,6 @@ class CloseUp {
     this.listen();
   }
 
-
   listen() {
     const { layer, map, picture, field, close } = this.parts;
     layer.addEventListener("input", () => this.choose(this.scaled(Number(layer.value) - 1)));

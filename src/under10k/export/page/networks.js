@@ -62,8 +62,8 @@ function compare() {
 }
 
 /** @param {Network} network */
-function showReading({ parameters, layers: own, card: { label, size, digits, sureness } }) {
-  const found = own === layers ? answers : answers.map((answer) => answerOf(answer, own));
+function showReading({ parameters, layers: itsLayers, card: { label, size, digits, sureness } }) {
+  const found = itsLayers === layers ? answers : answers.map((answer) => answerOf(answer, itsLayers));
   size.textContent = say("numbers", { channels: parameters });
   digits.textContent = splitRows(found).map((row) => row.map(written).join("")).join(" ") || "\u2013";
   label.classList.toggle("many", found.length > 2); // they need a line of their own

@@ -198,7 +198,8 @@ function takePiece(found, along, start, end, upright) {
 /**
  * Return the pieces, from the first cut to the last, with the largest score; none if it is too small.
  *
- * Few of them are read: always one of those that would be best if all that is unread were sure.
+ * Few of them are read. The next to be read is always in the best row there could be: the one that would win if the
+ * network were sure of all pieces that it has not read.
  * @param {Cuts} cuts @param {(piece: Found) => number} sureness @returns {Found[]}
  */
 function bestPieces(cuts, sureness) {
@@ -214,7 +215,7 @@ function bestPieces(cuts, sureness) {
 }
 
 /**
- * Return the best pieces if those are sure that have not been read. Pieces may share the ink between two cuts, as digits
+ * Return the pieces that are best if the network is sure of those it has not read. Pieces may share the ink between two cuts, as digits
  * that are written over each other do.
  * @param {Cuts} cuts @param {Map<Found, number>} sure of each that was read @returns {Found[]}
  */
