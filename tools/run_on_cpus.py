@@ -43,6 +43,7 @@ NUMERIC = [
     "training/test_sgd.py",
     "training/test_shards.py",
     "training/test_start.py::test_a_killed_training_resumes_to_the_same_bytes",
+    "training/test_teacher.py",
     "training/test_training.py::test_a_run_killed_anywhere_and_resumed_ends_byte_identical",
     "training/test_training.py::test_a_stop_within_an_epoch_forgets_no_loss_that_images_are_skipped_by",
     "training/test_training.py::test_a_training_is_the_same_whatever_torch_is_set_to",
