@@ -5,6 +5,7 @@ from under10k.models.chance import DrawingFrom
 from under10k.models.inspection import evaluating
 from under10k.models.own import is_loaded, is_own, lives_here, name_source, require_recorded, with_network
 from under10k.models.registry import (
+    EVERY_MODEL,
     MODELS,
     PARAMETER_LIMIT,
     count_parameters,
@@ -26,6 +27,7 @@ __all__ = [
     "Call",
     "DROPOUTS",
     "DrawingFrom",
+    "EVERY_MODEL",
     "GlobalAveragePool",
     "MODELS",
     "PARAMETER_LIMIT",

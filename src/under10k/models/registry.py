@@ -35,8 +35,8 @@ PARAMETER_LIMIT = 10_000
 """The project is named for this: each network, in each variant, has fewer parameters."""
 
 
-_TEACHERS: dict[str, Callable[..., nn.Module]] = {"teacher": teacher}
-"""Larger networks, from which those learn."""
+EVERY_MODEL = {**MODELS, "teacher": teacher}
+"""Those, and a larger one from which they learn; no list names it."""
 
 
 def list_models() -> list[str]:
@@ -46,7 +46,7 @@ def list_models() -> list[str]:
 
 def list_variants(name: str) -> list[tuple[bool, Head]]:
     """Return the variants that a network has: whether residual, and its head; the plain one first."""
-    known = inspect.signature(MODELS[name]).parameters
+    known = inspect.signature(EVERY_MODEL[name]).parameters
     residuals = (False, True) if "residual" in known else (False,)
     heads: tuple[Head, ...] = get_args(Head) if "head" in known else ("pool",)
     return [(residual, head) for residual in residuals for head in heads]
@@ -72,7 +72,7 @@ def require_model(name: str) -> None:
     Raises:
         UsageError: it has none.
     """
-    if not isinstance(name, str) or name not in MODELS | _TEACHERS:
+    if not isinstance(name, str) or name not in EVERY_MODEL:
         raise unknown_name("model", name, MODELS)
 
 
@@ -104,7 +104,7 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
     if views is not None and (type(views) is not int or views not in get_args(ViewCount)):
         raise unknown_name("number of views", views, get_args(ViewCount))
     with torch.inference_mode(False):  # the caller's would keep the weights from ever being trained
-        model = (MODELS | _TEACHERS)[name](**options).float()  # whatever torch's default type is
+        model = EVERY_MODEL[name](**options).float()  # whatever torch's default type is
     if pretrained:
         recorded = _load_pretrained(model, name, options).get("views")
         views = recorded if views is None else views
@@ -113,7 +113,7 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
 
 def _options_of(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that a network takes; refuse others, unless they ask for the plain variant that it is."""
-    known = [*inspect.signature((MODELS | _TEACHERS)[name]).parameters, "views"]
+    known = [*inspect.signature(EVERY_MODEL[name]).parameters, "views"]
     plain = {"residual": False, "head": "pool"}
     for option, value in options.items():
         if option not in known and (option not in plain or value != plain[option]):

@@ -14,6 +14,7 @@ from under10k.errors import DataError, ModelError, UsageError, unknown_name, wro
 from under10k.files import as_path
 from under10k.machine import pick_device
 from under10k.models import (
+    EVERY_MODEL,
     DrawingFrom,
     count_views,
     create_model,
@@ -84,7 +85,7 @@ def load_weights(
 def _load_recorded(weights: str | Path, model: str | None) -> tuple[nn.Module, Facts]:
     """Load a network as it was trained."""
     path = locate_weights(weights)
-    if model is not None and not is_own(model) and model not in list_models():
+    if model is not None and not is_own(model) and model not in EVERY_MODEL:
         raise unknown_name("model", str(model), list_models())
     if (plain := load_plain_tensors(path)) is not None:
         return _load_plain(path, plain, model)
@@ -185,7 +186,7 @@ def _recognise(network: nn.Module) -> tuple[str, Options]:
     rates = {part.p for part in network.modules() if isinstance(part, nn.Dropout)}
     dropout = max(rates, default=0.0)
     views, built = count_views(network), _layers(with_views(network, 1))
-    for name in list_models():
+    for name in EVERY_MODEL:
         for options in _variants(name, dropout):
             if _layers(_create(name, options)) == built:
                 return name, replace(options, views=views)
