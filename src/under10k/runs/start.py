@@ -60,7 +60,7 @@ def load_teacher(recipe: Recipe) -> nn.Module | None:
     if recipe.protocol == "held-out" and facts.protocol != "held-out":
         raise UsageError(
             f"a teacher that may have seen the held-out images: {recipe.teacher}. "
-            "give one that was trained under held-out itself: under10k train teacher --protocol held-out"
+            "give one trained under held-out itself (under10k train teacher --protocol held-out), or none"
         )
     return model.requires_grad_(False)
 
