@@ -35,8 +35,8 @@ Head = Literal["pool", "linear"]
 connected layer, which still sees where on the map a feature is."""
 
 ViewCount = Literal[1, 5]
-"""Over how many views of an image a network averages its logits, once it is trained: the image as it is, or that and
-the four that are shifted by a pixel."""
+"""Over how many views of an image a trained network averages its logits: 1, the image as it is, or 5, with those
+shifted by a pixel in four directions."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Recipe(Typed):
     head: Head = "pool"
     """How the network ends: an average over its last maps, or a fully connected layer."""
     views: ViewCount = 1
-    """Views of an image over which logits are averaged: as it is, or that and shifted by a pixel in four directions."""
+    """Views of an image over which logits are averaged: 1, or 5 with those shifted by a pixel in four directions."""
     epochs: Annotated[int, Between(1, 100_000)] = 14
     """Passes over the training images; the most, where the run may stop early."""
     batch_size: Annotated[int, Between(2, 1_000_000)] = 128

@@ -70,7 +70,7 @@ STYLES = ("page.css", "closeup.css")
 
 
 SERVED = ("networks", "gallery")
-"""Names of the files of what only a served page has: it asks the server for it."""
+"""Parts that only a served page has, named as their files are: they fetch what they show from the server."""
 
 
 VECTORS = 20
@@ -135,7 +135,7 @@ def build_page(model: nn.Module, facts: Facts, *, networks: bool = False, galler
 
 
 def describe_networks(own: tuple[str, nn.Module, Facts], others: Mapping[str, tuple[nn.Module, Facts]]) -> str:
-    """Write a page's own network, after its name, and others as the JSON that the page asks for: the smallest first.
+    """Describe a page's own network (name, network, facts) and others by name, the smallest first, as JSON for the page.
 
     Those that have a part that no export knows are left out.
     """

@@ -77,15 +77,15 @@ class IntegerNetwork:
 
     @property
     def unit(self) -> float:
-        """What a logit is counted in."""
+        """The unit of a logit."""
         return 2.0**-LOGIT_BITS / self.views
 
 
 def quantise(network: Network, calibration: Tensor) -> IntegerNetwork:
     """Choose a network's integers: weights by output channel, activations by their range on `calibration`.
 
-    `calibration` is uint8 (N, 28, 28): images like those the network was trained on, never those it is tested with. Of
-    a network with several views it is looked at as it is.
+    `calibration` is uint8 (N, 28, 28): images like those the network was trained on, never those it is tested with.
+    With several views only the images as they are count.
     """
     scaling = Scaling(network.scale, -network.offset / network.scale)
     maps = network.scale * calibration.float().unsqueeze(1) + network.offset

@@ -74,7 +74,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Views:
-    """Averages what `layers`, a whole network, make of maps as they are and shifted by a pixel; zeros come in."""
+    """Averages the results of `layers`, a whole network, on maps as they are and on four shifted copies; zeros come in."""
 
     layers: tuple[Layer, ...]
 

@@ -1,4 +1,4 @@
-"""A network from which smaller ones learn; itself too large for what this project is about."""
+"""The network that smaller ones learn from, itself larger than the project's limit."""
 
 from __future__ import annotations
 

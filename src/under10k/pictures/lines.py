@@ -122,7 +122,7 @@ class _Pieces(NamedTuple):
     """Pixels, and the sums of x, y, xx, xy and yy over them: (pieces, 6)."""
 
     def reach(self, own: NDArray[np.int64]) -> int:
-        """Return from where to where some pieces reach, in pixels."""
+        """Return how many pixels some pieces span together."""
         return int(self.last[own].max() - self.first[own].min())
 
     def line(self, own: NDArray[np.int64], width: float, upright: bool) -> Line:
@@ -133,7 +133,7 @@ class _Pieces(NamedTuple):
 
 
 def _along_rows(down: NDArray[Any], along: NDArray[Any], parts: NDArray[Any], upright: bool) -> list[Line]:
-    """Find lines along rows in thin ink at some places: a long straight piece, and all further pieces in its course."""
+    """Find lines along rows, from the places of thin ink: a long straight piece, and all further pieces in its course."""
     pieces = _measure(down, along, parts)
     if pieces is None:
         return []
@@ -163,7 +163,7 @@ def _along_rows(down: NDArray[Any], along: NDArray[Any], parts: NDArray[Any], up
 
 
 def _measure(down: NDArray[Any], along: NDArray[Any], parts: NDArray[Any]) -> _Pieces | None:
-    """Measure the pieces of thin ink at some places; None if there are none."""
+    """Measure the pieces of thin ink, which is at these rows and columns; None if there are none."""
     if not len(down):
         return None
     thin = np.zeros(parts.shape, dtype=bool)

@@ -234,5 +234,5 @@ def _by_position(stage: Stage, weights: NDArray[Any]) -> NDArray[Any]:
 
 
 def _fill(values: NDArray[np.float64], lanes: int) -> NDArray[np.float64]:
-    """Fill up the last axis with zeros to so many lanes."""
+    """Pad the last axis with zeros to this many lanes."""
     return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, lanes - values.shape[-1])])

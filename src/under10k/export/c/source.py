@@ -165,7 +165,7 @@ def _sums(kind: Arithmetic[S], stage: S, before: Maps, after: Maps) -> str:
     clear = " = ".join(f"sum_{n}[o]" for n in each)
     label, total = kind.label(stage), kind.total
     places = [f"{kind.cast}in[y * {before.row} + i + {start}]" for start in starts]
-    if is_depthwise(stage):  # each output takes the input that lies as far behind the first
+    if is_depthwise(stage):  # output o depends on input o alone
         count, factors = width, [at.replace("+ i", f"+ i * {inputs} + o") for at in places]
     else:
         count, factors = width * inputs, [f"at_{n}" for n in each]
@@ -288,7 +288,7 @@ int {kind.name}_predict(const uint8_t pixels[{SIDE * SIDE}], {logit} logits[{CLA
 
 
 def _look_again(calls: Sequence[str], logit: str) -> str:
-    """Write the calls once for each view: float logits are averaged, integers added up."""
+    """Write a loop that makes the calls for each view: float logits are averaged, integers added up."""
     first, *others = calls
     run = "\n".join([first.replace(");", ", shifts[n][0], shifts[n][1]);"), *others])
     return f"""\
