@@ -135,7 +135,7 @@ def build_page(model: nn.Module, facts: Facts, *, networks: bool = False, galler
 
 
 def describe_networks(own: tuple[str, nn.Module, Facts], others: Mapping[str, tuple[nn.Module, Facts]]) -> str:
-    """Describe a page's own network (name, network, facts) and others by name, the smallest first, as JSON for the page.
+    """Describe a page's own network (name, network, facts) and others by name, smallest first, as JSON for the page.
 
     Those that have a part that no export knows are left out.
     """

@@ -74,7 +74,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Views:
-    """Averages the results of `layers`, a whole network, on maps as they are and on four shifted copies; zeros come in."""
+    """Averages what `layers`, a whole network, make of maps and of four shifted copies, into which zeros come."""
 
     layers: tuple[Layer, ...]
 

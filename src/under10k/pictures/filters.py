@@ -29,7 +29,7 @@ def lowest_within(grey: Grey, side: int) -> Grey:
 
 
 def _extreme(values: Grey, side: int, pick: np.ufunc, axis: int) -> Grey:
-    """Return the extremes of `side` neighbours along an axis: first of 2, then of 4, 8 and so on, in log2(side) steps.
+    """Return the extremes of `side` neighbours along an axis: of 2, then of 4, 8 and so on, in log2(side) steps.
 
     It overwrites its input, as one long row: where rows meet, it picks nonsense, which is cut off.
     """

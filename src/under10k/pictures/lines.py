@@ -133,7 +133,7 @@ class _Pieces(NamedTuple):
 
 
 def _along_rows(down: NDArray[Any], along: NDArray[Any], parts: NDArray[Any], upright: bool) -> list[Line]:
-    """Find lines along rows, from the places of thin ink: a long straight piece, and all further pieces in its course."""
+    """Find lines along rows, from the places of thin ink: a long straight piece, and all others in its course."""
     pieces = _measure(down, along, parts)
     if pieces is None:
         return []
