@@ -119,6 +119,7 @@ def test_every_field_of_a_recipe_is_an_option(verb: str, capsys: pytest.CaptureF
         given = {
             "model_sha256",
             "start_sha256",
+            "teacher_sha256",
             *unoffered,
             *(("name", "seed") if verb == "study" else ()),
         }  # by the verb itself
