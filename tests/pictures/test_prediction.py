@@ -211,13 +211,12 @@ def test_noise_and_filled_shapes_carry_a_warning(reader: nn.Module) -> None:
 
 def reads_all_as_three(probability: float) -> nn.Module:
     """Stand in for a network that reads everything alike."""
-    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.zero_()
-        network[1].bias.fill_((1 - probability) / 9)[3] = probability
-        network[1].bias.log_()
-    return network
+    last = nn.Linear(784, 10)
+    shares = torch.full((10,), (1 - probability) / 9)
+    shares[3] = probability
+    nn.init.zeros_(last.weight)
+    last.bias.data = shares.log()
+    return nn.Sequential(nn.Flatten(), last).eval()
 
 
 def test_a_digit_among_others_is_sure_only_if_it_is_read_better_than_one_alone() -> None:
