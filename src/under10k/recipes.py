@@ -365,7 +365,7 @@ def best_2k5() -> Recipe:
 
     On MNIST, protocol `fixed`, n = 4: mean 99.29 % (95 % interval 99.20 to 99.38). docs/frontier.md has the command.
     """
-    return _longer("best-2k5", 60, Augment(rotation_degrees=5, shift_pixels=0.75, scale=0.05, shear=0.05))
+    return _longer("best-2k5", 60, Augment(rotation_degrees=7, shift_pixels=1.05, scale=0.07, shear=0.07))
 
 
 def best_1k() -> Recipe:

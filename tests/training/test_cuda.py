@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +14,10 @@ import torch
 from short_runs import KilledError, StopAt, batches, kill, small, weights
 from under10k import evaluate, load_model, run_study, summarise
 from under10k.data.datasets import Dataset
+from under10k.recipes import Optimizer
 from under10k.training.optimizers import Update
 from under10k.training.shards import Shards
-from under10k.training.start import train
+from under10k.training.start import train, train_stacked
 from under10k.training.state import first_state
 
 pytestmark = [
@@ -129,6 +132,32 @@ def test_what_a_gpu_trained_a_cpu_reads(dataset: Dataset, tmp_path: Path) -> Non
 def test_a_study_on_a_gpu_trains_several_runs_at_a_time(dataset: Dataset, tmp_path: Path) -> None:
     study = run_study(small(epochs=1), 3, dataset, tmp_path / "study", device="cuda", workers=2)
     assert [len(study.results(label)) for label in study.plan.variants] == [3]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"shards": 2}, {"model": "best-1k", "teacher": "gap"}, {"model": "gap", "residual": True}], ids=str
+)
+def test_trainings_stacked_on_a_gpu_end_as_each_does_alone_up_to_rounding(
+    changes: dict[str, Any], dataset: Dataset, tmp_path: Path
+) -> None:
+    recipe = small(**{"optimizer": Optimizer("sgd", lr=0.003, momentum=0.9), "averaging": 0.5, **changes})
+    runs = [(replace(recipe, seed=seed), tmp_path / str(seed), False) for seed in range(3)]
+    for _, folder, _ in runs:
+        folder.mkdir()
+    train_stacked(runs, dataset, device="cuda")
+    for seeded, folder, _ in runs:
+        train(seeded, dataset, alone := tmp_path / f"{seeded.seed} alone", device="cuda", reports=[])
+        ours, theirs = (load_model(one).state_dict() for one in (folder, alone))
+        for name in ours:
+            torch.testing.assert_close(ours[name], theirs[name], rtol=0.05, atol=5e-3, msg=name)  # TF32 on both sides
+
+
+def test_a_stack_on_a_gpu_is_the_same_each_time(dataset: Dataset, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        run_study(small(skip_easy=0.2, shards=2), 3, dataset, tmp_path / name, engine="stacked", device="cuda")
+    for seed in range(3):
+        run = Path("runs") / f"small-s{seed}"
+        assert weights(tmp_path / "one" / run) == weights(tmp_path / "other" / run)
 
 
 def test_bundled_weights_read_the_same_on_a_gpu(dataset: Dataset) -> None:

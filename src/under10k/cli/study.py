@@ -32,7 +32,7 @@ def study(
     strict: Flag = False,
     device: Device = "auto",
     out: Annotated[Path | None, shown("STUDY", complete=names.studies)] = None,
-    engine: Literal["processes", "serial", "ray"] = "processes",
+    engine: Literal["processes", "serial", "stacked", "ray"] = "processes",
     workers: Count = None,
     threads: Count = None,
     address: Annotated[str | None, shown("HOST:PORT")] = None,
@@ -58,9 +58,10 @@ def study(
         strict: Refuse the data if one of its files cannot be read, rather than skip it.
         device: cpu, cuda or mps; auto picks cuda, else mps, else cpu.
         out: Study folder to create or resume; by default studies/RECIPES.
-        engine: Where runs are trained: in worker processes, in this process, or on a Ray cluster.
-        workers: Runs to train at a time; by default as many as there are cores for.
-        threads: Threads of each run; by default 1, with --engine serial all.
+        engine: Where runs are trained: in worker processes, in this process one by one, there all seeds of a recipe
+            stacked into one network, which a GPU computes as one, or on a Ray cluster.
+        workers: Runs to train at a time; by default as many as there are cores for, with --engine stacked 20.
+        threads: Threads of each run; by default 1, with --engine serial or stacked all.
         address: Address of a Ray cluster, such as head:6379; by default Ray is started here.
         target: Accuracy to judge each network by, in percent, such as 99.4: reached, held in the last five epochs, and
             on average? With this or --budget, a verdict on each network is printed, and written as verdict.md.

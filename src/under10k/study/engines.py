@@ -1,4 +1,4 @@
-"""Engines that train the runs of a study: in this process, or in worker processes on this machine."""
+"""Engines that train the runs of a study: in this process one by one or all as one, or in worker processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from under10k.errors import BusyError, ModelError, StoppedError, Under10kError, 
 from under10k.files import locked
 from under10k.recipes import Recipe
 from under10k.runs import Batch, Position, Result, Run
-from under10k.training import Report, StopSignals, train
+from under10k.training import Report, StopSignals, train, train_stacked
 
 if TYPE_CHECKING:
     if sys.platform == "win32":
@@ -161,6 +161,45 @@ class SerialEngine:
             return  # the signal is in `signals` too
         finally:
             torch.set_num_threads(before)
+
+
+class StackedEngine:
+    """Trains the runs of a recipe as one network in this process, so many at a time: for a GPU."""
+
+    def __init__(self, lanes: int, threads: int) -> None:
+        self.slots, self.threads = lanes, threads
+
+    def run(self, jobs: Sequence[Job], dataset: Dataset, signals: StopSignals) -> Outcomes:
+        """Train the jobs of each recipe; a run that cannot be resumed is trained anew, by itself."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            for variant in dict.fromkeys(job.variant for job in jobs):
+                of_variant = [job for job in jobs if job.variant == variant]
+                for start in range(0, len(of_variant), self.slots):
+                    if signals.received:
+                        return
+                    yield from self._train(of_variant[start : start + self.slots], dataset)
+        except StoppedError:
+            return  # the signal is in `signals` too
+        finally:
+            torch.set_num_threads(before)
+
+    def _train(self, jobs: Sequence[Job], dataset: Dataset) -> Iterator[Outcome]:
+        runs = [(job.recipe, job.folder, _has_begun(job.folder)) for job in jobs]
+        try:
+            found = train_stacked(runs, dataset, device=jobs[0].device)
+        except StoppedError:
+            raise
+        except (Under10kError, OSError) as error:
+            line = explain_os_error(error) if isinstance(error, OSError) else str(error)
+            yield from (Outcome(job, error=line) for job in jobs)
+            return
+        for job, one in zip(jobs, found, strict=True):
+            if isinstance(one, ModelError):
+                yield run_one(job, dataset)
+            else:
+                yield Outcome(job, one) if isinstance(one, Result) else Outcome(job, error=str(one))
 
 
 class ProcessEngine:

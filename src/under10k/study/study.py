@@ -18,13 +18,16 @@ from under10k.machine import count_cores, pick_device
 from under10k.models import lives_here, require_recorded
 from under10k.recipes import Recipe, as_recipe
 from under10k.study.cluster import RayEngine, check_installed
-from under10k.study.engines import Engine, ProcessEngine, SerialEngine
+from under10k.study.engines import Engine, ProcessEngine, SerialEngine, StackedEngine
 from under10k.study.plan import SEEDS, Plan, expand, read_plan
 from under10k.study.report import StudyReport
 from under10k.study.results import Study
-from under10k.training import StopSignals
+from under10k.training import StopSignals, require_stackable
 
-_ENGINES = ("processes", "ray", "serial")
+_ENGINES = ("processes", "ray", "serial", "stacked")
+
+LANES = 20
+"""Runs that a stack has by default."""
 
 
 def run_study(
@@ -46,8 +49,9 @@ def run_study(
     Everything is kept in `folder`, by default `studies/<recipes>`. What is finished there is not trained again: the
     study is resumed, and grows by what is new. `seeds`, 20 by default, counts from seed 0. `overrides` maps fields,
     named as on the command line, to their values; a `model` may be a class of your own. `engine` is `processes` on this
-    machine, `serial` in this process, or `ray` on the cluster at `address`; `workers` runs are trained at a time, each
-    on `threads` threads. A run that fails is listed in the study's `failures`, and is tried again next time.
+    machine, `serial` in this process, `ray` on the cluster at `address`, or `stacked`: in this process, all seeds of a
+    recipe as one network, for a GPU. `workers` runs are trained at a time, each on `threads` threads. A run that fails
+    is listed in the study's `failures`, and is tried again next time.
 
     Raises:
         UsageError: a recipe, field, value, engine or device that is not there, or a folder of another study.
@@ -152,8 +156,10 @@ class Execution:
         return "cpu" if self.engine == "ray" and self.device == "auto" else self.device
 
     def require_reach(self, variants: Mapping[str, Recipe]) -> None:
-        """Refuse networks that the processes of the engine cannot load."""
+        """Refuse networks that the processes of the engine cannot load, and recipes that cannot be stacked."""
         for recipe in variants.values():
+            if self.engine == "stacked":
+                require_stackable(recipe)
             if self.engine != "serial" and lives_here(recipe):
                 raise UsageError(
                     f"a network that only this process has: {recipe.network}. "
@@ -164,12 +170,14 @@ class Execution:
         """Return the threads of each run: those asked for, else those of the study so far."""
         if self.threads or known:
             return self.threads or (known.threads if known else 1)
-        return torch.get_num_threads() if self.engine == "serial" else 1
+        return torch.get_num_threads() if self.engine in ("serial", "stacked") else 1
 
     def create_engine(self, threads: int) -> Engine:
         """Start the engine, for runs of `threads` threads each."""
         if self.engine == "serial":
             return SerialEngine(threads)
+        if self.engine == "stacked":
+            return StackedEngine(self.workers or LANES, threads)
         gpu = self.device.startswith("cuda") if self.engine == "ray" else pick_device(self.device).type != "cpu"
         workers = self.workers or (1 if gpu else max(1, count_cores() // threads))
         if self.engine == "processes":

@@ -26,12 +26,16 @@ class Average:
     def __init__(self, model: nn.Module, decay: float) -> None:
         """Start from a copy; `decay` is the share of the old average in the new one, a fraction."""
         self.model = copy.deepcopy(model)
+        self._blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        self.follow(model)
+
+    def follow(self, model: nn.Module) -> None:
+        """Average a model's weights from now on, of the same names and shapes."""
         pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
         floats = [pair for pair in pairs if pair[0].is_floating_point()]
         others = [pair for pair in pairs if not pair[0].is_floating_point()]
         self._averaged_counts, self._current_counts = map(list, zip(*others, strict=True)) if others else ([], [])
         self._averaged, self._current = map(list, zip(*floats, strict=True))
-        self._blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def update(self, *, first: bool) -> None:

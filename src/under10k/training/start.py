@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from under10k.training.checkpoint import require_equal
 from under10k.training.own_augment import OwnAugment, find_augment, hand_over_augment
 from under10k.training.report import ConsoleReport, Report
 from under10k.training.signals import StopSignals
+from under10k.training.stack import Stack, require_stackable
 from under10k.training.steps import images_of, mix_seed, trained_count
 from under10k.training.trainer import Trainer, draw_curves
 
@@ -86,6 +87,50 @@ def train(
         with _undisturbed(chosen):
             changed = _with_changes(given, model, start, augment)
             return _train(changed, data, folder, resume, chosen, reports, started)
+
+
+def train_stacked(
+    runs: Sequence[tuple[Recipe, Path, bool]], data: Dataset, *, device: str = "auto"
+) -> list[Result | Under10kError]:
+    """Train one recipe under several seeds as one network, and return each run's result, or why it has none.
+
+    Of each run are given its recipe, its folder, and whether to resume what is there. Those that stand at the same step
+    are computed together. Their curves are not drawn.
+
+    Raises:
+        UsageError: the recipe cannot be stacked, or the device is not there.
+        StoppedError: a signal arrived; all runs under way are saved.
+        Under10kError: the disk is full or not writable.
+    """
+    started, chosen = time.perf_counter(), pick_device(device)
+    require_stackable(runs[0][0])
+    with _undisturbed(chosen), ExitStack() as held, StopSignals() as signals:
+        keep_freed_memory()
+        identity = data.identity()
+        data = replace(data, train=data.train.to(chosen), test=data.test.to(chosen))
+        outcomes: dict[Path, Result | Under10kError] = {}
+        standing: dict[tuple[int, int], list[Trainer]] = {}
+        for recipe, folder, resume in runs:
+            try:
+                _, finished = _find_run(recipe, folder) if resume else (folder, None)
+                if finished:
+                    outcomes[folder] = finished
+                    continue
+                _check_enough(recipe, data)
+                lock = held.enter_context(locked(folder))
+                rehearsal = find_rehearsal(recipe.mix, mix_seed("mix", recipe.seed))
+                trainer = Trainer(recipe, data, chosen, Run(folder, lock.require), (), started, rehearsal)
+                held.enter_context(closing(trainer.shards))
+                trainer.begin(resume, identity)
+                standing.setdefault((trainer.state.at.epoch, trainer.state.at.step), []).append(trainer)
+            except Under10kError as error:
+                outcomes[folder] = error
+        for trainers in standing.values():
+            stack = Stack(trainers, load_teacher(runs[0][0]))
+            stack.fit(signals)
+            outcomes |= {trainer.run.folder: error for trainer, error in stack.failed.items()}
+            outcomes |= {trainer.run.folder: trainer.finish(draws=False) for trainer in stack.going}
+    return [outcomes[folder] for _, folder, _ in runs]
 
 
 def _with_changes(

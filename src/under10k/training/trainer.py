@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 import torch
@@ -17,7 +18,7 @@ from under10k.evaluation import Metrics
 from under10k.machine import describe_environment
 from under10k.models import count_parameters
 from under10k.recipes import Recipe
-from under10k.runs import Batch, Epoch, Result, Run, ScoredSet, restore_start, resume_command
+from under10k.runs import Batch, Epoch, Position, Result, Run, ScoredSet, restore_start, resume_command
 from under10k.training.checkpoint import require_equal, restore_checkpoint, save_checkpoint
 from under10k.training.optimizers import Update
 from under10k.training.report import Report
@@ -63,25 +64,30 @@ class Trainer:
         recipe, state, at = self.recipe, self.state, self.state.at
         while at.epoch < recipe.epochs and not self._enough():
             state.model.train()
-            order = self._order()
+            order = self.order()
             while at.step < steps_of(recipe, len(self.images), at.epoch):
                 batch = order[at.step * recipe.batch_size : (at.step + 1) * recipe.batch_size]
                 rate = learning_rate(recipe, at.total_steps, self.steps)
                 losses, right = self.shards.differentiate(self.images, batch, at.epoch, at.step)
                 state.losses[batch] = losses
-                recorded = self._record_step(losses.mean(), right, len(batch), rate)
-                self.update.take(rate, first=at.total_steps == 1 and recipe.start is None)
+                gradient = nn.utils.get_total_norm([p.grad for p in state.model.parameters() if p.grad is not None])
+                loss, norm, correct = torch.stack(
+                    (losses.mean(), gradient, right.float())
+                ).tolist()  # one wait for CUDA
+                recorded = self.record_step(loss, norm, int(correct), len(batch), rate)
+                self.update.take(rate, first=self.is_first_step())
 
-                self._book_time("train")
+                self.book_time("train")
                 for report in self.reports:
                     report.step(at, recorded)
                 if signals and signals.received:
-                    self._stop(signals.received)
-            self._finish_epoch()
+                    self.save_checkpoint()
+                    raise stopped_at(at, self.run.folder, signals.received)
+            self.finish_epoch()
 
-    def begin(self, resume: bool) -> None:
-        """Open the run folder: record a new run, or resume a stopped one."""
-        self.data_identity = self._identify_data()
+    def begin(self, resume: bool, identity: DataIdentity | None = None) -> None:
+        """Open the run folder: record a new run, or resume a stopped one; `identity` is the data's, where known."""
+        self.data_identity = self._identify_data(identity or self.data.identity())
         environment = describe_environment(self.device)
         if resume:
             known, data = self.run.data(), self.data_identity
@@ -101,17 +107,17 @@ class Trainer:
         self.run.write_history(state.at.history)
         self.run.write_batches(state.at.total_steps - len(state.batches), state.batches)
         state.batches = []
-        self._book_time("load")
+        self.book_time("load")
         for report in self.reports:
             report.start(self.recipe, self.data_identity, environment, self.steps, state.at, self.run.folder)
 
-    def finish(self) -> Result:
-        """Score the kept weights on the test set, write them and the result, and draw the curves."""
+    def finish(self, *, draws: bool = True) -> Result:
+        """Score the kept weights on the test set, write them and the result, and draw the curves if `draws`."""
         recipe, state = self.recipe, self.state
         if state.best:
             best = {name: tensor.to(self.device) for name, tensor in state.best.items()}
             restore(state.scored, best, "best weights")
-        self._book_time("train")
+        self.book_time("train")
         result = self._result(self._score(self.data.test))
         facts = Facts(
             model=recipe.network,
@@ -124,7 +130,8 @@ class Trainer:
         )
         self.run.save_model(state.scored, facts)
         self.run.write_result(result)
-        draw_curves(self.run)
+        if draws:
+            draw_curves(self.run)
         for report in self.reports:
             report.finish(result)
         return result
@@ -164,9 +171,8 @@ class Trainer:
         cut = trained_count(self.recipe, len(self.data.train))
         return self.data.train[:cut].to(self.device), "validation", self.data.train[cut:].to(self.device)
 
-    def _identify_data(self) -> DataIdentity:
+    def _identify_data(self, identity: DataIdentity) -> DataIdentity:
         """Return what the run's records say of the data, and of what is trained on beside it."""
-        identity = self.data.identity()
         note = " ".join(filter(None, (identity.note, self.rehearsal.note)))
         return replace(identity, note=note, beside=self.rehearsal.source)
 
@@ -183,28 +189,33 @@ class Trainer:
             return None
         return next((e.epoch for e in self.state.at.history if e.accuracy is not None and e.accuracy >= target), None)
 
-    def _order(self) -> Tensor:
+    def order(self) -> Tensor:
         """Return the epoch's order of images: a pure function of seed, epoch and the losses at its beginning."""
         epoch = self.state.at.epoch
         order = shuffle(len(self.images), self.recipe.seed, epoch).to(self.device)
         return skip_easy(order, self.state.losses_before, self.recipe.skip_easy) if epoch > 0 else order
 
-    def _record_step(self, loss: Tensor, right: Tensor, count: int, rate: float) -> Batch:
-        """Add a step to the epoch's sums; stop, before the update, where loss or gradient is not finite."""
-        gradient = nn.utils.get_total_norm([p.grad for p in self.state.model.parameters() if p.grad is not None])
-        loss_value, norm, correct = torch.stack((loss, gradient, right.float())).tolist()  # one wait for CUDA
+    def is_first_step(self) -> bool:
+        """Tell whether the step just recorded is the first, before which the average is of untrained weights."""
+        return self.state.at.total_steps == 1 and self.recipe.start is None
+
+    def record_step(self, loss: float, norm: float, correct: int, count: int, rate: float) -> Batch:
+        """Add a step to the epoch's sums; stop, before the update, where loss or gradient is not finite.
+
+        `loss` is the mean over the batch of `count` images, `norm` its gradient's, `correct` how many were read right.
+        """
         at, batches = self.state.at, self.state.batches
-        if not (math.isfinite(loss_value) and math.isfinite(norm)):
-            self._diverge(f"loss {loss_value}, gradient norm {norm}", at.step + 1)
-        at.loss_sum += loss_value
-        at.correct += int(correct)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._diverge(f"loss {loss}, gradient norm {norm}", at.step + 1)
+        at.loss_sum += loss
+        at.correct += correct
         at.seen += count
         at.step += 1
         at.total_steps += 1
-        batches.append(Batch(at.epoch + 1, at.step, loss_value, correct / count, rate))
+        batches.append(Batch(at.epoch + 1, at.step, loss, correct / count, rate))
         return batches[-1]
 
-    def _book_time(self, what: str) -> None:
+    def book_time(self, what: str) -> None:
         """Add the time since the last call to `load`, `train` or `evaluate`."""
         at, now = self.state.at, time.perf_counter()
         if what == "train":
@@ -213,7 +224,7 @@ class Trainer:
         at.seconds["total"] += now - self.clock
         self.clock = now
 
-    def _finish_epoch(self) -> None:
+    def finish_epoch(self) -> None:
         """Score the epoch where the protocol says so, keep the best weights, save, and record."""
         state, at = self.state, self.state.at
         rate = learning_rate(self.recipe, at.total_steps - 1, self.steps)
@@ -237,19 +248,19 @@ class Trainer:
         at.history.append(epoch)
         at.loss_sum, at.correct, at.seen, at.epoch_seconds = 0.0, 0, 0, 0.0
         state.losses_before = state.losses.clone()
-        self._save_checkpoint()
+        self.save_checkpoint()
         self.run.append_epoch(epoch)
         for report in self.reports:
             report.epoch(epoch, at.best_epoch == at.epoch)
             report.weights(state.scored, self.scored_images or self.data.train)
-        self._book_time("evaluate")
+        self.book_time("evaluate")
 
     def _score(self, digits: Digits) -> Metrics:
         """Score the current weights; stop if the last update, which no later loss has judged, broke them."""
         metrics = self.shards.evaluate(self.state.scored, digits)
         if not math.isfinite(metrics.loss):
             self._diverge(f"loss {metrics.loss} on the images it is scored on", self.state.at.step)
-        self._book_time("evaluate")
+        self.book_time("evaluate")
         return metrics
 
     def _refuse_broken_weights(self) -> None:
@@ -265,16 +276,15 @@ class Trainer:
             f"train anew with a lower optimizer.lr; {self.run.folder} keeps what was saved before"
         )
 
-    def _stop(self, signal_number: int) -> None:
-        self._save_checkpoint()
-        at = self.state.at
-        raise StoppedError(
-            f"stopped: epoch {at.epoch + 1}, step {at.step} is saved. resume with: {resume_command(self.run.folder)}",
-            signal_number,
-        )
-
-    def _save_checkpoint(self) -> None:
+    def save_checkpoint(self) -> None:
         save_checkpoint(self.state, self.recipe, self.data_identity, self.run)
+
+
+def stopped_at(at: Position, folder: Path, signal_number: int) -> StoppedError:
+    """Return the error of a training that was stopped and is saved."""
+    return StoppedError(
+        f"stopped: epoch {at.epoch + 1}, step {at.step} is saved. resume with: {resume_command(folder)}", signal_number
+    )
 
 
 def draw_curves(run: Run) -> None:
