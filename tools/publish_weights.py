@@ -41,7 +41,7 @@ A `{model}` network of {parameters:,} parameters that reads one handwritten digi
 | | |
 |---|---|
 | recipe | `{recipe}`, {epochs} epochs, seed 0, protocol `{protocol}`: all 60,000 training images, the last weights |
-| command | `OMP_NUM_THREADS={threads} under10k train {command} --data mnist` |
+| command | `{command} --data mnist` |
 | MNIST, these weights | {accuracy:.2%} of the 10,000 test images (95 % Wilson interval {low:.2%} to {high:.2%}) |
 | MNIST, the recipe | {mean} |
 | calibration error | {calibration:.4f} (expected, 15 bins, on the test images) |
@@ -149,7 +149,7 @@ def describe(name: str, run: Run, result: Result, row: dict[str, Any]) -> dict[s
         "recipe": recipe.name,
         "protocol": result.protocol,
         "epochs": result.epochs,
-        "command": command(recipe, result.device),
+        "command": command(recipe, result.device, environment),
         "threads": environment["threads"],
         "mean": mean(row),
         "torch": environment["torch"],
@@ -157,15 +157,18 @@ def describe(name: str, run: Run, result: Result, row: dict[str, Any]) -> dict[s
     }
 
 
-def command(recipe: Recipe, device: str) -> str:
-    """Return the recipe, and its network or precision if they are others, as the command line takes them."""
+def command(recipe: Recipe, device: str, environment: dict[str, Any]) -> str:
+    """Return the command that trained the run; it names network and precision where they are not the usual ones."""
     usual = get_recipe(recipe.name)
     changes = "".join(
         f" --{name} {getattr(recipe, name)}"
         for name in ("model", "precision")
         if getattr(recipe, name) != getattr(usual, name)
     )
-    return f"{recipe.name}{changes} --seed 0" + ("" if device == "cpu" else f" --device {device}")
+    where = "" if device == "cpu" else f" --device {device}"
+    if stacked := environment.get("stacked"):
+        return f"under10k study {recipe.name}{changes} --seeds {stacked} --engine stacked{where}"
+    return f"OMP_NUM_THREADS={environment['threads']} under10k train {recipe.name}{changes} --seed 0{where}"
 
 
 def mean(row: dict[str, Any]) -> str:

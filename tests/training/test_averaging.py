@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from under10k.models.registry import create_model, list_models
+from under10k.recipes import get_recipe, list_recipes
 from under10k.training.layout import rearrange
 from under10k.training.optimizers import Average
+from under10k.training.steps import averaging_decay, count_steps
 
 
 def move(model: torch.nn.Module) -> None:
@@ -45,3 +49,19 @@ def test_weights_that_were_put_back_are_averaged_on_from() -> None:
     average.model.load_state_dict(zeros)
     average.update(first=False)
     torch.testing.assert_close(average.model.state_dict()["0.0.weight"], model.state_dict()["0.0.weight"] / 2)
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_recipe_averages_on_mnist_as_it_says(name: str) -> None:
+    recipe = get_recipe(name)
+    assert averaging_decay(recipe, 60_000) == recipe.averaging
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_short_run_keeps_next_to_nothing_of_its_untrained_weights(epochs: int) -> None:
+    recipe = replace(get_recipe("best-1k"), epochs=epochs)
+    steps = count_steps(recipe, 60_000)
+    assert averaging_decay(recipe, 60_000) ** steps < 0.01 < recipe.averaging**steps
+    assert averaging_decay(replace(recipe, averaging=0.0), 60_000) == 0
+    assert averaging_decay(replace(recipe, start="best-1k"), 60_000) == recipe.averaging
+    assert averaging_decay(recipe, 256) == 0 or epochs > 1

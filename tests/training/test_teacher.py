@@ -18,7 +18,7 @@ from under10k.data import to_input, to_unit
 from under10k.data.datasets import Dataset
 from under10k.errors import ModelError, UsageError
 from under10k.files import sha256
-from under10k.recipes import Recipe, get_recipe, list_recipes
+from under10k.recipes import Optimizer, Recipe, get_recipe, list_recipes
 from under10k.runs.folder import Run
 from under10k.training.shards import distillation_loss, may_be_recorded
 from under10k.weights import find_weights
@@ -53,7 +53,7 @@ def test_a_network_agrees_best_with_its_teacher_where_its_logits_are_the_same() 
 def test_a_network_comes_to_answer_as_its_teacher_does(dataset: Dataset) -> None:
     images = to_input(to_unit(dataset.test.images))
     teacher = load_model("gap")
-    recipe = taught(epochs=4)
+    recipe = taught(epochs=4, optimizer=Optimizer("sgd", lr=0.05, momentum=0.9))
 
     def distance(run: str, recipe: Recipe) -> float:
         train(recipe, dataset, run, reports=[])

@@ -19,7 +19,7 @@ from under10k.training.optimizers import Average, Update, create_optimizer
 from under10k.training.recording import Recording
 from under10k.training.shards import TAUGHT_SHARE, distillation_loss, may_be_recorded
 from under10k.training.signals import StopSignals
-from under10k.training.steps import learning_rate, mix_seed, steps_of
+from under10k.training.steps import averaging_decay, learning_rate, mix_seed, steps_of
 from under10k.training.trainer import Trainer, stopped_at
 
 
@@ -65,7 +65,8 @@ class Stack:
             state.losses = lane
         self._model = copy.deepcopy(states[0].model).train()
         _stack(self._model, [state.model for state in states])
-        average = Average(self._model, self.recipe.averaging) if self.recipe.averaging else None
+        decay = averaging_decay(self.recipe, len(trainers[0].images))
+        average = Average(self._model, decay) if decay else None
         if average:
             _stack(average.model, [state.scored for state in states])
             average.follow(self._model)

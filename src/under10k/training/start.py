@@ -121,7 +121,7 @@ def train_stacked(
                 rehearsal = find_rehearsal(recipe.mix, mix_seed("mix", recipe.seed))
                 trainer = Trainer(recipe, data, chosen, Run(folder, lock.require), (), started, rehearsal)
                 held.enter_context(closing(trainer.shards))
-                trainer.begin(resume, identity)
+                trainer.begin(resume, identity, len(runs))
                 standing.setdefault((trainer.state.at.epoch, trainer.state.at.step), []).append(trainer)
             except Under10kError as error:
                 outcomes[folder] = error

@@ -12,7 +12,7 @@ from under10k.recipes import Recipe
 from under10k.runs import Batch, Position
 from under10k.training.layout import rearrange
 from under10k.training.optimizers import SGD, Average, create_optimizer
-from under10k.training.steps import mix_seed
+from under10k.training.steps import averaging_decay, mix_seed
 
 
 @dataclass(eq=False)
@@ -44,11 +44,12 @@ def first_state(recipe: Recipe, images: int, device: torch.device) -> State:
     with DrawingFrom(torch.Generator().manual_seed(mix_seed("weights", recipe.seed))):
         network = network_of(recipe).to(device)
     model = network if recipe.has_own_network else rearrange(network)  # its forward may rely on its layout
+    decay = averaging_decay(recipe, images)
     never = torch.finfo(torch.float32).max  # not infinity, which no checkpoint may hold
     losses = torch.full((images,), never, device=device)
     return State(
         model=model,
-        average=Average(model, recipe.averaging) if recipe.averaging else None,
+        average=Average(model, decay) if decay else None,
         optimizer=create_optimizer(recipe, model),
         losses_before=losses,
         losses=losses.clone(),

@@ -10,6 +10,10 @@ from torch import Tensor
 
 from under10k.recipes import Recipe
 
+_TIMES_FORGOTTEN = 5
+"""How many times over, at least, an average forgets what it began with, in the steps of a run."""
+
+
 # --- how many ----------------------------------------------------------------------------------------------------
 
 
@@ -39,6 +43,17 @@ def steps_of(recipe: Recipe, images: int, epoch: int) -> int:
 def count_steps(recipe: Recipe, images: int) -> int:
     """Return the steps of all epochs, on so many images."""
     return sum(steps_of(recipe, images, epoch) for epoch in range(recipe.epochs))
+
+
+def averaging_decay(recipe: Recipe, images: int) -> float:
+    """Return the decay of the running average of the weights, 0 for none, in a training on so many images.
+
+    It is the recipe's, or less where a run is so short that the average would still hold untrained weights at its end:
+    of those, a share of e^-5 may be left. A run that begins from trained weights may keep of them what it likes.
+    """
+    if recipe.start is not None:
+        return recipe.averaging
+    return min(recipe.averaging, max(0.0, 1 - _TIMES_FORGOTTEN / count_steps(recipe, images)))
 
 
 # --- the learning rate -------------------------------------------------------------------------------------------

@@ -85,10 +85,13 @@ class Trainer:
                     raise stopped_at(at, self.run.folder, signals.received)
             self.finish_epoch()
 
-    def begin(self, resume: bool, identity: DataIdentity | None = None) -> None:
-        """Open the run folder: record a new run, or resume a stopped one; `identity` is the data's, where known."""
+    def begin(self, resume: bool, identity: DataIdentity | None = None, stacked: int = 1) -> None:
+        """Open the run folder: record a new run, or resume a stopped one.
+
+        `identity` is the data's, where known; `stacked` is how many runs are computed as one.
+        """
         self.data_identity = self._identify_data(identity or self.data.identity())
-        environment = describe_environment(self.device)
+        environment = describe_environment(self.device) | ({"stacked": stacked} if stacked > 1 else {})
         if resume:
             known, data = self.run.data(), self.data_identity
             before = {**self.run.environment(), "data": known.sha256, "what is trained on beside it": known.beside}
