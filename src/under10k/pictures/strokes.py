@@ -11,7 +11,7 @@ from under10k.pictures.filters import Mask
 from under10k.pictures.ink import stroke_width
 from under10k.pictures.pixels import Grey, resize
 
-THINNEST, THICKEST = 1.8, 4.3
+THINNEST, THICKEST = 2.2, 4.3
 """Stroke widths, in pixels of the 20-pixel box, between which nothing is changed: most of MNIST's lie there."""
 
 
