@@ -12,7 +12,7 @@ import pytest
 import under10k
 from browsers import SEVEN, give_files, put, settle, wait_until
 from under10k.export.html import SCRIPTS, SERVED, START, read_texts
-from under10k.pictures.prediction import FILLED, OTHER_INK
+from under10k.pictures.prediction import CUT, FILLED, OTHER_INK
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -49,7 +49,7 @@ def test_the_table_holds_the_texts_that_the_page_asks_for_and_no_others() -> Non
 
 
 def test_the_doubts_of_an_answer_are_pythons_words() -> None:
-    assert (TEXTS["filled"]["en"], TEXTS["other_ink"]["en"]) == (FILLED, OTHER_INK)
+    assert [TEXTS[name]["en"] for name in ("filled", "cut", "other_ink")] == [FILLED, CUT, OTHER_INK]
 
 
 @pytest.mark.browser

@@ -89,6 +89,14 @@ def test_a_digit_cut_out_tightly_keeps_the_stroke_from_edge_to_edge(name: str) -
     assert found.box[2] - found.box[0] > 115
 
 
+@pytest.mark.parametrize(("height", "width"), [(36, 32), (42, 25), (42, 29), (42, 42), (48, 29)])
+def test_a_round_zero_beside_another_digit_is_no_box(height: float, width: float) -> None:
+    turns = np.linspace(0, 2 * np.pi, 40)
+    zero: Polyline = list(zip(60 + width / 2 * np.cos(turns), 60 + height / 2 * np.sin(turns), strict=True))
+    eight: Polyline = [(x + 70, (y + 40) / 2) for x, y in EIGHT_STROKES[0]]
+    assert len(find_digits(drawn([zero, eight], 4 if height == width else 3, 120, 200))) == 2
+
+
 def rows_of_digits(rows: int, columns: int) -> Grey:
     """Draw digits 60 pixels high, 100 apart."""
     paper = np.ones((rows * 100, columns * 100), dtype=np.float32)

@@ -29,7 +29,7 @@ from under10k.cli import main
 from under10k.data.datasets import Dataset, load_digits
 from under10k.data.digits import Digits
 from under10k.errors import ModelError
-from under10k.pictures.prediction import DEFAULT_MODEL
+from under10k.pictures.prediction import CUT, DEFAULT_MODEL
 from under10k.weights.sealed import save_weights
 
 
@@ -207,6 +207,38 @@ def test_noise_and_filled_shapes_carry_a_warning(reader: nn.Module) -> None:
         found = under10k.predict(picture, reader)
         assert found.warning
         assert not found.confident
+
+
+def reads_all_as_three(probability: float) -> nn.Module:
+    """Stand in for a network that reads everything alike."""
+    last = nn.Linear(784, 10)
+    shares = torch.full((10,), (1 - probability) / 9)
+    shares[3] = probability
+    nn.init.zeros_(last.weight)
+    last.bias.data = shares.log()
+    return nn.Sequential(nn.Flatten(), last).eval()
+
+
+def test_a_digit_among_others_is_sure_only_if_it_is_read_better_than_one_alone() -> None:
+    alone = np.full((120, 240), 255, dtype=np.uint8)
+    alone[30:90, 40:50] = 0
+    both = alone.copy()
+    both[30:90, 160:170] = 0
+    for probability, expected in ((0.9, [True, False, False]), (0.96, [True] * 3)):
+        network = reads_all_as_three(probability)
+        read = [*under10k.predict_all(alone, network), *under10k.predict_all(both, network)]
+        assert [one.confident for one in read] == expected
+
+
+def test_what_is_cut_off_another_digit_is_not_sure() -> None:
+    paper = np.full((100, 300), 255, dtype=np.uint8)
+    paper[20:80, 40:80] = paper[20:80, 86:126] = paper[48:52, 80:86] = paper[20:80, 200:240] = 0
+    read = under10k.predict_all(paper, reads_all_as_three(0.99))
+    assert [(one.confident, CUT in (one.warning or "")) for one in read] == [
+        (False, True),
+        (False, True),
+        (True, False),
+    ]
 
 
 # --- the command line ----------------------------------------------------------------------------------------------

@@ -68,6 +68,22 @@ def test_digits_that_lean_are_cut_apart_aslant() -> None:
     assert heights == pytest.approx([84, 84], abs=8)
 
 
+def test_two_ones_that_touch_are_parted_if_they_are_hardly_read_as_one_digit() -> None:
+    ones = draw_lines(120, 120, [[(40, 20), (40, 100)], [(76, 20), (76, 100)], [(40, 60), (76, 60)]], 8)
+    (whole,) = find_digits((1 - ones).astype(np.float32))
+    (pieces,) = split_touching([whole], [[0.2, 0.2]], reads(8, 30))
+    assert len(pieces) == 2
+    assert split_touching([whole], [UNSURE], reads(8, 30)) == [[whole]], "a digit so narrow need not be read so well"
+
+
+def test_digits_cut_apart_are_known_as_such() -> None:
+    paper = np.ones((100, 200), dtype=np.float32)
+    paper[20:80, 40:80] = paper[20:80, 86:126] = paper[48:52, 80:86] = 0
+    (whole,) = find_digits(paper)
+    (pieces,) = split_touching([whole], [UNSURE], reads(38, 50))
+    assert [whole.cut, *(piece.cut for piece in pieces)] == [False, True, True]
+
+
 def test_digits_that_share_a_stroke_both_keep_it() -> None:
     boxes = [
         [(40, 30), (80, 30), (80, 100), (40, 100), (40, 30)],

@@ -120,6 +120,8 @@ class Found:
     """Whether its ink is lighter than its paper."""
     alone: bool
     """Whether no other ink in the picture is nearly as large."""
+    cut: bool = False
+    """Whether it was cut off other digits that it touched."""
 
 
 def find_digit(grey: Grey, *, invert: bool = False) -> Found | None:

@@ -36,6 +36,10 @@ SURE_PROBABILITY = 0.8
 """Least probability of a digit that counts as sure."""
 
 
+SURE_AMONG_OTHERS = 0.95
+"""The same where a picture holds several digits: what is read is right only if all are."""
+
+
 LIKELY_PROBABILITY = 0.35
 """Probability below which there may be no digit at all."""
 
@@ -60,6 +64,9 @@ MOST_JOBS = 64
 
 
 BLANK = "no digit found: nothing in the picture looks like ink"
+
+
+CUT = "it touched another digit, and may be cut off in the wrong place"
 
 
 OTHER_INK = "other ink was left out: are there several digits?"
@@ -347,8 +354,9 @@ def _judge_all(looked: _Looked, rows: Iterator[list[float]], multi: bool) -> lis
         blank = np.zeros((SIDE, SIDE), dtype=np.uint8)
         warning = "; ".join((BLANK, *looked.picture.notes))
         return [Prediction(None, (1 / CLASSES,) * CLASSES, False, warning, blank, None, looked.picture)]
+    sure = SURE_AMONG_OTHERS if len(looked.digits) > 1 else SURE_PROBABILITY
     return [
-        _judge(looked.picture, found, frame, next(rows), multi)
+        _judge(looked.picture, found, frame, next(rows), sure, multi)
         for found, frame in zip(looked.digits, looked.frames, strict=True)
     ]
 
@@ -363,11 +371,11 @@ def _is_filled(image: NDArray[np.uint8]) -> bool:
 
 
 def _judge(
-    picture: Picture, found: Found, image: NDArray[np.uint8], probabilities: list[float], multi: bool
+    picture: Picture, found: Found, image: NDArray[np.uint8], probabilities: list[float], sure: float, multi: bool
 ) -> Prediction:
     second, first = sorted(range(CLASSES), key=probabilities.__getitem__)[-2:]
     best, next_best = probabilities[first], probabilities[second]
-    confident = best >= SURE_PROBABILITY
+    confident = best >= sure
     notes = list(picture.notes)
     if _is_filled(image):
         confident = False
@@ -376,6 +384,9 @@ def _judge(
         notes.insert(0, f"perhaps no digit: nothing is likelier than {best:.0%}")
     elif not confident:
         notes.insert(0, f"unsure: {first} ({best:.0%}) or {second} ({next_best:.0%})")
+    if found.cut:
+        notes.append(CUT)
+        confident = False
     if not found.alone and not multi:
         notes.append(OTHER_INK)
         confident = False

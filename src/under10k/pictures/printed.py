@@ -43,6 +43,10 @@ ALIKE = 0.8
 """Share of their length that the two sides of an open box have in common."""
 
 
+CORNER_SHARE = 1 / 15
+"""Most that the ends of two lines of a box are apart, besides their width, as a share of the shorter one's length."""
+
+
 LEAST_WITHIN = 0.12
 """Least size of ink within a frame, as a share of its smaller side."""
 
@@ -195,7 +199,9 @@ def _meets(line: Line, at: int, lines: Sequence[Line], shape: tuple[int, ...]) -
 
 
 def _reach(first: Line, second: Line) -> float:
-    return (first.width + second.width) / 2 + CORNER
+    """Return how far apart the ends of two lines may be that meet: less if they are short, as the sides of a 0 are."""
+    shorter = min(first.last - first.first, second.last - second.first)
+    return (first.width + second.width) / 2 + min(CORNER, CORNER_SHARE * shorter)
 
 
 def _alike(first: Line, second: Line) -> bool:

@@ -26,8 +26,13 @@ WIDE, TOO_WIDE = 0.85, 1.2
 which any ink is, as a multiple of the usual digit's height."""
 
 
-UNSURE_WHOLE = 0.6
+UNSURE_WHOLE = 0.7
 """Probability below which ink is not read for sure."""
+
+
+NARROW, HARDLY_READ = 0.45, 0.25
+"""Width from which ink that is hardly read at all may be several digits, such as two 1s, as a share of its height; and
+the probability below which it hardly is."""
 
 
 CUT_EVERY = 0.1
@@ -38,7 +43,7 @@ MOST_CUTS, MOST_PIECES = 40, 1000
 """Most places at which ink is cut, enough for four digits; and pieces of a picture beyond which no more ink is cut."""
 
 
-INK_COST = 4
+INK_COST = 2
 """How many columns a cut turns aside, one a row, rather than cross a pixel of ink."""
 
 
@@ -67,12 +72,16 @@ LEAST_PIECE = 0.3
 """Least probability of each piece."""
 
 
-BROAD, TALL, STRETCHED = 0.86, 1.2, 3.3
+BROAD, TALL, STRETCHED = 0.9, 1.2, 3.3
 """Width, or in a column height, from which a digit is unusual, as a share of the height; and what it costs for each
 height more. What something costs is taken from the sum of the logarithms of the pieces' probabilities."""
 
 
-EACH_MORE = 0.36
+LOW, SHRUNK = 0.75, 2.0
+"""Height below which a piece in a row is unusual, as a share of the height; and what it costs for each height less."""
+
+
+EACH_MORE = 0.2
 """What each piece after the first costs."""
 
 
@@ -166,7 +175,7 @@ def _cut(number: int, found: Found, sure: float, typical: int) -> _Cuts | None:
     whole = _score(found, sure, height, upright=False)
     if width > TOO_WIDE * typical:
         return _cut_along(number, found, height, whole, upright=False)
-    if sure < UNSURE_WHOLE and width > WIDE * height:
+    if sure < UNSURE_WHOLE and width > (NARROW if sure < HARDLY_READ else WIDE) * height:
         return _cut_along(number, found, height, whole + MUCH_BETTER, upright=False)
     return None
 
@@ -281,7 +290,7 @@ def _piece(found: Found, start: NDArray[np.int64], end: NDArray[np.int64], uprig
     rows = slice(max(0, first_row - HALO), last_row + HALO)
     columns = slice(max(0, first_column - HALO), last_column + HALO)
     clean: Grey = np.where(near, ink, 0).astype(np.float32)[rows, columns]
-    return replace(found, ink=clean, box=box)
+    return replace(found, ink=clean, box=box, cut=True)
 
 
 # --- the best pieces -----------------------------------------------------------------------------------------------
@@ -325,8 +334,10 @@ def _may_follow(piece: _Piece, after: _Piece, inked: list[int], size: int, uprig
 
 
 def _score(piece: Found, sure: float, size: int, upright: bool) -> float:
-    length = (_height(piece) - TALL * size) if upright else (_width(piece) - BROAD * size)
-    return math.log(sure) - STRETCHED * max(0.0, length / size)
+    height, width = _height(piece) / size, _width(piece) / size
+    if upright:
+        return math.log(sure) - STRETCHED * max(0.0, height - TALL)
+    return math.log(sure) - STRETCHED * max(0.0, width - BROAD) - SHRUNK * max(0.0, LOW - height)
 
 
 def _height(found: Found) -> int:

@@ -2,8 +2,9 @@
 // src/under10k/pictures/strokes.py and src/under10k/data/framing.py do the same in Python.
 
 /**
- * A digit in its frame: 28 x 28 grey levels, white on black; where it lies, and whether there is no other.
- * @typedef {{levels: Uint8Array, box: Box, alone: boolean}} Framed
+ * A digit in its frame: 28 x 28 grey levels, white on black; where it lies, whether there is no other, whether it was cut
+ * off others, and whether it is read as one of several.
+ * @typedef {{levels: Uint8Array, box: Box, alone: boolean, cut?: boolean, several?: boolean}} Framed
  */
 
 /**
@@ -16,9 +17,9 @@ function makeFrame(grey) {
 }
 
 /** @param {Found} found @returns {Framed} */
-function frameInk({ ink, box, alone }) {
+function frameInk({ ink, box, alone, cut }) {
   const levels = Uint8Array.from(frame(adjustStrokes(ink)).values, (level) => roundHalfToEven(255 * level));
-  return { levels, box, alone };
+  return { levels, box, alone, cut };
 }
 
 /**

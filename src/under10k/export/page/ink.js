@@ -19,7 +19,7 @@
 
 /**
  * A digit's ink, cut out: 0 is paper, 1 ink; where it lies, and whether no other ink in the picture is nearly as large.
- * @typedef {{ink: Pixels, box: Box, alone: boolean}} Found
+ * @typedef {{ink: Pixels, box: Box, alone: boolean, cut?: boolean}} Found
  */
 
 /**

@@ -159,9 +159,10 @@ function meets(line, at, lines, shape) {
   return { met, corner };
 }
 
-/** @param {Line} a @param {Line} b @returns {number} */
+/** @param {Line} a @param {Line} b @returns {number} how far apart their ends may be that meet: less if they are short */
 function reachOf(a, b) {
-  return (a.width + b.width) / 2 + CORNER;
+  const shorter = Math.min(a.last - a.first, b.last - b.first);
+  return (a.width + b.width) / 2 + Math.min(CORNER, CORNER_SHARE * shorter);
 }
 
 /** @param {Line} a @param {Line} b @returns {boolean} whether both go the same way, over about the same stretch */

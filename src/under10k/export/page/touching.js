@@ -25,7 +25,8 @@ function frameDigits(digits, layers, mayBeCut = () => true) {
     });
     return pieces.length > 1 ? pieces.map((piece) => /** @type {Framed} */ (frames.get(piece))) : [framed[index]];
   });
-  return parted.length > digits.length ? inReadingOrder(parted, ({ box }) => box) : framed;
+  const all = parted.length > digits.length ? inReadingOrder(parted, ({ box }) => box) : framed;
+  return all.map((one) => ({ ...one, several: all.length > 1 }));
 }
 
 /**
@@ -43,11 +44,12 @@ function frameDigits(digits, layers, mayBeCut = () => true) {
 function cutDigit(found, read, typical) {
   const [height, width] = [heightOf(found.box), widthOf(found.box)];
   if (height > TALLEST * typical && height > width) return cutAlong(found, typical, -Infinity, true);
-  if (width <= WIDE * height && width <= TOO_WIDE * typical) return null;
+  if (width <= NARROW * height && width <= TOO_WIDE * typical) return null;
   const sure = read();
   const whole = scorePiece(found, sure, height, false);
   if (width > TOO_WIDE * typical) return cutAlong(found, height, whole, false);
-  return sure < UNSURE_WHOLE ? cutAlong(found, height, whole + MUCH_BETTER, false) : null;
+  const wide = width > (sure < HARDLY_READ ? NARROW : WIDE) * height;
+  return wide && sure < UNSURE_WHOLE ? cutAlong(found, height, whole + MUCH_BETTER, false) : null;
 }
 
 /**
@@ -192,7 +194,7 @@ function takePiece(found, along, start, end, upright) {
   const top = Math.max(0, found.box.top - HALO) + (upright ? offset : 0);
   const left = Math.max(0, found.box.left - HALO) + (upright ? 0 : offset);
   const box = { top: top + inside.top, left: left + inside.left, bottom: top + inside.bottom, right: left + inside.right };
-  return { ...found, ink: around(clean, inside, HALO), box };
+  return { ...found, ink: around(clean, inside, HALO), box, cut: true };
 }
 
 /**
@@ -251,8 +253,9 @@ function mayFollow(piece, after, inked, size, upright) {
 
 /** @param {Found} piece @param {number} sure @param {number} size height of digits @param {boolean} upright @returns {number} */
 function scorePiece({ box }, sure, size, upright) {
-  const excess = upright ? heightOf(box) - TALL * size : widthOf(box) - BROAD * size;
-  return Math.log(sure) - STRETCHED * Math.max(0, excess / size);
+  const [height, width] = [heightOf(box) / size, widthOf(box) / size];
+  if (upright) return Math.log(sure) - STRETCHED * Math.max(0, height - TALL);
+  return Math.log(sure) - STRETCHED * Math.max(0, width - BROAD) - SHRUNK * Math.max(0, LOW - height);
 }
 
 /** @param {Box} box @returns {number} */
