@@ -304,7 +304,8 @@ def fast() -> Recipe:
 def sprint() -> Recipe:
     """Our fastest to 99.0 %: the network of `fast`, once over the images, in smaller batches, and so in more steps.
 
-    docs/speed.md has its accuracy and time, with commands.
+    On MNIST, protocol `fixed`: mean 99.24 % over 20 seeds (95 % interval 99.22 to 99.27, worst 99.14), in 6 s on 2 CPU
+    cores from process start to weights on disk. docs/speed.md has the commands.
     """
     return replace(
         fast(),
