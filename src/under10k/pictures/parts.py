@@ -151,6 +151,8 @@ def find_digits(grey: Grey, *, invert: bool = False) -> list[Found]:
     scan = cut_links(scan, heights[usual(heights)])
     typical = scan.parts[usual([part.outline for part in scan.parts])]
     digits = _join([part for part in scan.parts if _belongs(part, typical, even)])
+    if not digits:  # nothing but bars
+        return []
     sizes = [_size(_hull(parts)) for parts in digits]
     least = max(LEAST_BESIDE * sizes[usual(sizes)], SMALLEST_DIGIT)
     large = [parts for parts, size in zip(digits, sizes, strict=True) if size >= least]
