@@ -41,27 +41,23 @@ def best_5k(*, dropout: float = 0.02) -> nn.Sequential:
 
 def best_2k5(*, dropout: float = 0.02) -> nn.Sequential:
     """Build `best-2k5`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10), with 2,470 parameters."""
-    return nn.Sequential(
-        block(1, 9, 3, dropout=dropout, norm_first=True),  # (B, 9, 26, 26)
-        nn.MaxPool2d(2),  # (B, 9, 13, 13)
-        separable(9, 20, 3, dropout=dropout),  # (B, 20, 11, 11)
-        separable(20, 20, 3, dropout=dropout),  # (B, 20, 9, 9)
-        separable(20, 20, 3, dropout=dropout),  # (B, 20, 7, 7)
-        separable(20, 20, 3, dropout=dropout),  # (B, 20, 5, 5)
-        GlobalAveragePool(),  # (B, 20)
-        nn.Linear(20, 10),  # (B, 10)
-    )
+    return _of_separable_blocks(9, 20, dropout)
 
 
 def best_1k(*, dropout: float = 0.02) -> nn.Sequential:
     """Build `best-1k`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10), with 940 parameters."""
+    return _of_separable_blocks(6, 10, dropout)
+
+
+def _of_separable_blocks(first: int, width: int, dropout: float) -> nn.Sequential:
+    """Build a network of `first` maps, then four separable blocks of `width` maps each."""
     return nn.Sequential(
-        block(1, 6, 3, dropout=dropout, norm_first=True),  # (B, 6, 26, 26)
-        nn.MaxPool2d(2),  # (B, 6, 13, 13)
-        separable(6, 10, 3, dropout=dropout),  # (B, 10, 11, 11)
-        separable(10, 10, 3, dropout=dropout),  # (B, 10, 9, 9)
-        separable(10, 10, 3, dropout=dropout),  # (B, 10, 7, 7)
-        separable(10, 10, 3, dropout=dropout),  # (B, 10, 5, 5)
-        GlobalAveragePool(),  # (B, 10)
-        nn.Linear(10, 10),  # (B, 10)
+        block(1, first, 3, dropout=dropout, norm_first=True),  # (B, first, 26, 26)
+        nn.MaxPool2d(2),  # (B, first, 13, 13)
+        separable(first, width, 3, dropout=dropout),  # (B, width, 11, 11)
+        separable(width, width, 3, dropout=dropout),  # (B, width, 9, 9)
+        separable(width, width, 3, dropout=dropout),  # (B, width, 7, 7)
+        separable(width, width, 3, dropout=dropout),  # (B, width, 5, 5)
+        GlobalAveragePool(),  # (B, width)
+        nn.Linear(width, 10),  # (B, 10)
     )

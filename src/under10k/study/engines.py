@@ -150,17 +150,11 @@ class SerialEngine:
 
     def run(self, jobs: Sequence[Job], dataset: Dataset, signals: StopSignals) -> Outcomes:
         """Train each job; a signal belongs to the training under way."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
+        with _computing_on(self.threads), suppress(StoppedError):  # the signal is in `signals` too
             for job in jobs:
                 if signals.received:
                     return
                 yield run_one(job, dataset)
-        except StoppedError:
-            return  # the signal is in `signals` too
-        finally:
-            torch.set_num_threads(before)
 
 
 class StackedEngine:
@@ -171,19 +165,13 @@ class StackedEngine:
 
     def run(self, jobs: Sequence[Job], dataset: Dataset, signals: StopSignals) -> Outcomes:
         """Train the jobs of each recipe; a run that cannot be resumed is trained anew, by itself."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
+        with _computing_on(self.threads), suppress(StoppedError):  # the signal is in `signals` too
             for variant in dict.fromkeys(job.variant for job in jobs):
                 of_variant = [job for job in jobs if job.variant == variant]
                 for start in range(0, len(of_variant), self.slots):
                     if signals.received:
                         return
                     yield from self._train(of_variant[start : start + self.slots], dataset)
-        except StoppedError:
-            return  # the signal is in `signals` too
-        finally:
-            torch.set_num_threads(before)
 
     def _train(self, jobs: Sequence[Job], dataset: Dataset) -> Iterator[Outcome]:
         runs = [(job.recipe, job.folder, _has_begun(job.folder)) for job in jobs]
@@ -343,6 +331,17 @@ def unpack(packed: dict[str, Any]) -> Dataset:
     """Return the data set that was packed."""
     train, test = (Digits(torch.tensor(images), torch.tensor(labels)) for images, labels in packed["halves"])
     return Dataset(packed["name"], train, test, packed["note"])
+
+
+@contextmanager
+def _computing_on(threads: int) -> Iterator[None]:
+    """Have torch compute on so many threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -169,12 +169,9 @@ class _Shard:
         ):
             seen = to_input(pixels)
             logits = model(seen).float()
-            if self._teacher is not None:
-                with torch.no_grad():
-                    taught = self._teacher(seen).float()
-        losses = F.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing, reduction="none")
-        if self._teacher is not None:
-            losses = losses.lerp(distillation_loss(logits, taught), TAUGHT_SHARE)
+            with torch.no_grad():
+                taught = None if self._teacher is None else self._teacher(seen).float()
+        losses = image_losses(logits, labels, self._recipe.label_smoothing, taught)
         model.zero_grad()
         (losses.mean() * share).backward()  # type: ignore[no-untyped-call]
         return losses.detach(), (logits.detach().argmax(dim=1) == labels).sum()
@@ -185,6 +182,12 @@ def may_be_recorded(recipe: Recipe, teacher: nn.Module | None) -> bool:
     parts = () if teacher is None else teacher.modules()
     has_own_teacher = any(type(part).__module__.partition(".")[0] not in ("torch", "under10k") for part in parts)
     return not (recipe.has_own_network or recipe.own_augment or has_own_teacher)
+
+
+def image_losses(logits: Tensor, labels: Tensor, label_smoothing: float, taught: Tensor | None) -> Tensor:
+    """Return what each image costs, float32 (B): by its label, and by what a teacher's logits say, if there are any."""
+    losses = F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
+    return losses if taught is None else losses.lerp(distillation_loss(logits, taught), TAUGHT_SHARE)
 
 
 def distillation_loss(logits: Tensor, taught: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.func import functional_call, vmap
 
@@ -17,7 +16,7 @@ from under10k.runs import Position
 from under10k.training.layout import rearrange
 from under10k.training.optimizers import Average, Update, create_optimizer
 from under10k.training.recording import Recording
-from under10k.training.shards import TAUGHT_SHARE, distillation_loss, may_be_recorded
+from under10k.training.shards import image_losses, may_be_recorded
 from under10k.training.signals import StopSignals
 from under10k.training.steps import averaging_decay, learning_rate, mix_seed, steps_of
 from under10k.training.trainer import Trainer, stopped_at
@@ -167,12 +166,9 @@ class Stack:
         pixels = augment(to_unit(self._images.images[places]), self._generators, self.recipe.augment)
         seen, labels = to_input(pixels), self._images.labels[places]
         logits = self._logits(model, seen.view(len(self._generators), -1, *seen.shape[1:])).flatten(0, 1)
-        losses = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="none")
-        if self._teacher is not None:
-            with torch.no_grad():
-                taught = self._teacher(seen).float()
-            losses = losses.lerp(distillation_loss(logits, taught), TAUGHT_SHARE)
-        losses = losses.view(lanes, count)
+        with torch.no_grad():
+            taught = None if self._teacher is None else self._teacher(seen).float()
+        losses = image_losses(logits, labels, self.recipe.label_smoothing, taught).view(lanes, count)
         means = losses.mean(dim=1)
         model.zero_grad()
         means.sum().backward()  # type: ignore[no-untyped-call]

@@ -116,9 +116,8 @@ def train_stacked(
                 if finished:
                     outcomes[folder] = finished
                     continue
-                _check_enough(recipe, data)
+                _, rehearsal = _load(recipe, data)
                 lock = held.enter_context(locked(folder))
-                rehearsal = find_rehearsal(recipe.mix, mix_seed("mix", recipe.seed))
                 trainer = Trainer(recipe, data, chosen, Run(folder, lock.require), (), started, rehearsal)
                 held.enter_context(closing(trainer.shards))
                 trainer.begin(resume, identity, len(runs))

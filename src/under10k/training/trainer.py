@@ -71,9 +71,8 @@ class Trainer:
                 losses, right = self.shards.differentiate(self.images, batch, at.epoch, at.step)
                 state.losses[batch] = losses
                 gradient = nn.utils.get_total_norm([p.grad for p in state.model.parameters() if p.grad is not None])
-                loss, norm, correct = torch.stack(
-                    (losses.mean(), gradient, right.float())
-                ).tolist()  # one wait for CUDA
+                sums = torch.stack((losses.mean(), gradient, right.float()))
+                loss, norm, correct = sums.tolist()  # one wait for CUDA
                 recorded = self.record_step(loss, norm, int(correct), len(batch), rate)
                 self.update.take(rate, first=self.is_first_step())
 
