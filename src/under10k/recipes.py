@@ -280,46 +280,38 @@ def default() -> Recipe:
 
 
 def fast() -> Recipe:
-    """Our fastest to 99.41 %: a network made for it, batches of 256, and 45 % of the images skipped as easy.
+    """Our fastest to 99.41 %: a network made for it, few epochs of small batches, and 45 % of the images skipped as easy.
 
-    On MNIST, protocol `fixed`: mean 99.46 % over 20 seeds (95 % interval 99.43 to 99.49, worst 99.35), in 15 s on 2 CPU
-    cores from process start to weights on disk, 31 times as fast as `documented-transition` in the plain loop.
+    On MNIST, protocol `fixed`: mean 99.45 % over 20 seeds (95 % interval 99.43 to 99.47, worst 99.39), in @@ s on 2 CPU
+    cores from process start to weights on disk, @@ times as fast as `documented-transition` in the plain loop.
     docs/speed.md has the commands, and each step on the way.
     """
     return Recipe(
         name="fast",
         model="early",
-        epochs=6,
-        batch_size=256,
+        epochs=4,
+        batch_size=128,
         shards=2,
         skip_easy=0.45,
         optimizer=Optimizer("sgd", lr=0.5, momentum=0.9, nesterov=True),
-        schedule=Schedule("one-cycle"),
+        schedule=Schedule("one-cycle", warmup=0.35),
         augment=Augment(rotation_degrees=10, shift_pixels=1.5, scale=0.1, shear=0.1),
-        averaging=0.99,
+        averaging=0.98,
         label_smoothing=0.1,
     )
 
 
 def sprint() -> Recipe:
-    """Our fastest to 99.0 %: the network of `fast`, once over the images, in smaller batches, and so in more steps.
+    """Our fastest to 99.0 %: `fast` once over the images.
 
     On MNIST, protocol `fixed`: mean 99.24 % over 20 seeds (95 % interval 99.22 to 99.27, worst 99.14), in 6 s on 2 CPU
     cores from process start to weights on disk. docs/speed.md has the commands.
     """
-    return replace(
-        fast(),
-        name="sprint",
-        epochs=1,
-        batch_size=128,
-        skip_easy=0.0,
-        schedule=Schedule("one-cycle", warmup=0.35),
-        averaging=0.97,
-    )
+    return replace(fast(), name="sprint", epochs=1, skip_easy=0.0, averaging=0.97)
 
 
 def robust() -> Recipe:
-    """For all kinds of handwriting: `default`, longer, on digits bent, slanted, cut off, noisy, thicker and thinner.
+    """For all kinds of handwriting: digits bent, slanted, cut off, noisy, thicker and thinner, and a teacher of them.
 
     Mixed in are digits as other countries write them; and letters, scribbles and faces, of which it learns not to be
     sure.
@@ -329,8 +321,11 @@ def robust() -> Recipe:
     return replace(
         default(),
         name="robust",
+        model="separable",
         epochs=30,
+        batch_size=256,
         shards=1,
+        optimizer=Optimizer("sgd", lr=0.5, momentum=0.9, nesterov=True),
         augment=Augment(
             rotation_degrees=15,
             shift_pixels=2.5,
@@ -342,6 +337,8 @@ def robust() -> Recipe:
             noise=0.1,
         ),
         mix=Mix(drawn=0.15, no_digits=0.12),
+        averaging=0.998,
+        teacher="robust-teacher",
     )
 
 
@@ -357,6 +354,21 @@ def teacher() -> Recipe:
         epochs=20,
         batch_size=256,
         optimizer=Optimizer("sgd", lr=0.3, momentum=0.9, nesterov=True, weight_decay=3e-4),
+    )
+
+
+def robust_teacher() -> Recipe:
+    """The network that `robust` learns from: that of `teacher`, trained on what `robust` is.
+
+    On MNIST, protocol `fixed`, seed 0: @@ %. It only teaches, too.
+    """
+    return replace(
+        robust(),
+        name="robust-teacher",
+        model="teacher",
+        epochs=25,
+        optimizer=teacher().optimizer,
+        teacher=None,
     )
 
 
@@ -419,7 +431,9 @@ def personal() -> Recipe:
         robust(),
         name="personal",
         start="robust",
+        teacher=None,  # which knows no more of your hand than its pupil does
         epochs=1,
+        batch_size=128,
         optimizer=Optimizer("sgd", lr=0.03, momentum=0.9, nesterov=True),
         mix=replace(robust().mix, mnist=12_000, own_share=0.3),
         averaging=0.992,  # a third of what is kept are the weights that it began from, so that little is forgotten
@@ -437,6 +451,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "fast": fast,
     "personal": personal,
     "robust": robust,
+    "robust-teacher": robust_teacher,
     "sprint": sprint,
     "teacher": teacher,
 }

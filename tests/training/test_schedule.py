@@ -15,10 +15,10 @@ from under10k.training.steps import batch_size_of, count_steps, one_cycle, steps
 
 
 def test_the_steps_of_a_recipe_follow_from_the_number_of_images_alone() -> None:
-    recipe = fast()  # batches of 256; of 60,000 images 27,000 are skipped in each epoch but the first
-    assert [steps_of(recipe, 60_000, epoch) for epoch in range(6)] == [234, 128, 128, 128, 128, 128]
-    assert count_steps(recipe, 60_000) == 234 + 5 * 128
-    assert [batch_size_of(recipe, 300, epoch) for epoch in (0, 1)] == [256, 165]
+    recipe = fast()  # batches of 128; of 60,000 images 27,000 are skipped in each epoch but the first
+    assert [steps_of(recipe, 60_000, epoch) for epoch in range(4)] == [468, 257, 257, 257]
+    assert count_steps(recipe, 60_000) == 468 + 3 * 257
+    assert [batch_size_of(recipe, 150, epoch) for epoch in (0, 1)] == [128, 83]
 
 
 def test_a_sixth_of_the_images_is_held_out_under_that_protocol_alone() -> None:

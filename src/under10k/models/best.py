@@ -6,7 +6,8 @@ from functools import partial
 
 from torch import nn
 
-from under10k.models.blocks import GlobalAveragePool, bare, block, separable
+from under10k.models.blocks import GlobalAveragePool, bare, block
+from under10k.models.separable import of_separable_blocks
 
 
 def best_10k(*, dropout: float = 0.02) -> nn.Sequential:
@@ -41,23 +42,9 @@ def best_5k(*, dropout: float = 0.02) -> nn.Sequential:
 
 def best_2k5(*, dropout: float = 0.02) -> nn.Sequential:
     """Build `best-2k5`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10), with 2,470 parameters."""
-    return _of_separable_blocks(9, 20, dropout)
+    return of_separable_blocks(9, 20, dropout)
 
 
 def best_1k(*, dropout: float = 0.02) -> nn.Sequential:
     """Build `best-1k`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10), with 940 parameters."""
-    return _of_separable_blocks(6, 10, dropout)
-
-
-def _of_separable_blocks(first: int, width: int, dropout: float) -> nn.Sequential:
-    """Build a network of `first` maps, then four separable blocks of `width` maps each."""
-    return nn.Sequential(
-        block(1, first, 3, dropout=dropout, norm_first=True),  # (B, first, 26, 26)
-        nn.MaxPool2d(2),  # (B, first, 13, 13)
-        separable(first, width, 3, dropout=dropout),  # (B, width, 11, 11)
-        separable(width, width, 3, dropout=dropout),  # (B, width, 9, 9)
-        separable(width, width, 3, dropout=dropout),  # (B, width, 7, 7)
-        separable(width, width, 3, dropout=dropout),  # (B, width, 5, 5)
-        GlobalAveragePool(),  # (B, width)
-        nn.Linear(width, 10),  # (B, 10)
-    )
+    return of_separable_blocks(6, 10, dropout)

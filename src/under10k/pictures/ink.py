@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +96,17 @@ DEPTHS = 4.0
 
 
 PRINTED = -1
-"""Label of printed lines, which are neither ink nor paper."""
+"""Label of printed lines and frames, which are neither ink nor paper."""
+
+
+ENCLOSED = 0.3
+"""Least size of ink that makes what runs around it a frame, as a share of the smaller side of what is enclosed: a speck
+or a dot within a 0 has less."""
+
+
+AS_DARK = 0.5
+"""Least darkness of a part of a digit in a photo, as a share of its darkest part's; and of ink within a frame, as a
+share of the frame's, which would else be a loop over a printed line."""
 
 
 TINY = 1e-12
@@ -214,7 +225,36 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
     parts = _parts(smooth, labels, count, places(strokes))
     if printed is not None:
         labels[printed] = PRINTED
-    return Scan(darkness, smooth, labels, parts)
+    frames = [part for part in parts if _is_frame(part, parts, labels)]
+    if frames:
+        labels[np.isin(labels, [part.label for part in frames])] = PRINTED
+    return Scan(darkness, smooth, labels, [part for part in parts if part not in frames])
+
+
+def _is_frame(part: Part, parts: Sequence[Part], labels: NDArray[Any]) -> bool:
+    """Tell whether a part runs all around another, as a box, a circle or a table does, and no digit."""
+    top, left, bottom, right = part.box
+    within = [
+        other
+        for other in parts
+        if top < other.box[0] and left < other.box[1] and other.box[2] < bottom and other.box[3] < right
+        and other.darkest >= AS_DARK * part.darkest
+    ]
+    if not within:
+        return False
+    cut = labels[top:bottom, left:right]
+    regions, _ = ndimage.label(cut != part.label)  # without diagonals, as a stroke one pixel wide encloses, too
+    spans = ndimage.find_objects(regions)
+    for other in within:
+        row = other.box[0] - top
+        column = int(np.argmax(cut[row] == other.label))
+        down, across = spans[regions[row, column] - 1]
+        if down.start == 0 or across.start == 0 or down.stop == bottom - top or across.stop == right - left:
+            continue  # it lies outside, in a bay of the part's
+        smaller = min(down.stop - down.start, across.stop - across.start)
+        if max(other.box[2] - other.box[0], other.box[3] - other.box[1]) >= ENCLOSED * smaller:
+            return True
+    return False
 
 
 def _parts(smooth: Grey, labels: NDArray[Any], count: int, at: tuple[NDArray[Any], NDArray[Any]]) -> list[Part]:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from under10k.data import BOX
 from under10k.pictures.filters import EIGHT
-from under10k.pictures.ink import Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
+from under10k.pictures.ink import AS_DARK, Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
 from under10k.pictures.links import cut_links
 from under10k.pictures.pixels import LEAST_RANGE, Grey
 
@@ -44,10 +44,6 @@ AT_THE_EDGE = 0.15
 
 SMALLEST_PART = 0.03
 """Least outline of a part of a digit, as a share of its largest part's."""
-
-
-AS_DARK = 0.5
-"""Least darkness of a part of a digit in a photo, as a share of its darkest part's."""
 
 
 REACH, REACH_EVEN, REACH_UNEVEN = 0.25, 0.1, 0.04
@@ -201,11 +197,22 @@ def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: boo
     while True:
         hull = _hull(group)
         reach = max(REACH * _size(hull), (REACH_EVEN if even else REACH_UNEVEN) * max(shape))
-        near = [part for part in rest if _gap(part.box, hull) <= reach]
+        near = [part for part in rest if _gap(part.box, hull) <= reach * _nearness(part, main, even, reach)]
         if not near:
             return group
         group += near
         rest = [part for part in rest if part not in near]
+
+
+def _nearness(part: Part, main: Part, even: bool, reach: float) -> float:
+    import os
+    K=float(os.environ.get("KD","2")); SP=float(os.environ.get("SP",".1"))
+    n=1.0
+    if not even:
+        n=min(1.0,(part.darkest/main.darkest-AS_DARK)*K)
+    if part.outline<SP*main.outline:
+        n=min(n,float(os.environ.get("SZ","1"))*_size(part.box)/reach)
+    return n
 
 
 def _join(parts: Sequence[Part]) -> list[list[Part]]:

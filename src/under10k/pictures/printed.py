@@ -91,7 +91,7 @@ def _find_paper(ink: Mask, darkness: Grey, found: Lines, width: int) -> Mask | N
 def _find_boxes(ink: Mask, darkness: Grey, found: Lines, width: int) -> Mask | None:
     """Return the sides of boxes and tables."""
     runs, lines = found
-    frames = _frames([line for line in lines if not crosses(line, ink.shape)], ink.shape)
+    frames = _frames(lines, ink.shape)
     if not frames:
         return None
     rest = _boxes(ink & ~paint(ink, darkness, runs, [line for frame in frames for line in frame], width))

@@ -14,7 +14,8 @@ from under10k.typed import Typed
 
 FOLDER = Path(__file__).parent
 
-_TEACHERS = ("teacher",)
+TEACHERS = ("robust-teacher", "teacher")
+"""Larger ones, from which others learn; no list names them."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def list_weights() -> list[str]:
 
 def is_bundled(name: str) -> bool:
     """Tell whether there are bundled weights of this name: those listed, or a teacher's."""
-    return name in list_weights() or name in _TEACHERS
+    return name in list_weights() or name in TEACHERS
 
 
 def find_weights(name: str) -> Path:
@@ -63,4 +64,4 @@ def find_weights(name: str) -> Path:
     """
     if not is_bundled(name):
         raise unknown_name("weights", name, list_weights())
-    return (FOLDER / "teachers" if name in _TEACHERS else FOLDER) / f"{name}.safetensors"
+    return (FOLDER / "teachers" if name in TEACHERS else FOLDER) / f"{name}.safetensors"
