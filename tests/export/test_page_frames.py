@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from picture_maker import CONDITIONS
+from picture_report import SINGLES
 from random_networks import random_network
 from under10k.data.synthetic import WAYS, draw_digits
 from under10k.pictures.parts import find_digit
@@ -75,10 +75,10 @@ def is_close(levels: list[int], grey: Grey) -> bool:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", sorted(CONDITIONS))
+@pytest.mark.parametrize("name", sorted(SINGLES))
 def test_a_picture_becomes_the_same_frame_and_answer(name: str, page: Page) -> None:
     rng = np.random.default_rng(len(name))
-    content = to_png(CONDITIONS[name](draw_digits(1, seed=len(name)).images[0].numpy(), rng))
+    content = to_png(SINGLES[name](draw_digits(1, seed=len(name)).images[0].numpy(), rng))
     found = page.evaluate(READ_PICTURE, base64.b64encode(content).decode())
     expected = predict(content, MODEL)
     if expected.digit is None:

@@ -134,6 +134,25 @@ def test_the_parts_of_a_broken_digit_belong_together() -> None:
     assert len(find_digits(grey)) == 1
 
 
+@pytest.mark.parametrize("apart", [14, 20, 30])
+def test_specks_around_a_digit_are_left_out(apart: int) -> None:
+    grey = np.ones((220, 220), dtype=np.float32)
+    grey[60:160, 106:114] = grey[60:68, 70:114] = grey[152:160, 106:150] = 0
+    box = found(grey).box
+    for top, left in ((60 - apart - 9, 100), (100, 150 + apart), (160 + apart, 80), (100, 70 - apart - 9)):
+        grey[top : top + 9, left : left + 9] = 0
+    assert found(grey).box == box
+
+
+@pytest.mark.parametrize(("darkness", "taken"), [(0.4, True), (0.28, False)])
+def test_in_a_photo_fainter_ink_belongs_to_a_digit_only_if_it_is_near(darkness: float, taken: bool) -> None:
+    paper = np.random.default_rng(0).normal(0.8, 0.01, (360, 480)).astype(np.float32)
+    paper *= np.linspace(0.8, 1, 480, dtype=np.float32)
+    paper[100:250, 240:250] *= 0.5
+    paper[100:250, 265:275] *= 1 - darkness
+    assert (found(paper).box[3] > 260) == taken
+
+
 def test_a_speck_far_away_is_left_out_and_a_second_digit_is_told_of(dataset: Dataset) -> None:
     one = drawing(dataset)
     two = np.concatenate([one, drawing(dataset, 1)], axis=1)

@@ -39,6 +39,45 @@ def test_a_box_around_a_digit_is_no_ink(degrees: float, missing: bool, double: f
     assert is_whole(find_digit(grey), EIGHT_STROKES)
 
 
+@pytest.mark.parametrize("gap", [1, 3, 5])
+@pytest.mark.parametrize("thickness", [1, 3, 8])
+def test_a_double_frame_around_a_digit_is_no_ink(thickness: int, gap: int) -> None:
+    sides: list[Polyline] = []
+    for out in (0, thickness + gap):
+        left, top, right, bottom = 25 - out, 23 - out, 95 + out, 137 + out
+        sides.append([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
+    assert is_whole(find_digit(np.minimum(drawn(EIGHT_STROKES), drawn(sides, thickness))), EIGHT_STROKES)
+
+
+TURNS = np.linspace(0, 2 * np.pi, 60)
+
+
+def circle(radius: float, x: float = 60, y: float = 80) -> Polyline:
+    return list(zip(x + radius * np.cos(TURNS), y + radius * np.sin(TURNS), strict=True))
+
+
+@pytest.mark.parametrize("thickness", [2, 6, 12])
+def test_a_circle_around_a_digit_is_no_ink(thickness: int) -> None:
+    grey = np.minimum(drawn(EIGHT_STROKES), drawn([circle(56)], thickness))
+    assert is_whole(find_digit(grey), EIGHT_STROKES)
+    assert len(find_digits(grey)) == 1
+
+
+@pytest.mark.parametrize("size", [2, 5, 8])
+def test_a_zero_around_a_speck_is_no_frame(size: int) -> None:
+    zero = circle(40)
+    grey = drawn([zero])
+    grey[78 : 78 + size, 60 : 60 + size] = 0
+    assert is_whole(find_digit(grey), [zero])
+
+
+def test_a_zero_around_the_line_it_is_written_on_is_no_frame() -> None:
+    zero = circle(40)
+    grey = np.minimum(0.25 + 0.75 * drawn([zero]), 1)
+    grey[82:85, 30:90] = np.minimum(grey[82:85, 30:90], 0.78)
+    assert is_whole(find_digit(grey), [zero])
+
+
 @pytest.mark.parametrize("left", [0, 4, 9])
 def test_a_box_that_touches_the_pictures_edge_is_no_ink(left: int) -> None:
     box: list[Polyline] = [[(110, 18), (9, 18), (9, 142), (110, 142)]]
@@ -52,6 +91,12 @@ def test_a_box_nearly_as_high_as_the_picture_is_no_ink() -> None:
     box: list[Polyline] = [[(0, 8), (53, 8), (53, 69), (0, 69), (0, 8)]]
     grey = np.minimum(0.35 + 0.65 * drawn(seven, 4, 77, 73), drawn(box, 3, 77, 73))
     assert is_whole(find_digit(grey), seven)
+
+
+def test_an_open_box_one_side_of_which_reaches_the_pictures_edges_is_no_ink() -> None:
+    seven: list[Polyline] = [[(14, 26), (37, 24), (24, 54)]]
+    box: list[Polyline] = [[(8, 3), (8, 67), (63, 69), (63, 3)]]  # the right side seems to cross the picture
+    assert is_whole(find_digit(np.minimum(drawn(seven, 4, 76, 72), drawn(box, 2, 76, 72))), seven)
 
 
 def test_a_one_in_a_box_stays() -> None:

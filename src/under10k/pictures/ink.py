@@ -237,7 +237,10 @@ def _is_frame(part: Part, parts: Sequence[Part], labels: NDArray[Any]) -> bool:
     within = [
         other
         for other in parts
-        if top < other.box[0] and left < other.box[1] and other.box[2] < bottom and other.box[3] < right
+        if top < other.box[0]
+        and left < other.box[1]
+        and other.box[2] < bottom
+        and other.box[3] < right
         and other.darkest >= AS_DARK * part.darkest
     ]
     if not within:

@@ -46,6 +46,10 @@ SMALLEST_PART = 0.03
 """Least outline of a part of a digit, as a share of its largest part's."""
 
 
+SPECK = 0.1
+"""Outline of a part, as a share of the largest part's, below which it lies no farther away than it is large."""
+
+
 REACH, REACH_EVEN, REACH_UNEVEN = 0.25, 0.1, 0.04
 """How far a part may lie from the others: a share of their size, or of a drawing's or photo's size if that is more."""
 
@@ -197,22 +201,18 @@ def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: boo
     while True:
         hull = _hull(group)
         reach = max(REACH * _size(hull), (REACH_EVEN if even else REACH_UNEVEN) * max(shape))
-        near = [part for part in rest if _gap(part.box, hull) <= reach * _nearness(part, main, even, reach)]
+        near = [part for part in rest if _gap(part.box, hull) <= _most_gap(part, main, reach, even)]
         if not near:
             return group
         group += near
         rest = [part for part in rest if part not in near]
 
 
-def _nearness(part: Part, main: Part, even: bool, reach: float) -> float:
-    import os
-    K=float(os.environ.get("KD","2")); SP=float(os.environ.get("SP",".1"))
-    n=1.0
-    if not even:
-        n=min(1.0,(part.darkest/main.darkest-AS_DARK)*K)
-    if part.outline<SP*main.outline:
-        n=min(n,float(os.environ.get("SZ","1"))*_size(part.box)/reach)
-    return n
+def _most_gap(part: Part, main: Part, reach: float, even: bool) -> float:
+    """Return how far a part may lie from a digit of some reach: less if it is a speck, or fainter in a photo."""
+    if part.outline < SPECK * main.outline:
+        reach = min(reach, _size(part.box))
+    return reach if even else reach * min(1.0, (part.darkest / main.darkest - AS_DARK) / (1 - AS_DARK))
 
 
 def _join(parts: Sequence[Part]) -> list[list[Part]]:

@@ -186,7 +186,7 @@ function scan(paperUp, even, side) {
   const faintest = Math.max(FAINTEST, (NOISE_DEVIATIONS * (base - least)) / NOISE_SPAN);
   const [darkness, above] = even ? [rough, soft] : [add(rough, -base), add(soft, -base)];
   const { count, labels } = findStrokes(above, paper, faintest, even, side);
-  return { darkness, smooth: above, labels, parts: measureParts(above, labels, count) };
+  return { darkness, smooth: above, labels, parts: leaveFrames(measureParts(above, labels, count), labels) };
 }
 
 /**
@@ -222,9 +222,9 @@ function findStrokes(smooth, paper, faintest, even, side) {
 /** @param {Pixels} smooth @param {Pixels} labels @param {number} count @returns {Part[]} those with the most outline */
 function measureParts(smooth, labels, count) {
   const { height, width, values } = labels;
-  const parts = Array.from({ length: count }, (_, index) => {
-    const box = { top: height, left: width, bottom: 0, right: 0 };
-    return { label: index + 1, box, outline: 0, darkest: 0, atEdge: false };
+  const parts = boxesOf(labels, count).map((box, index) => {
+    const atEdge = box.top === 0 || box.left === 0 || box.bottom === height || box.right === width;
+    return { label: index + 1, box, outline: 0, darkest: 0, atEdge };
   });
   for (let y = 0, index = 0; y < height; y++) {
     for (let x = 0; x < width; x++, index++) {
@@ -232,12 +232,57 @@ function measureParts(smooth, labels, count) {
       const part = parts[values[index] - 1];
       part.outline += steepness(smooth, y, x);
       part.darkest = Math.max(part.darkest, smooth.values[index]);
-      part.atEdge ||= y === 0 || x === 0 || y === height - 1 || x === width - 1;
-      part.box.top = Math.min(part.box.top, y);
-      part.box.left = Math.min(part.box.left, x);
-      part.box.bottom = Math.max(part.box.bottom, y + 1);
-      part.box.right = Math.max(part.box.right, x + 1);
     }
   }
   return parts.sort((a, b) => b.outline - a.outline).slice(0, MOST_PARTS);
+}
+
+/** @param {Part[]} parts @param {Pixels} labels where frames become printed @returns {Part[]} without them */
+function leaveFrames(parts, labels) {
+  const frames = parts.filter((part) => isFrame(part, parts, labels));
+  if (!frames.length) return parts;
+  const numbers = new Set(frames.map((part) => part.label));
+  for (let index = 0; index < labels.values.length; index++) {
+    if (numbers.has(labels.values[index])) labels.values[index] = PRINTED;
+  }
+  return parts.filter((part) => !frames.includes(part));
+}
+
+/**
+ * @param {Part} part @param {Part[]} parts @param {Pixels} labels
+ * @returns {boolean} whether it runs all around another, as a box, a circle or a table does, and no digit
+ */
+function isFrame(part, parts, labels) {
+  const { top, left, bottom, right } = part.box;
+  const within = parts.filter(
+    ({ box, darkest }) =>
+      top < box.top && left < box.left && box.bottom < bottom && box.right < right && darkest >= AS_DARK * part.darkest,
+  );
+  if (!within.length) return false;
+  const cut = crop(labels, top, left, bottom, right);
+  const { count, labels: regions } = label(makeMask(cut, (index) => cut.values[index] !== part.label), false);
+  const boxes = boxesOf(regions, count);
+  return within.some((other) => {
+    const row = (other.box.top - top) * cut.width;
+    const column = cut.values.subarray(row, row + cut.width).indexOf(other.label);
+    const around = boxes[regions.values[row + column] - 1];
+    if (!around.top || !around.left || around.bottom === cut.height || around.right === cut.width) return false; // a bay
+    return size(other.box) >= ENCLOSED * Math.min(around.bottom - around.top, around.right - around.left);
+  });
+}
+
+/** @param {Pixels} labels @param {number} count @returns {Box[]} where each part lies */
+function boxesOf({ height, width, values }, count) {
+  const boxes = Array.from({ length: count }, () => ({ top: height, left: width, bottom: 0, right: 0 }));
+  for (let y = 0, index = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, index++) {
+      if (values[index] <= 0) continue;
+      const box = boxes[values[index] - 1];
+      box.top = Math.min(box.top, y);
+      box.left = Math.min(box.left, x);
+      box.bottom = Math.max(box.bottom, y + 1);
+      box.right = Math.max(box.right, x + 1);
+    }
+  }
+  return boxes;
 }

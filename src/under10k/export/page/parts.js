@@ -25,11 +25,20 @@ function gather(scan, even) {
     const box = hull(group);
     const picture = Math.max(scan.labels.height, scan.labels.width);
     const reach = Math.max(REACH * size(box), (even ? REACH_EVEN : REACH_UNEVEN) * picture);
-    const near = rest.filter((part) => gap(part.box, box) <= reach);
+    const near = rest.filter((part) => gap(part.box, box) <= mostGap(part, main, reach, even));
     if (!near.length) return group;
     group.push(...near);
     rest = rest.filter((part) => !near.includes(part));
   }
+}
+
+/**
+ * @param {Part} part @param {Part} main @param {number} reach of the digit @param {boolean} even
+ * @returns {number} how far the part may lie from it: less if it is a speck, or fainter in a photo
+ */
+function mostGap(part, main, reach, even) {
+  const most = part.outline < SPECK * main.outline ? Math.min(reach, size(part.box)) : reach;
+  return even ? most : most * Math.min(1, (part.darkest / main.darkest - AS_DARK) / (1 - AS_DARK));
 }
 
 /**

@@ -37,7 +37,7 @@ function findPaperLines(ink, darkness, { runs, lines }, most) {
  * @param {number} most @returns {Pixels | null} the sides of boxes and tables
  */
 function findBoxes(ink, darkness, { runs, lines }, most) {
-  const frames = findFrames(lines.filter((line) => !isCrossing(line, ink)), ink);
+  const frames = findFrames(lines, ink);
   if (!frames.length) return null;
   const rest = boxesBeside(ink, darkness, runs, frames.flat(), most);
   const kept = frames.filter((frame) => holdsInk(frame, rest) || isEmptyBox(frame)).flat();
