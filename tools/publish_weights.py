@@ -30,7 +30,7 @@ from under10k.recipes import Recipe, get_recipe
 from under10k.runs.folder import Run
 from under10k.runs.result import Result
 from under10k.runs.weights import load_weights
-from under10k.weights.bundled import FOLDER, find_weights
+from under10k.weights.bundled import FOLDER, TEACHERS, find_weights
 from under10k.weights.sealed import hash_file, save_weights
 
 CARD = """# {name}: trained weights
@@ -86,7 +86,7 @@ def main(name: str, study: str, variant: str) -> None:
     result = run.result()
     if result is None or result.seed != 0 or result.protocol != "fixed":
         raise SystemExit(f"not for publishing: {run.folder}. give a finished run of seed 0, protocol fixed")
-    target = find_weights(name) if name == "teacher" else FOLDER / f"{name}.safetensors"
+    target = find_weights(name) if name in TEACHERS else FOLDER / f"{name}.safetensors"
     model, facts = load_weights(run.folder)
     data = load_digits("mnist")
     more, limits, again = "", LIMITS, "the command reproduces"
@@ -96,7 +96,8 @@ def main(name: str, study: str, variant: str) -> None:
         more = ROBUST.format(temperature=temperature, pictures=PICTURES_A_CONDITION * len(CONDITIONS))
         limits = ROBUST_LIMITS
         again = "the command, followed by `tools/publish_weights.py`, reproduces"
-    if run.recipe().teacher and run.recipe().teacher_sha256 != hash_file(find_weights("teacher")):
+    teacher = get_recipe(run.recipe().name).teacher
+    if teacher and run.recipe().teacher_sha256 != hash_file(find_weights(teacher)):
         again = "its teacher was another, trained by the same recipe, so the command does not reproduce"
     metrics = evaluate(model, data.test)
     if abs(metrics.errors - result.test_errors) > (0 if result.device == "cpu" else MOST_DIFFERENT):

@@ -321,7 +321,7 @@ def robust() -> Recipe:
     return replace(
         default(),
         name="robust",
-        model="separable",
+        model="robust",
         epochs=30,
         batch_size=256,
         shards=1,

@@ -68,8 +68,10 @@ def weights(_: Any) -> Iterable[str]:
 
 
 def teachers(_: Any) -> Iterable[str]:
-    """Offer the bundled teacher first, then all other weights."""
-    return ["teacher", *weights(_)]
+    """Offer the bundled teachers first, then all other weights."""
+    from under10k.weights import TEACHERS
+
+    return [*TEACHERS, *weights(_)]
 
 
 def networks_and_weights(_: Any) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Our most accurate networks of 10,000, 5,000, 2,500 and 1,000 parameters: how they were found, docs/frontier.md."""
+"""Our most accurate networks of 10,000 and 5,000 parameters: how they were found, docs/frontier.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 from torch import nn
 
 from under10k.models.blocks import GlobalAveragePool, bare, block
-from under10k.models.separable import of_separable_blocks
 
 
 def best_10k(*, dropout: float = 0.02) -> nn.Sequential:
@@ -38,13 +37,3 @@ def best_5k(*, dropout: float = 0.02) -> nn.Sequential:
         bare(10, 10, 3),  # (B, 10, 2, 2)
         GlobalAveragePool(),  # (B, 10)
     )
-
-
-def best_2k5(*, dropout: float = 0.02) -> nn.Sequential:
-    """Build `best-2k5`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10), with 2,470 parameters."""
-    return of_separable_blocks(9, 20, dropout)
-
-
-def best_1k(*, dropout: float = 0.02) -> nn.Sequential:
-    """Build `best-1k`: normalised float32 (B, 1, 28, 28) -> logits float32 (B, 10), with 940 parameters."""
-    return of_separable_blocks(6, 10, dropout)

@@ -24,7 +24,7 @@ def block(
     return nn.Sequential(*layers, *([nn.Dropout(dropout)] if dropout else []))
 
 
-def separable_block(inputs: int, outputs: int, kernel: int, *, dropout: float) -> nn.Module:
+def separable(inputs: int, outputs: int, kernel: int, *, dropout: float) -> nn.Module:
     """Build a depthwise convolution, which filters each map by itself, and one of 1x1 that mixes them; norm and ReLU.
 
     With nothing between them, the two compute what one convolution would that has several times the parameters.

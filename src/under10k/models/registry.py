@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from under10k.errors import UsageError, unknown_name
-from under10k.models.best import best_1k, best_2k5, best_5k, best_10k
+from under10k.models.best import best_5k, best_10k
 from under10k.models.early import early
 from under10k.models.gap import gap
 from under10k.models.own import create_own, create_recorded, is_own, pin
-from under10k.models.separable import separable
+from under10k.models.separable import best_1k, best_2k5, robust
 from under10k.models.teacher import teacher
 from under10k.models.transition import transition
 from under10k.models.views import with_views
@@ -28,7 +28,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "best-5k": best_5k,
     "early": early,
     "gap": gap,
-    "separable": separable,
+    "robust": robust,
     "transition": transition,
 }
 
