@@ -360,7 +360,7 @@ def teacher() -> Recipe:
 def robust_teacher() -> Recipe:
     """The network that `robust` learns from: that of `teacher`, trained on what `robust` is.
 
-    On MNIST, protocol `fixed`, seed 0: @@ %. It only teaches, too.
+    On MNIST, protocol `fixed`, seed 0: 99.56 %. It only teaches, too.
     """
     return replace(
         robust(),
