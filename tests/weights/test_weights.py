@@ -16,13 +16,14 @@ from under10k.files import sha256
 from under10k.models.registry import PARAMETER_LIMIT, count_parameters, create_model, list_models
 from under10k.recipes import get_recipe
 from under10k.runs.weights import load_model, load_weights
-from under10k.weights.bundled import FOLDER, find_weights, list_weights
+from under10k.weights.bundled import TEACHERS, find_weights, list_weights
 
 of_each_weights = pytest.mark.parametrize("name", list_weights())
+of_all_weights = pytest.mark.parametrize("name", [*list_weights(), *TEACHERS])
 
 
-def test_each_network_has_its_weights_and_so_has_the_robust_recipe() -> None:
-    assert set(list_weights()) == {*list_models(), "robust"}
+def test_each_network_has_its_weights() -> None:
+    assert list_weights() == list_models()
 
 
 @of_each_weights
@@ -36,17 +37,17 @@ def test_weights_are_of_a_recipe_of_ours_seed_0_protocol_fixed(name: str) -> Non
     assert name in (facts.model, facts.recipe)
 
 
-@of_each_weights
+@of_all_weights
 def test_each_card_is_of_the_very_file_beside_it(name: str) -> None:
-    card = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    card = find_weights(name).with_suffix(".md").read_text(encoding="utf-8")
     assert sha256(find_weights(name).read_bytes()) in card
     for word in ("MNIST", "seed", "interval", "Input", "Limits", "Licence"):
         assert word in card
 
 
-@of_each_weights
+@of_all_weights
 def test_each_network_scores_what_its_card_says(name: str, mnist_folder: Path) -> None:
-    card = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    card = find_weights(name).with_suffix(".md").read_text(encoding="utf-8")
     stated = re.search(r"these weights \| (\d\d\.\d\d)%", card)
     assert stated is not None
     digits = load_digits(mnist_folder).test
