@@ -35,7 +35,7 @@ from under10k.weights.sealed import hash_file, save_weights
 
 CARD = """# {name}: trained weights
 
-A `{model}` network of {parameters:,} parameters that reads one handwritten digit. Load it with
+{article} `{model}` network of {parameters:,} parameters that reads one handwritten digit. Load it with
 `under10k.load_model("{name}")`.
 
 | | |
@@ -145,6 +145,7 @@ def describe(name: str, run: Run, result: Result, row: dict[str, Any]) -> dict[s
     environment, recipe = run.environment(), run.recipe()
     return {
         "name": name,
+        "article": "An" if result.model[0] in "aeiou" else "A",
         "model": result.model,
         "parameters": result.parameters,
         "recipe": recipe.name,
