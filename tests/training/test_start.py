@@ -195,7 +195,9 @@ def test_a_study_compares_weights_to_begin_from(dataset: Dataset) -> None:
 
 
 def test_the_command_takes_start_and_says_so(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["train", "--model", "robust", "--start", "robust", "--data", str(data_folder), "--epochs", "1", "--out", "run"])
+    main(
+        ["train", "--model", "robust", "--start", "robust", "--data", str(data_folder), "--epochs", "1", "--out", "run"]
+    )
     assert "model robust from robust" in capsys.readouterr().out
     main(["train", "--resume", "run"])
     assert "finished already" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Networks of depthwise-separable blocks: for people's pictures, and our most accurate of 2,500 and 1,000 parameters."""
+"""Networks of depthwise-separable blocks: for pictures, and our most accurate of 2,500 and 1,000 parameters."""
 
 from __future__ import annotations
 

@@ -87,6 +87,10 @@ leaves a line one pixel wide a third of full ink, but two thirds where it bends:
 pixel just beside a thick stroke has a third of it, and is paper."""
 
 
+MOST_SEARCHED = 10
+"""Most pixels in which frames are looked for, as a multiple of the picture's."""
+
+
 MOST_PARTS = 1000
 """Most parts that are looked at, those with the most outline: printed dots and noise can make tens of thousands."""
 
@@ -225,35 +229,42 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
     parts = _parts(smooth, labels, count, places(strokes))
     if printed is not None:
         labels[printed] = PRINTED
-    frames = [part for part in parts if _is_frame(part, parts, labels)]
+    frames = _frames(parts, labels)
     if frames:
         labels[np.isin(labels, [part.label for part in frames])] = PRINTED
     return Scan(darkness, smooth, labels, [part for part in parts if part not in frames])
 
 
-def _is_frame(part: Part, parts: Sequence[Part], labels: NDArray[Any]) -> bool:
-    """Tell whether a part runs all around another, as a box, a circle or a table does, and no digit."""
+def _frames(parts: Sequence[Part], labels: NDArray[Any]) -> list[Part]:
+    """Return the parts that run all around another, as a box, a circle or a table does, and no digit."""
+    if len(parts) < 2:
+        return []
+    top, left, bottom, right = np.array([part.box for part in parts]).T
+    darkest = np.array([part.darkest for part in parts])
+    around = (top[:, None] < top) & (left[:, None] < left) & (bottom < bottom[:, None]) & (right < right[:, None])
+    around &= darkest >= AS_DARK * darkest[:, None]
+    frames, left_over = [], MOST_SEARCHED * labels.size
+    for number in np.nonzero(around.any(axis=1))[0].tolist():
+        part = parts[number]
+        left_over -= (part.box[2] - part.box[0]) * (part.box[3] - part.box[1])
+        if left_over < 0:
+            break
+        if _encloses(part, [parts[inner] for inner in np.nonzero(around[number])[0].tolist()], labels):
+            frames.append(part)
+    return frames
+
+
+def _encloses(part: Part, others: Sequence[Part], labels: NDArray[Any]) -> bool:
+    """Tell whether one of some parts within its box lies in a hole of a part, and fills enough of it."""
     top, left, bottom, right = part.box
-    within = [
-        other
-        for other in parts
-        if top < other.box[0]
-        and left < other.box[1]
-        and other.box[2] < bottom
-        and other.box[3] < right
-        and other.darkest >= AS_DARK * part.darkest
-    ]
-    if not within:
-        return False
     cut = labels[top:bottom, left:right]
     regions, _ = ndimage.label(cut != part.label)  # without diagonals, as a stroke one pixel wide encloses, too
     spans = ndimage.find_objects(regions)
-    for other in within:
+    for other in others:
         row = other.box[0] - top
-        column = int(np.argmax(cut[row] == other.label))
-        down, across = spans[regions[row, column] - 1]
-        if down.start == 0 or across.start == 0 or down.stop == bottom - top or across.stop == right - left:
-            continue  # it lies outside, in a bay of the part's
+        down, across = spans[regions[row, int(np.argmax(cut[row] == other.label))] - 1]
+        if not down.start or not across.start or down.stop == bottom - top or across.stop == right - left:
+            continue  # it lies outside, in a bay
         smaller = min(down.stop - down.start, across.stop - across.start)
         if max(other.box[2] - other.box[0], other.box[3] - other.box[1]) >= ENCLOSED * smaller:
             return True

@@ -239,35 +239,48 @@ function measureParts(smooth, labels, count) {
 
 /** @param {Part[]} parts @param {Pixels} labels where frames become printed @returns {Part[]} without them */
 function leaveFrames(parts, labels) {
-  const frames = parts.filter((part) => isFrame(part, parts, labels));
-  if (!frames.length) return parts;
-  const numbers = new Set(frames.map((part) => part.label));
+  const numbers = new Set(findSurrounding(parts, labels).map((part) => part.label));
+  if (!numbers.size) return parts;
   for (let index = 0; index < labels.values.length; index++) {
     if (numbers.has(labels.values[index])) labels.values[index] = PRINTED;
   }
-  return parts.filter((part) => !frames.includes(part));
+  return parts.filter((part) => !numbers.has(part.label));
 }
 
 /**
- * @param {Part} part @param {Part[]} parts @param {Pixels} labels
- * @returns {boolean} whether it runs all around another, as a box, a circle or a table does, and no digit
+ * @param {Part[]} parts @param {Pixels} labels
+ * @returns {Part[]} those that run all around another, as a box, a circle or a table does, and no digit
  */
-function isFrame(part, parts, labels) {
+function findSurrounding(parts, labels) {
+  let left = MOST_SEARCHED * labels.values.length;
+  return parts.filter((part) => {
+    const within = parts.filter((other) => isAround(part.box, other.box) && other.darkest >= AS_DARK * part.darkest);
+    if (!within.length) return false;
+    left -= (part.box.bottom - part.box.top) * (part.box.right - part.box.left);
+    return left >= 0 && encloses(part, within, labels);
+  });
+}
+
+/** @param {Box} outer @param {Box} inner @returns {boolean} */
+function isAround(outer, inner) {
+  return outer.top < inner.top && outer.left < inner.left && inner.bottom < outer.bottom && inner.right < outer.right;
+}
+
+/**
+ * @param {Part} part @param {Part[]} others within its box @param {Pixels} labels
+ * @returns {boolean} whether one of them lies in a hole of the part's, and fills enough of it
+ */
+function encloses(part, others, labels) {
   const { top, left, bottom, right } = part.box;
-  const within = parts.filter(
-    ({ box, darkest }) =>
-      top < box.top && left < box.left && box.bottom < bottom && box.right < right && darkest >= AS_DARK * part.darkest,
-  );
-  if (!within.length) return false;
   const cut = crop(labels, top, left, bottom, right);
   const { count, labels: regions } = label(makeMask(cut, (index) => cut.values[index] !== part.label), false);
   const boxes = boxesOf(regions, count);
-  return within.some((other) => {
+  return others.some((other) => {
     const row = (other.box.top - top) * cut.width;
     const column = cut.values.subarray(row, row + cut.width).indexOf(other.label);
-    const around = boxes[regions.values[row + column] - 1];
-    if (!around.top || !around.left || around.bottom === cut.height || around.right === cut.width) return false; // a bay
-    return size(other.box) >= ENCLOSED * Math.min(around.bottom - around.top, around.right - around.left);
+    const hole = boxes[regions.values[row + column] - 1];
+    if (!hole.top || !hole.left || hole.bottom === cut.height || hole.right === cut.width) return false; // a bay
+    return size(other.box) >= ENCLOSED * Math.min(hole.bottom - hole.top, hole.right - hole.left);
   });
 }
 
