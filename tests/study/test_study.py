@@ -556,6 +556,32 @@ def broken_off(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
+def test_the_bar_moves_while_a_run_goes_on(
+    broken_off: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = threading.Event()
+
+    class Screen(io.StringIO):
+        def write(self, text: str) -> int:
+            if "[####" in text:
+                moved.set()
+            return super().write(text)
+
+    monkeypatch.setattr("under10k.study.report.FOLLOW_SECONDS", 0.01)
+    screen = Screen()
+    report = StudyReport(Console(file=screen, force_terminal=True))
+    study = Study(tmp_path / "s", Plan({"quick": BROKEN_OFF}, 1, 1, dataset.identity()))
+    report.start(study, "", slots=1)
+    assert study.progress() == 0
+    assert not moved.is_set()
+
+    shutil.copytree(broken_off / "run", study.jobs()[0].folder)
+    assert study.progress() == 0.5
+    assert moved.wait(WAIT_SECONDS)
+    report.close()
+    assert screen.getvalue().endswith("\r\x1b[J")
+
+
 def test_a_run_broken_off_goes_on_where_it_stood(broken_off: Path, dataset: Dataset, tmp_path: Path) -> None:
     folder = shutil.copytree(broken_off / "run", tmp_path / "run")
     begun = (folder / "environment.json").stat().st_mtime_ns

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-import statistics
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,10 @@ SCORE_NOTES = {
 }
 
 
+FOLLOW_SECONDS = 2.0
+"""How often the bar is drawn anew while the runs go on."""
+
+
 class StudyReport:
     """Prints a line a run and tables at the end, with a live progress bar where the output is a terminal."""
 
@@ -37,6 +42,11 @@ class StudyReport:
         self.console = console or open_console()
         self._bar = Bar(self.console)
         self._slots = 0
+        self._began = (0.0, 0.0)
+        """When, in seconds, and how much was trained then, a fraction."""
+        self._turn = threading.RLock()
+        """Held by whoever draws or prints."""
+        self._ended = threading.Event()
 
     def begin(self, folder: Path) -> None:
         """Say which study this is, before anything that takes time."""
@@ -54,7 +64,11 @@ class StudyReport:
         if done:
             self.say(f"{done} of {study.planned} runs are finished already")
         self._slots = slots
-        self._move(study)
+        if slots:
+            self._began = (time.monotonic(), study.progress())
+            self._move(study)
+            if self._bar.is_live:
+                threading.Thread(target=self._follow, args=(study,), daemon=True).start()
 
     def outcome(self, outcome: Outcome, study: Study) -> None:
         """Print the outcome of a run."""
@@ -72,7 +86,9 @@ class StudyReport:
 
     def close(self) -> None:
         """Remove the bar."""
-        self._bar.clear()
+        self._ended.set()
+        with self._turn:
+            self._bar.clear()
 
     def say_note(self, note: str) -> None:
         """Print a warning."""
@@ -81,26 +97,33 @@ class StudyReport:
 
     def say(self, what: str | Table) -> None:
         """Print; where the output is gone, a closed pipe or a full disk, keep silent."""
-        self._bar.clear()
-        try:
-            self.console.print(what, soft_wrap=isinstance(what, str))
-        except OSError:
-            self.console = Console(file=io.StringIO())
+        with self._turn:
+            self._bar.clear()
+            try:
+                self.console.print(what, soft_wrap=isinstance(what, str))
+            except OSError:
+                self.console = Console(file=io.StringIO())
+
+    def _follow(self, study: Study) -> None:
+        """Draw the bar again and again: a run may take an hour."""
+        while not self._ended.wait(FOLLOW_SECONDS):
+            with self._turn:
+                if not self._ended.is_set():
+                    self._move(study)
 
     def _move(self, study: Study) -> None:
-        if not self._slots:
-            return
         ended, failed = len(study.outcomes), len(study.failures)
         running = min(self._slots, study.planned - ended)
         description = f"{ended}/{study.planned} runs, {running} running" + (f", {failed} failed" if failed else "")
-        self._bar.draw(ended / study.planned, Part(description), Part(self._estimate(study), rank=1))
+        share = study.progress()
+        self._bar.draw(share, Part(description), Part(self._estimate(share), rank=1))
 
-    def _estimate(self, study: Study) -> str:
-        """Return how long the rest will take, by the mean of the runs so far."""
-        seconds = [outcome.result.seconds["total"] for outcome in study.outcomes.values() if outcome.result]
-        if not seconds:
+    def _estimate(self, share: float) -> str:
+        """Return how long the rest will take, by what was trained since the start."""
+        moment, before = self._began
+        if share <= before:
             return ""
-        left = statistics.fmean(seconds) * (study.planned - len(study.outcomes)) / self._slots
+        left = (time.monotonic() - moment) * (1 - share) / (share - before)
         return f"about {_duration(left)} left"
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from under10k.errors import ModelError
+from under10k.errors import ModelError, Under10kError
 from under10k.files import read_inside, write_atomically, write_json
 from under10k.models import MODELS, create_model, summarise
 from under10k.recipes import Protocol, ViewCount
@@ -122,6 +122,11 @@ class Study:
             for seed in range(self.plan.seeds)
             for label, recipe in self.plan.variants.items()
         ]
+
+    def progress(self) -> float:
+        """Return how much is trained, a fraction: all of the runs that have ended, and of others their epochs so far."""
+        others = [job for job in self.jobs() if (job.variant, job.recipe.seed) not in self.outcomes]
+        return (len(self.outcomes) + sum(map(_share_trained, others))) / self.planned
 
     def add(self, outcome: Outcome) -> None:
         """Add the outcome of a run."""
@@ -319,6 +324,14 @@ def _read_finished(job: Job, data_sha256: str) -> Result | None:
         raise ModelError(f"another run: {job.folder} has another recipe or other data than the study")
     load_model(job.folder)
     return result
+
+
+def _share_trained(job: Job) -> float:
+    """Return the share of a run's epochs that its folder tells of; 0 where there is none yet, or it is damaged."""
+    try:
+        return min(len(Run(job.folder).history()) / job.recipe.epochs, 1.0)
+    except Under10kError:
+        return 0.0
 
 
 def _file_name(label: str) -> str:
