@@ -124,7 +124,7 @@ class Study:
         ]
 
     def progress(self) -> float:
-        """Return how much is trained, a fraction: all of the runs that have ended, and of others their epochs so far."""
+        """Return how much is trained, a fraction: runs that have ended count whole, others by their epochs so far."""
         others = [job for job in self.jobs() if (job.variant, job.recipe.seed) not in self.outcomes]
         return (len(self.outcomes) + sum(map(_share_trained, others))) / self.planned
 
