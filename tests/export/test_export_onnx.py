@@ -70,6 +70,17 @@ def test_the_file_says_what_goes_in_what_comes_out_and_where_it_is_from() -> Non
     assert "divided by 255" in facts["input"]
 
 
+def test_depthwise_convolutions_are_written_without_zeros() -> None:
+    content = build_onnx(flatten(random_network("robust")), {})
+    groups = [
+        next(one.i for one in node.attribute if one.name == "group")
+        for node in onnx.load_from_string(content).graph.node
+        if node.op_type == "Conv"
+    ]
+    assert groups == [1, 16, 1, 46, 1, 46, 1, 46, 1, 1]
+    assert len(content) < 5 * 9_484
+
+
 def test_int8_is_smaller_and_near(dataset: Dataset) -> None:
     model = random_network("gap")
     content = build_onnx(flatten(model), {})

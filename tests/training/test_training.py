@@ -39,6 +39,7 @@ from under10k.runs.weights import load_model, load_weights
 from under10k.training.report import Report
 from under10k.training.signals import StopSignals
 from under10k.training.start import train
+from under10k.weights.bundled import TEACHERS
 from under10k.weights.sealed import load_tensors
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -78,7 +79,7 @@ def test_every_recipe_trains_and_leaves_a_whole_run_folder(
     }
     assert Run(tmp_path / "run").recipe() == pin_teacher(pin_start(recipe))
     assert Run(tmp_path / "run").result() == result
-    assert result.parameters < 10_000 or name == "teacher"
+    assert result.parameters < 10_000 or name in TEACHERS
     assert math.isfinite(result.test_loss)
     assert set(result.seconds) == {"load", "train", "evaluate", "total"}
     parts = result.seconds["load"] + result.seconds["train"] + result.seconds["evaluate"]

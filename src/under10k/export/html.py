@@ -6,8 +6,9 @@ import base64
 import hashlib
 import html
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -267,7 +268,7 @@ def _write_layer(layer: Layer) -> dict[str, Any]:
                 "shape": layer.weights.shape,
                 "padding": layer.padding,
                 "relu": layer.relu,
-                "weights": _encode(layer.weights),
+                "weights": _encode(layer.filters),
                 "bias": _encode(layer.bias),
             }
         case Affine():
@@ -294,7 +295,7 @@ def _read_layers(layers: Iterable[Mapping[str, Any]]) -> list[Layer]:
 def _read_layer(layer: Mapping[str, Any]) -> Layer:
     match layer["kind"]:
         case "convolution":
-            weights = _decode(layer["weights"]).reshape(layer["shape"])
+            weights = _with_zeros(_decode(layer["weights"]), layer["shape"])
             return Convolution(weights, _decode(layer["bias"]), layer["padding"], layer["relu"])
         case "affine":
             return Affine(_decode(layer["scale"]), _decode(layer["offset"]), layer["relu"])
@@ -306,6 +307,16 @@ def _read_layer(layer: Mapping[str, Any]) -> Layer:
             return Views(tuple(_read_layers(layer["layers"])))
         case _:
             return Skip(tuple(_read_layers(layer["layers"])))
+
+
+def _with_zeros(filters: Array, shape: Sequence[int]) -> Array:
+    """Return a convolution's weights, of which those of a depthwise one are written without zeros."""
+    outputs, inputs, *window = shape
+    if filters.size == math.prod(shape):
+        return filters.reshape(shape)
+    weights = np.zeros(shape)
+    weights[range(outputs), range(inputs)] = filters.reshape(outputs, *window)
+    return weights
 
 
 def _encode(values: Array) -> str:

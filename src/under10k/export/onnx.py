@@ -209,8 +209,9 @@ class _Graph:
     def _add_layer(self, layer: Layer, name: str, shape: Shape) -> str:
         match layer:
             case Convolution():
-                values = [self.constant(array.astype(np.float32)) for array in (layer.weights, layer.bias)]
-                name = self.add("Conv", [name, *values], pads=[layer.padding] * 4)
+                values = [self.constant(array.astype(np.float32)) for array in (layer.filters, layer.bias)]
+                groups = len(layer.weights) if layer.is_depthwise else 1
+                name = self.add("Conv", [name, *values], pads=[layer.padding] * 4, group=groups)
             case Affine():
                 scale, offset = (
                     self.constant(array.astype(np.float32).reshape(-1, 1, 1)) for array in (layer.scale, layer.offset)

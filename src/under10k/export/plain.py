@@ -39,6 +39,20 @@ class Convolution:
     """Rows and columns of zeros around the maps."""
     relu: bool = False
 
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each output map depends on the input map of its number alone: all other weights are 0."""
+        outputs, inputs = self.weights.shape[:2]
+        return outputs == inputs > 1 and not self.weights[~np.eye(outputs, dtype=bool)].any()
+
+    @property
+    def filters(self) -> Array:
+        """(outputs, 1, height, width) if it is depthwise, else all weights."""
+        if not self.is_depthwise:
+            return self.weights
+        own = np.arange(len(self.weights))
+        return self.weights[own, own, None]
+
 
 @dataclass(frozen=True, eq=False)
 class Affine:

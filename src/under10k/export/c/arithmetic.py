@@ -215,11 +215,7 @@ def _skipped(stage: Stage) -> str:
 
 def is_depthwise(stage: Stage) -> bool:
     """Tell whether each output map of a stage's convolution depends on the input map of its number alone."""
-    if stage.convolution is None:
-        return False
-    outputs, inputs = stage.convolution.weights.shape[:2]
-    others = ~np.eye(outputs, inputs, dtype=bool)
-    return outputs == inputs > 1 and not stage.convolution.weights[others].any()
+    return stage.convolution is not None and stage.convolution.is_depthwise
 
 
 def _by_position(stage: Stage, weights: NDArray[Any]) -> NDArray[Any]:

@@ -33,9 +33,23 @@ function readLayers(layers) {
     for (const name of ["weights", "bias", "scale", "offset"]) {
       if (name in layer) read[name] = readNumbers(layer[name]);
     }
+    if (layer.kind === "convolution") read.weights = withZeros(read.weights, layer.shape);
     if (layer.layers) read.layers = readLayers(layer.layers);
     return /** @type {Layer} */ (read);
   });
+}
+
+/**
+ * Of a depthwise convolution, one filter for each map is written down: all others are zeros.
+ * @param {Float64Array} weights @param {[outputs: number, inputs: number, height: number, width: number]} shape
+ * @returns {Float64Array} all of them
+ */
+function withZeros(weights, [outputs, inputs, height, width]) {
+  const size = height * width;
+  if (weights.length === outputs * inputs * size) return weights;
+  const whole = new Float64Array(outputs * inputs * size);
+  for (let o = 0; o < outputs; o++) whole.set(weights.subarray(o * size, (o + 1) * size), (o * inputs + o) * size);
+  return whole;
 }
 
 /** @param {string} text @returns {Float64Array} */
@@ -110,12 +124,19 @@ function convolve({ shape, weights, bias, relu }, input) {
   for (let o = 0, weight = 0; o < outputs; o++) {
     sums.fill(bias[o]);
     for (let i = 0; i < inputs; i++, weight += rows * columns) {
+      if (isZero(weights, weight, rows * columns)) continue;
       if (rows === 3 && columns === 3) addFilter3x3(sums, input, i, weights, weight);
       else addFilter(sums, input, i, weights, weight, rows, columns);
     }
     takeRows(sums, input.width, output, o, relu ? 0 : -Infinity);
   }
   return output;
+}
+
+/** @param {Float64Array} weights @param {number} first @param {number} count @returns {boolean} */
+function isZero(weights, first, count) {
+  for (let next = first; next < first + count; next++) if (weights[next]) return false;
+  return true;
 }
 
 /**
