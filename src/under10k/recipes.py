@@ -425,7 +425,7 @@ def personal() -> Recipe:
     """A network that learns your hand: `robust`, trained on with your own digits among MNIST's.
 
     From five of each digit, a drawn hand is read at 99.79 % instead of 95.81 %, and MNIST at 0.02 points less
-    (0.01 to 0.03; n = 16 hands), in 9 s on one CPU core. docs/your-hand.md has the command.
+    (0.01 to 0.03; n = 16 hands), in 10 s on one CPU core. docs/your-hand.md has the command.
     """
     return replace(
         robust(),
