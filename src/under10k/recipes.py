@@ -318,27 +318,19 @@ def robust() -> Recipe:
 
     Its accuracy on pictures, on corrupted images and on MNIST itself, with commands: docs/results.md.
     """
+    augment = Augment(
+        rotation_degrees=15,
+        shift_pixels=2.5,
+        scale=0.15,
+        shear=0.2,
+        elastic_pixels=0.5,
+        stroke_pixels=1,
+        cut_pixels=4,
+        noise=0.1,
+    )
     return replace(
-        default(),
-        name="robust",
-        model="robust",
-        epochs=30,
-        batch_size=256,
-        shards=1,
-        optimizer=Optimizer("sgd", lr=0.5, momentum=0.9, nesterov=True),
-        augment=Augment(
-            rotation_degrees=15,
-            shift_pixels=2.5,
-            scale=0.15,
-            shear=0.2,
-            elastic_pixels=0.5,
-            stroke_pixels=1,
-            cut_pixels=4,
-            noise=0.1,
-        ),
+        _longer("robust", 30, augment, teacher="robust-teacher"),
         mix=Mix(drawn=0.15, no_digits=0.12),
-        averaging=0.998,
-        teacher="robust-teacher",
     )
 
 
@@ -405,7 +397,7 @@ def best_1k() -> Recipe:
     return _longer("best-1k", 60, Augment(rotation_degrees=6, shift_pixels=0.9, scale=0.06, shear=0.06))
 
 
-def _longer(name: str, epochs: int, augment: Augment, weight_decay: float = 0.0) -> Recipe:
+def _longer(name: str, epochs: int, augment: Augment, weight_decay: float = 0.0, teacher: str = "teacher") -> Recipe:
     """Return `default` for the network of the same name: longer, in larger batches, and with a teacher."""
     return replace(
         default(),
@@ -416,7 +408,7 @@ def _longer(name: str, epochs: int, augment: Augment, weight_decay: float = 0.0)
         optimizer=Optimizer("sgd", lr=0.5, momentum=0.9, nesterov=True, weight_decay=weight_decay),
         augment=augment,
         averaging=0.998,
-        teacher="teacher",
+        teacher=teacher,
         shards=1,
     )
 

@@ -209,8 +209,9 @@ class _Graph:
     def _add_layer(self, layer: Layer, name: str, shape: Shape) -> str:
         match layer:
             case Convolution():
-                values = [self.constant(array.astype(np.float32)) for array in (layer.filters, layer.bias)]
-                groups = len(layer.weights) if layer.is_depthwise else 1
+                filters = layer.filters
+                values = [self.constant(array.astype(np.float32)) for array in (filters, layer.bias)]
+                groups = layer.weights.shape[1] // filters.shape[1]
                 name = self.add("Conv", [name, *values], pads=[layer.padding] * 4, group=groups)
             case Affine():
                 scale, offset = (

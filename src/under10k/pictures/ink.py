@@ -229,13 +229,13 @@ def scan_ink(paper_up: Grey, even: bool, side: int) -> Scan:
     parts = _parts(smooth, labels, count, places(strokes))
     if printed is not None:
         labels[printed] = PRINTED
-    frames = _frames(parts, labels)
+    frames = _surrounding(parts, labels)
     if frames:
         labels[np.isin(labels, [part.label for part in frames])] = PRINTED
     return Scan(darkness, smooth, labels, [part for part in parts if part not in frames])
 
 
-def _frames(parts: Sequence[Part], labels: NDArray[Any]) -> list[Part]:
+def _surrounding(parts: Sequence[Part], labels: NDArray[Any]) -> list[Part]:
     """Return the parts that run all around another, as a box, a circle or a table does, and no digit."""
     if len(parts) < 2:
         return []
@@ -266,7 +266,7 @@ def _encloses(part: Part, others: Sequence[Part], labels: NDArray[Any]) -> bool:
         if not down.start or not across.start or down.stop == bottom - top or across.stop == right - left:
             continue  # it lies outside, in a bay
         smaller = min(down.stop - down.start, across.stop - across.start)
-        if max(other.box[2] - other.box[0], other.box[3] - other.box[1]) >= ENCLOSED * smaller:
+        if size_of(other.box) >= ENCLOSED * smaller:
             return True
     return False
 
@@ -291,6 +291,11 @@ def measure_part(smooth: Grey, label: int, rows: NDArray[Any], columns: NDArray[
     at_edge = top == 0 or left == 0 or bottom == smooth.shape[0] or right == smooth.shape[1]
     outline, darkest = float(steepness(smooth, rows, columns).sum()), float(smooth[rows, columns].max())
     return Part(label, (top, left, bottom, right), outline, darkest, at_edge)
+
+
+def size_of(box: Box) -> int:
+    """Return a box's larger side."""
+    return max(box[2] - box[0], box[3] - box[1])
 
 
 def _darkest(darkness: Grey, numbers: NDArray[Any], count: int) -> Grey:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from under10k.data import BOX
 from under10k.pictures.filters import EIGHT
-from under10k.pictures.ink import AS_DARK, Box, Part, Scan, ink_is_light, is_even, scan_ink, stroke_width
+from under10k.pictures.ink import AS_DARK, Box, Part, Scan, ink_is_light, is_even, scan_ink, size_of, stroke_width
 from under10k.pictures.links import cut_links
 from under10k.pictures.pixels import LEAST_RANGE, Grey
 
@@ -153,7 +153,7 @@ def find_digits(grey: Grey, *, invert: bool = False) -> list[Found]:
     digits = _join([part for part in scan.parts if _belongs(part, typical, even)])
     if not digits:  # nothing but bars
         return []
-    sizes = [_size(_hull(parts)) for parts in digits]
+    sizes = [size_of(_hull(parts)) for parts in digits]
     least = max(LEAST_BESIDE * sizes[usual(sizes)], SMALLEST_DIGIT)
     large = [parts for parts, size in zip(digits, sizes, strict=True) if size >= least]
     return [_cut(scan, large[place], light) for place in reading_order([_hull(parts) for parts in large])]
@@ -200,7 +200,7 @@ def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: boo
     group, rest = [main], [part for part in parts if part is not main and _belongs(part, main, even)]
     while True:
         hull = _hull(group)
-        reach = max(REACH * _size(hull), (REACH_EVEN if even else REACH_UNEVEN) * max(shape))
+        reach = max(REACH * size_of(hull), (REACH_EVEN if even else REACH_UNEVEN) * max(shape))
         near = [part for part in rest if _gap(part.box, hull) <= _most_gap(part, main, reach, even)]
         if not near:
             return group
@@ -211,7 +211,7 @@ def _gather(main: Part, parts: Sequence[Part], shape: tuple[int, ...], even: boo
 def _most_gap(part: Part, main: Part, reach: float, even: bool) -> float:
     """Return how far a part may lie from a digit of some reach: less if it is a speck, or fainter in a photo."""
     if part.outline < SPECK * main.outline:
-        reach = min(reach, _size(part.box))
+        reach = min(reach, size_of(part.box))
     return reach if even else reach * min(1.0, (part.darkest / main.darkest - AS_DARK) / (1 - AS_DARK))
 
 
@@ -256,7 +256,7 @@ def _pairs(parts: Sequence[Part], typical: float) -> list[tuple[float, int, int]
     """
     boxes = np.array([part.box for part in parts])
     pieces = np.nonzero(boxes[:, 2] - boxes[:, 0] < FRAGMENT * typical)[0]
-    reach = REACH * np.maximum([_size(parts[piece].box) for piece in pieces.tolist()], typical)
+    reach = REACH * np.maximum([size_of(parts[piece].box) for piece in pieces.tolist()], typical)
     top, left, bottom, right = boxes.T
     down = np.maximum(top[pieces, None], top) - np.minimum(bottom[pieces, None], bottom)
     across = np.maximum(left[pieces, None], left) - np.minimum(right[pieces, None], right)
@@ -302,7 +302,7 @@ def _cut(scan: Scan, group: Sequence[Part], light: bool) -> Found:
     near = ndimage.binary_dilation(kept, EIGHT, iterations=HALO) & (kept | (labels == 0))
     full = max(float(np.quantile(darkness[kept], FULL_INK)), LEAST_INK)
     ink = np.where(near, np.clip(darkness / full, 0, 1), 0)
-    gain = min(max(_size((top, left, bottom, right)) / BOX, 1.0), LARGEST_GAIN)
+    gain = min(max(size_of((top, left, bottom, right)) / BOX, 1.0), LARGEST_GAIN)
     outline = sum(part.outline for part in group)
     others = next((part.outline for part in scan.parts if part not in group and not part.at_edge), 0.0)
     return Found(
@@ -329,10 +329,6 @@ def _hull(parts: Sequence[Part]) -> Box:
 
 def _height(box: Box) -> int:
     return box[2] - box[0]
-
-
-def _size(box: Box) -> int:
-    return max(box[2] - box[0], box[3] - box[1])
 
 
 def _gap(first: Box, second: Box) -> int:

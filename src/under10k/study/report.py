@@ -64,11 +64,10 @@ class StudyReport:
         if done:
             self.say(f"{done} of {study.planned} runs are finished already")
         self._slots = slots
-        if slots:
+        if slots and self._bar.is_live:
             self._began = (time.monotonic(), study.progress())
             self._move(study)
-            if self._bar.is_live:
-                threading.Thread(target=self._follow, args=(study,), daemon=True).start()
+            threading.Thread(target=self._follow, args=(study,), daemon=True).start()
 
     def outcome(self, outcome: Outcome, study: Study) -> None:
         """Print the outcome of a run."""
@@ -112,6 +111,8 @@ class StudyReport:
                     self._move(study)
 
     def _move(self, study: Study) -> None:
+        if not self._bar.is_live:
+            return
         ended, failed = len(study.outcomes), len(study.failures)
         running = min(self._slots, study.planned - ended)
         description = f"{ended}/{study.planned} runs, {running} running" + (f", {failed} failed" if failed else "")
@@ -130,6 +131,9 @@ class StudyReport:
 class WarningStudyReport(StudyReport):
     """Prints warnings on standard error, and nothing else."""
 
+    def __init__(self) -> None:
+        super().__init__(Console(file=io.StringIO()))
+
     def say(self, what: str | Table) -> None:
         """Print nothing."""
 
@@ -137,9 +141,6 @@ class WarningStudyReport(StudyReport):
         """Print a warning."""
         if note:
             print(f"warning: {printable(note)}", file=sys.stderr)
-
-    def _move(self, study: Study) -> None:
-        """Show no bar."""
 
 
 def _line(outcome: Outcome, study: Study) -> str:
