@@ -41,17 +41,9 @@ def test_logits_gradients_and_names_stay_as_they_were(name: str, residual: bool,
     torch.testing.assert_close(found, expected)
 
 
-def test_early_has_channels_last_throughout() -> None:
-    parts = rearrange(create_model("early")).modules()
-    convolutions = [part for part in parts if isinstance(part, nn.Conv2d) and part.in_channels > 1]
-    assert len(convolutions) == 4
-    assert all(part.weight.is_contiguous(memory_format=torch.channels_last) for part in convolutions)
-
-
-def test_gap_keeps_its_first_block_in_the_default_layout_and_transition_all_of_itself() -> None:
-    convolutions = [part for part in rearrange(create_model("gap")).modules() if isinstance(part, nn.Conv2d)]
-    last = torch.channels_last
-    assert [part.weight.is_contiguous(memory_format=last) for part in convolutions[1:]] == [True] * 5
-    assert convolutions[0].weight.stride() == (9, 9, 3, 1)
-    convolutions = [part for part in rearrange(create_model("transition")).modules() if isinstance(part, nn.Conv2d)]
-    assert all(part.weight.is_contiguous() for part in convolutions)
+@pytest.mark.parametrize("name", list_models())
+def test_every_network_has_channels_last_throughout(name: str) -> None:
+    convolutions = [part for part in rearrange(create_model(name)).modules() if isinstance(part, nn.Conv2d)]
+    assert convolutions
+    for part in convolutions:
+        assert part.weight.is_contiguous(memory_format=torch.channels_last)

@@ -14,6 +14,7 @@ from under10k.errors import DivergedError, UsageError
 from under10k.recipes import Recipe
 from under10k.runs import Position
 from under10k.training.layout import rearrange
+from under10k.training.norms import unfold_norms
 from under10k.training.optimizers import Average, Update, create_optimizer
 from under10k.training.recording import Recording
 from under10k.training.shards import image_losses, may_be_recorded
@@ -63,6 +64,7 @@ class Stack:
         for state, lane in zip(states, self._losses, strict=True):
             state.losses = lane
         self._model = copy.deepcopy(states[0].model).train()
+        unfold_norms(self._model)
         _stack(self._model, [state.model for state in states])
         decay = averaging_decay(self.recipe, len(trainers[0].images))
         average = Average(self._model, decay) if decay else None
