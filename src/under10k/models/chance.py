@@ -37,7 +37,8 @@ _OF_WHOLE_MAPS = frozenset(("dropout1d", "dropout2d", "dropout3d"))
 class DrawingFrom(TorchFunctionMode):
     """Within a `with`, torch's functions draw from one generator and leave the global one alone.
 
-    The numbers are those that the global generator gives under the same seed. Other threads are not affected.
+    The numbers are those that the global generator gives under the same seed, but for dropout's on a CPU, which are
+    drawn several times as fast. Other threads are not affected.
 
     Raises:
         UsageError: a network calls a function that takes no generator.
@@ -67,15 +68,33 @@ class DrawingFrom(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        """`F.dropout`, which takes no generator; on a CPU it gives the same numbers."""
+        """`F.dropout`, which takes no generator."""
         if not training:
             return input
-        noise = torch.empty_like(input).bernoulli_(1 - p, generator=self._generator)
-        if p < 1:
-            noise.div_(1 - p)
+        noise = torch.empty_like(input)
+        if input.device.type == "cpu":
+            _draw_kept(noise, p, self._generator)
+        else:
+            noise.bernoulli_(1 - p, generator=self._generator)
+            if p < 1:
+                noise.div_(1 - p)
         return input.mul_(noise) if inplace else input * noise
 
     def _dropout_of_maps(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         """`F.dropout2d` and its like: each map (H, W) of a batch (B, C, H, W) is dropped as a whole."""
         noise = self._dropout(input.new_ones((*input.shape[:2], *[1] * (input.dim() - 2))), p, training)
         return input.mul_(noise) if inplace else input * noise
+
+
+def _draw_kept(noise: Tensor, p: float, generator: Generator) -> None:
+    """Fill a tensor with what dropout multiplies by: 0 at a rate of `p`, elsewhere what keeps the mean at 1.
+
+    Sixteen random bits decide over a value, so that a 64-bit number serves four. With torch's own `bernoulli_`, which
+    draws one number for each, a training at a rate of 0.02 takes twice as long.
+    """
+    dropped = round(p * 2**16)
+    bits = torch.empty(-(-noise.numel() // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    scale = 2**16 / (2**16 - dropped) if dropped < 2**16 else 0.0
+    kept = noise.as_strided((noise.numel(),), (1,))
+    torch.ge(bits.view(torch.int16)[: noise.numel()], dropped - 2**15, out=kept)  # as floats: a quarter of bools' time
+    kept.mul_(scale)
