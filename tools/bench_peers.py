@@ -10,8 +10,9 @@ or augmentation, the way its documentation shows for MNIST; scikit-learn, which 
 Counted is the processor's time, which other programs change less than the clock's.
 
 The first command trains on noise, and counts an epoch of steps after one that warms up, and all that a process does
-besides: imports, compilers. The second trains on MNIST until held-out accuracy reaches the targets, and counts all that
-a process does but scoring. It appends each finished run to the file, and does not repeat those that are in it.
+besides: imports, compilers. The second trains on MNIST until held-out accuracy reaches 99.0 %, and under10k's recipes
+99.4 %, which at a constant rate is not to be had in ten epochs; it counts all that a process does but scoring. It
+appends each finished run to the file, and does not repeat those that are in it.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def read_runs(file: Path) -> list[dict[str, Any]]:
 
 
 def tabulate(runs: list[dict[str, Any]]) -> str:
-    """Return a table: images a second, mean seconds to each target, epochs of each run, the highest accuracy of any.
+    """Return a table: images a second, mean seconds to each target that a run goes to, and epochs of each run.
 
     Images a second are those of the median epoch after a run's first, in which compilers are at work.
     """
@@ -104,7 +105,6 @@ def tabulate(runs: list[dict[str, Any]]) -> str:
     for target in TARGETS:
         lines[0] += f" seconds to {100 * target:.1f} % | epochs | times as fast |"
         lines[1] += "---:|---:|---:|"
-    lines[0], lines[1] = f"{lines[0]} highest |", f"{lines[1]}---:|"
     peers = sorted({run["peer"] for run in runs}, key=list(RACERS).index)
     found = {peer: [run for run in runs if run["peer"] == peer] for peer in peers}
     for peer in peers:
@@ -113,13 +113,20 @@ def tabulate(runs: list[dict[str, Any]]) -> str:
         seeds = {run["seed"] for run in found[peer]}
         beside = [run for run in found.get("pytorch", []) if run["seed"] in seeds]
         for target in TARGETS:
+            if target > goal_of(peer):
+                lines[-1] += " | | |"
+                continue
             reached = [reach(target, run) for run in found[peer]]
             mean, plain = mean_seconds(target, found[peer]), mean_seconds(target, beside)
             taken = ", ".join(str(each.epochs) if each else "-" for each in reached)
             ratio = f"{plain / mean:.2f}" if mean and plain else "-"
             lines[-1] += f" {f'{mean:.0f}' if mean else '-'} | {taken} | {ratio} |"
-        lines[-1] += f" {100 * max(max(run['accuracies']) for run in found[peer]):.2f} % |"
     return "\n".join(lines)
+
+
+def goal_of(peer: str) -> float:
+    """Return the accuracy at which a run ends."""
+    return TARGETS[0] if peer in PEERS else TARGETS[1]
 
 
 def reach(target: float, run: dict[str, Any]) -> Reached | None:
@@ -174,14 +181,14 @@ def rate_one(name: str) -> list[float]:
 
 
 def run_one(name: str, seed: int, file: str) -> dict[str, Any]:
-    """Train until the last target is reached, or the epochs are over; the last images are held out, and scored."""
+    """Train until the goal is reached, or the epochs are over; the last images are held out, and scored."""
     with np.load(file) as digits:
         images, labels = digits["images"], digits["labels"]
     training = RACERS[name](images[:TRAINED], labels[:TRAINED], seed)
     scoring = 0.0
     seconds: list[float] = []
     accuracies: list[float] = []
-    while len(seconds) < training.epochs and max(accuracies, default=0.0) < TARGETS[-1]:
+    while len(seconds) < training.epochs and max(accuracies, default=0.0) < goal_of(name):
         training.epoch()
         began = processor_seconds()
         seconds.append(round(began - scoring, 2))
