@@ -11,8 +11,8 @@ Counted is the processor's time, which other programs change less than the clock
 
 The first command trains on noise, and counts an epoch of steps after one that warms up, and all that a process does
 besides: imports, compilers. The second trains on MNIST until held-out accuracy reaches 99.0 %, and under10k's recipes
-99.4 %, which at a constant rate is not to be had in ten epochs; it counts all that a process does but scoring. It
-appends each finished run to the file, and does not repeat those that are in it.
+99.4 %; it counts all that a process does but scoring. It appends each finished run to the file, and does not repeat
+those that are in it.
 """
 
 from __future__ import annotations
@@ -97,31 +97,36 @@ def read_runs(file: Path) -> list[dict[str, Any]]:
 
 
 def tabulate(runs: list[dict[str, Any]]) -> str:
-    """Return a table: images a second, mean seconds to each target that a run goes to, and epochs of each run.
+    """Return a table: images a second, mean seconds to each target that runs go to, and epochs of each run.
 
     Images a second are those of the median epoch after a run's first, in which compilers are at work.
     """
-    lines = ["| trained by | images/s |", "|---|---:|"]
-    for target in TARGETS:
-        lines[0] += f" seconds to {100 * target:.1f} % | epochs | times as fast |"
-        lines[1] += "---:|---:|---:|"
+    first, last = TARGETS
+    columns = ("trained by", "images/s", *_columns(first), "times as fast", *_columns(last))
+    lines = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
     peers = sorted({run["peer"] for run in runs}, key=list(RACERS).index)
     found = {peer: [run for run in runs if run["peer"] == peer] for peer in peers}
     for peer in peers:
         epochs = [end - begin for run in found[peer] for begin, end in itertools.pairwise(run["seconds"])]
-        lines.append(f"| {peer} | {TRAINED / statistics.median(epochs):,.0f} |")
         seeds = {run["seed"] for run in found[peer]}
         beside = [run for run in found.get("pytorch", []) if run["seed"] in seeds]
-        for target in TARGETS:
-            if target > goal_of(peer):
-                lines[-1] += " | | |"
-                continue
-            reached = [reach(target, run) for run in found[peer]]
-            mean, plain = mean_seconds(target, found[peer]), mean_seconds(target, beside)
-            taken = ", ".join(str(each.epochs) if each else "-" for each in reached)
-            ratio = f"{plain / mean:.2f}" if mean and plain else "-"
-            lines[-1] += f" {f'{mean:.0f}' if mean else '-'} | {taken} | {ratio} |"
+        mean, plain = mean_seconds(first, found[peer]), mean_seconds(first, beside)
+        ratio = f"{plain / mean:.2f}" if mean and plain else "-"
+        beyond = _cells(last, found[peer]) if goal_of(peer) == last else ("", "")
+        rate = f"{TRAINED / statistics.median(epochs):,.0f}"
+        lines.append(f"| {' | '.join((peer, rate, *_cells(first, found[peer]), ratio, *beyond))} |")
     return "\n".join(lines)
+
+
+def _columns(target: float) -> tuple[str, str]:
+    return f"seconds to {100 * target:.1f} %", "epochs"
+
+
+def _cells(target: float, runs: list[dict[str, Any]]) -> tuple[str, str]:
+    """Return the mean seconds of the runs to a target, and the epochs of each."""
+    mean = mean_seconds(target, runs)
+    reached = [reach(target, run) for run in runs]
+    return f"{mean:.0f}" if mean else "-", ", ".join(str(each.epochs) if each else "-" for each in reached)
 
 
 def goal_of(peer: str) -> float:

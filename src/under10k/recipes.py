@@ -282,7 +282,7 @@ def default() -> Recipe:
 def fast() -> Recipe:
     """Our fastest to 99.41 %: a network made for it, four epochs, and 45 % of the images skipped as easy.
 
-    On MNIST, protocol `fixed`: mean 99.45 % over 20 seeds (95 % interval 99.43 to 99.47, worst 99.39), in 13 s on 2 CPU
+    On MNIST, protocol `fixed`: mean 99.45 % over 20 seeds (95 % interval 99.43 to 99.47, worst 99.39), in 14 s on 2 CPU
     cores from process start to weights on disk, 43 times as fast as `documented-transition` in the plain loop.
     docs/speed.md has the commands, and each step on the way.
     """

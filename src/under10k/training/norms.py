@@ -23,8 +23,9 @@ class FoldedBatchNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         fold = LANES // math.gcd(self.num_features, LANES)
         pixels = input.numel() // self.num_features
-        can_fold = pixels % fold == 0 and _has_channels_last(input) and input.dtype == self.weight.dtype
-        if not (self.training and can_fold and self.momentum):
+        divides = pixels % fold == 0
+        has_channels_last = input.is_contiguous(memory_format=torch.channels_last)
+        if not (self.training and self.momentum and divides and has_channels_last and input.dtype == self.weight.dtype):
             return super().forward(input)
         out: Tensor
         out, mean, variance = _Norm.apply(input, self.weight, self.bias, self.eps, fold)  # type: ignore[no-untyped-call]
@@ -89,10 +90,6 @@ class _Norm(torch.autograd.Function):
         into = _fold(out, fold)
         torch.addcmul(_tile(offset, fold), flowing, _tile(scale, fold), out=into).addcmul_(folded, _tile(slope, fold))
         return out, of_weight, of_bias, None, None
-
-
-def _has_channels_last(maps: Tensor) -> bool:
-    return maps.is_contiguous(memory_format=torch.channels_last)
 
 
 def _fold(maps: Tensor, fold: int) -> Tensor:
